@@ -1,0 +1,60 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.installed-docs
+# -qq leaves errors alone: pip's warnings are about the machine it runs on.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+# One thread a worker: two test workers that each start a thread a core run slower than one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help install demo test slow lint format docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     train navigation on a learned torus and without, compare, draw (runs/demo)"
+	@echo "make test     lint, types and the quick tests"
+	@echo "make slow     the slow tests"
+	@echo "make docs     the manual, in docs/_build/html"
+	@echo "make format   rewrite the code as ruff wants it"
+	@echo "make install  .venv with everything that the above need"
+	@echo "make clean    remove what the above wrote, but not runs/"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"riemod needs Python 3.11 to 3.13, $(PYTHON) is {v.major}.{v.minor}: say make PYTHON=...")'
+	@echo "installing into .venv, which takes some minutes"
+	@$(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	@$(PIP_INSTALL) --editable ".[dev]"
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@$(PIP_INSTALL) --editable ".[docs]"
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m riemod demo --out runs/demo
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/basedpyright
+
+test: lint
+	@$(PYTEST) -n 2 -m "not slow"
+
+slow: $(INSTALLED)
+	@$(PYTEST) -m slow
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+docs: $(DOCS_INSTALLED)
+	@$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	rm -rf .venv build dist docs/_build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""riemod: recurrent nets whose hidden neurons live on a Riemannian manifold that is learned with the weights."""
+
+import importlib.metadata
+
+from riemod import initialization, manifolds, optim
+from riemod.pruning import (
+    ConstantSchedule,
+    CubicSchedule,
+    LinearSchedule,
+    LotteryTicket,
+    MagnitudePruner,
+    lottery_ticket,
+)
+from riemod.regularization import ModuliRegularizer, Modules, NeuronEmbedding, inhibitors, moduli_penalty
+
+__version__ = importlib.metadata.version("riemod")
+
+__all__ = [
+    "ConstantSchedule",
+    "CubicSchedule",
+    "LinearSchedule",
+    "LotteryTicket",
+    "MagnitudePruner",
+    "ModuliRegularizer",
+    "Modules",
+    "NeuronEmbedding",
+    "inhibitors",
+    "initialization",
+    "lottery_ticket",
+    "manifolds",
+    "moduli_penalty",
+    "optim",
+]

@@ -1,0 +1,6 @@
+"""`python -m riemod`, the same as the command `riemod`."""
+
+from riemod.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The command `riemod`: train, resume, lottery, evaluate, show, demo."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from riemod.report import progress_table, record_table
+from riemod.tasks import TASKS, RunConfig, task_class
+from riemod.training import CheckpointError, Run, RunDescription, RunError, RunFolder, TrainingDiverged
+from riemod.training import evaluate as evaluate_run
+from riemod.training import load, start, train
+from riemod.training import lottery as lottery_run
+
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's folder")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Generic[ConfigT]):
+    """Where a run goes, and every number of it."""
+
+    out: Path
+    """New folder for the run."""
+    config: tyro.conf.OmitArgPrefixes[ConfigT]
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+def resume(run: RunPath, quiet: bool = False) -> None:
+    """Go on with a run that was stopped or killed, to the bits it would have ended with.
+
+    Args:
+        run: the run's folder.
+        quiet: print nothing but errors.
+    """
+    folder = RunFolder(run)
+    _use_threads(folder.read_description().config)
+    _train(load(folder), quiet)
+
+
+def lottery(run: RunPath, out: Path, quiet: bool = False) -> None:
+    """Train a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
+
+    Args:
+        run: the finished run's folder.
+        out: new folder for the ticket's run.
+        quiet: print nothing but errors.
+    """
+    folder = RunFolder(run)
+    folder.read_record()
+    _use_threads(folder.read_description().config)
+    _train(lottery_run(load(folder), RunFolder(out)), quiet)
+
+
+def evaluate(run: RunPath) -> None:
+    """Measure a run's last checkpoint on fresh data, the same data for every run of its task.
+
+    Args:
+        run: the run's folder.
+    """
+    folder = RunFolder(run)
+    _use_threads(folder.read_description().config)
+    loaded = load(folder)
+    for name, value in evaluate_run(loaded).items():
+        print(f"{name}: {value:.6g} {loaded.task.units[name]}")
+
+
+def show(run: RunPath) -> None:
+    """Print a run's record as a table, or how far it is.
+
+    Args:
+        run: the run's folder.
+    """
+    folder = RunFolder(run)
+    finished = folder.record_file.is_file()
+    table = (
+        record_table(str(run), folder.read_record())
+        if finished
+        else progress_table(str(run), folder.read_description(), folder.read_metrics())
+    )
+    Console().print(table)
+
+
+def demo(out: Path = Path("runs/demo")) -> None:
+    """Train navigation with a learned torus and without a regularizer, prune both, retrain both tickets, and draw.
+
+    Args:
+        out: folder for the four runs and the figures; finished runs found there are kept.
+    """
+    # matplotlib is needed by this command alone.
+    from riemod.demo import run_demo
+
+    run_demo(out, Console())
+
+
+def train_task(task: Annotated[Literal["navigation", "adding"], tyro.conf.Positional], /) -> None:
+    """Train a task from a preset; `riemod train TASK --help` lists every option with its unit and default.
+
+    Args:
+        task: what to train on.
+    """
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train_task,
+    "resume": resume,
+    "lottery": lottery,
+    "evaluate": evaluate,
+    "show": show,
+    "demo": demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ends the process with status 2 for a bad request and 1 for a run that diverged."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+            _train_command(arguments[1], arguments[2:])
+        else:
+            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
+    except TrainingDiverged as error:
+        _fail(error, 1)
+    except (CheckpointError, RunError, ValueError, OSError) as error:
+        _fail(error, 2)
+
+
+def _fail(error: Exception, status: int) -> None:
+    print(f"riemod: error: {error}", file=sys.stderr)
+    raise SystemExit(status) from error
+
+
+def _train_command(task_name: str, arguments: list[str]) -> None:
+    task = task_class(task_name)
+    preset = task.presets[_preset(arguments, list(task.presets))]
+    options_type = TrainOptions[type(preset)]
+    # The preset's values are the defaults that --help shows and that the other options override.
+    default = TrainOptions(out=tyro.MISSING, config=preset)
+    options: TrainOptions[Any] = tyro.cli(
+        options_type, args=arguments, default=default, prog=f"riemod train {task_name}", description=task.__doc__
+    )
+    _use_threads(options.config)
+    _train(start(RunFolder(options.out), RunDescription(task_name, options.config, None)), options.quiet)
+
+
+def _preset(arguments: list[str], known: list[str]) -> str:
+    chosen = "cpu"
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            chosen = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            chosen = argument.removeprefix("--preset=")
+    if chosen not in known:
+        raise ValueError(f"preset must be one of {', '.join(known)}, got {chosen!r}")
+    return chosen
+
+
+def _use_threads(config: RunConfig) -> None:
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+
+def _train(run: Run, quiet: bool) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    console = Console(quiet=quiet)
+    metric = f"eval_{run.task.primary_metric}"
+    unit = run.task.units[run.task.primary_metric]
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task(run.description.task, total=None, rate="")
+
+        def report(step: int, total: int, row: dict[str, float]) -> None:
+            speed = progress.tasks[0].speed
+            level = f" {row[metric]:.4g} {unit}" if metric in row else ""
+            rate = f"{speed:.0f} steps/s{level}" if speed else level
+            progress.update(bar, completed=step, total=total, rate=rate)
+
+        try:
+            record = train(run, report)
+        except KeyboardInterrupt:
+            raise RunError(f"interrupted after {run.epoch} epochs: riemod resume {run.folder.path}") from None
+    console.print(record_table(str(run.folder.path), record))

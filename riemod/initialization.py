@@ -1,0 +1,108 @@
+"""Fresh weights from a seed of one's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from riemod.manifolds._geoopt import geoopt
+
+__all__ = ["reset_parameters", "seeded_draws"]
+
+
+@contextmanager
+def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
+    """Inside, torch's global random numbers (CPU, and CUDA once in use) follow a seed drawn from `generator`.
+
+    Modules draw their weights from the global generators; this lends them a seed and gives the global state back.
+
+    Args:
+        generator: advances by one draw; None leaves the global generators as they are.
+
+    Raises:
+        TypeError: `generator` is neither.
+
+    >>> before = torch.get_rng_state()
+    >>> with seeded_draws(torch.Generator().manual_seed(0)):
+    ...     first = torch.rand(2)
+    >>> with seeded_draws(torch.Generator().manual_seed(0)):
+    ...     second = torch.rand(2)
+    >>> torch.equal(first, second), torch.equal(torch.get_rng_state(), before)
+    (True, True)
+    """
+    if generator is None:
+        yield
+        return
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device, dtype=torch.int64))
+    in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
+        # torch.manual_seed would also queue the seed for a CUDA context made later, after the fork has ended.
+        torch.default_generator.manual_seed(seed)
+        if in_use:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+def reset_parameters(module: Module, generator: torch.Generator | None = None, *, skip: Module | None = None) -> None:
+    """Draw all weights of a module anew, each submodule by its own `reset_parameters()`, as when it was built.
+
+    Submodules come in module order and before their parent, as in construction and in `Module.apply`, so that a
+    parent's own draw has the last word. geoopt ManifoldParameters (points of an embedding) are left alone.
+
+    Args:
+        module: changed in place; parameters stay the same objects.
+        generator: source of the draws; None draws from torch's global generator.
+        skip: submodule that is left alone, with all below it that is not reached otherwise.
+
+    Raises:
+        TypeError: `module` is no module.
+        ValueError: a submodule owns floating-point parameters and has no `reset_parameters`; nothing was changed.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> reset_parameters(layer, torch.Generator().manual_seed(0))
+    >>> first = layer.weight.detach().clone()
+    >>> reset_parameters(layer, torch.Generator().manual_seed(0))
+    >>> torch.equal(layer.weight, first)
+    True
+    """
+    if not isinstance(module, Module):
+        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    resets = []
+    for name, submodule in _children_first(module, "", set() if skip is None else {skip}):
+        reset = getattr(submodule, "reset_parameters", None)
+        if callable(reset):
+            resets.append(reset)
+            continue
+        own = [key for key, value in submodule.named_parameters(recurse=False) if _is_drawn(value)]
+        if own:
+            where = f"submodule {name!r}" if name else "the module itself"
+            raise ValueError(
+                f"module: {where} ({type(submodule).__name__}) owns {', '.join(own)} but has no reset_parameters(), "
+                "so how to draw it is not known; give it that method"
+            )
+    points = [value for value in module.parameters() if isinstance(value, geoopt.ManifoldParameter)]
+    saved = [point.detach().clone() for point in points]
+    with seeded_draws(generator):
+        for reset in resets:
+            reset()
+    with torch.no_grad():
+        for point, value in zip(points, saved, strict=True):
+            point.copy_(value)
+
+
+def _is_drawn(parameter: Tensor) -> bool:
+    drawn = parameter.is_floating_point() or parameter.is_complex()
+    return drawn and not isinstance(parameter, geoopt.ManifoldParameter)
+
+
+def _children_first(module: Module, name: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:
+    if module in seen:
+        return
+    seen.add(module)
+    for child_name, child in module.named_children():
+        yield from _children_first(child, f"{name}.{child_name}" if name else child_name, seen)
+    yield name, module

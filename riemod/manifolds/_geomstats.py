@@ -1,0 +1,91 @@
+"""The one file that imports geomstats: its manifolds, with metrics in riemod's units, and their distances.
+
+geomstats 2.8 asks for `numpy.trapz`, which NumPy 2.4 has dropped; its import sets up the root logger, and with its
+PyTorch backend changes torch's default dtype. Everything here leaves the process as it was. geomstats chooses its
+backend once, from the environment variable GEOMSTATS_BACKEND, and takes NumPy if there is none; so does riemod.
+"""
+
+import contextlib
+import importlib
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextlib.contextmanager
+def _process_left_as_found() -> Iterator[None]:
+    dtype, environment, root = torch.get_default_dtype(), dict(os.environ), logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    needs_trapz = "trapz" not in vars(np)
+    if needs_trapz:
+        vars(np)["trapz"] = np.trapezoid
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if needs_trapz:
+            del vars(np)["trapz"]
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        torch.set_default_dtype(dtype)
+
+
+def _load(name: str) -> Any:
+    """A module of geomstats."""
+    with _process_left_as_found():
+        return importlib.import_module(f"geomstats.{name}")
+
+
+def _scaled(space: Any, length: float) -> Any:
+    """The space with its distances multiplied by a length; geomstats' scalar multiplies the squared distances."""
+    metric = _load("geometry.scalar_product_metric").ScalarProductMetric(space, length**2)
+    # A factor of a product needs these two, which geomstats 2.8 gives to every metric but a scaled one.
+    metric.point_ndim, metric.shape = space.point_ndim, space.shape
+    space.metric = metric
+    return space
+
+
+def euclidean(dim: int) -> Any:
+    """R^dim."""
+    return _load("geometry.euclidean").Euclidean(dim)
+
+
+def sphere(dim: int, radius: float) -> Any:
+    """The sphere of a radius, its points unit vectors (n, dim + 1)."""
+    return _scaled(_load("geometry.hypersphere").Hypersphere(dim), radius)
+
+
+def torus(dim: int, period: float) -> Any:
+    """A product of circles, its points unit vectors of the plane, one after the other: (n, 2 dim)."""
+    return product([sphere(1, period / (2 * math.pi)) for _ in range(dim)])
+
+
+def klein_bottle(period: float) -> Any:
+    """The flat Klein bottle, its points in [0, 1]^2."""
+    return _scaled(_load("geometry.klein_bottle").KleinBottle(), period)
+
+
+def poincare_ball(dim: int, curvature: float) -> Any:
+    """Hyperbolic space of a curvature < 0, its points in the unit ball."""
+    return _scaled(_load("geometry.poincare_ball").PoincareBall(dim), 1 / math.sqrt(-curvature))
+
+
+def product(spaces: Sequence[Any]) -> Any:
+    """The Riemannian product, its points one after the other."""
+    return _load("geometry.product_manifold").ProductManifold(spaces, point_ndim=1)
+
+
+def distance(space: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """d(x_i, y_i) by the metric of a space, in float64, whatever geomstats' backend."""
+    backend = _load("backend")
+    return np.asarray(backend.to_numpy(space.metric.dist(backend.array(x), backend.array(y))), dtype=np.float64)

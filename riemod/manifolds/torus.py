@@ -1,0 +1,146 @@
+"""The flat torus R^dim / (period Z)^dim, a product of circles."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from riemod.manifolds import _geomstats
+from riemod.manifolds._checks import as_points, check_dim, check_positive, check_prime, draw, outside_interval, wrap
+from riemod.manifolds.base import Manifold
+from riemod.manifolds.euclidean import FlatGeometry
+
+
+class TorusGeometry(FlatGeometry):
+    """geoopt's view of the flat torus: every step ends in [0, period); tangent vectors stay as they are."""
+
+    name = "Torus"
+
+    def __init__(self, period: float) -> None:
+        super().__init__()
+        self.period = period
+
+    def projx(self, x: Tensor) -> Tensor:
+        """Wrap each coordinate into [0, period)."""
+        return wrap(x, self.period)
+
+    def retr(self, x: Tensor, u: Tensor) -> Tensor:
+        """The point reached from x along u; exact, as geodesics are straight."""
+        return wrap(x + u, self.period)
+
+    def expmap(self, x: Tensor, u: Tensor) -> Tensor:
+        """The exponential map, which the retraction is."""
+        return self.retr(x, u)
+
+    def logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """The shortest tangent vector from x to y."""
+        difference = y - x
+        return difference - self.period * torch.round(difference / self.period)
+
+    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Length of the logarithm."""
+        return self.logmap(x, y).norm(dim=-1, keepdim=keepdim)
+
+    def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Squared length of the logarithm."""
+        return self.logmap(x, y).square().sum(dim=-1, keepdim=keepdim)
+
+    def _check_point_on_manifold(
+        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        reason = outside_interval(x, self.period, rtol)
+        return reason is None, reason
+
+    def extra_repr(self) -> str:
+        """The period."""
+        return f"period={self.period:g}"
+
+
+class Torus(Manifold):
+    """The flat torus: d(x, y)^2 = sum_k min over integers m of (x_k - y_k - m period)^2.
+
+    Points are stored as dim lengths in [0, period).
+
+    Args:
+        dim: dimension, >= 1.
+        period: length of each circle, > 0, in the caller's unit.
+
+    Raises:
+        ValueError: if dim is not an integer >= 1, or period is not positive and finite.
+
+    Reference: App. D of https://arxiv.org/abs/2406.06290 (R^2/10Z^2 and the 6-torus R^6/10Z^6).
+
+    >>> Torus(2).distance(torch.tensor([[9.5, 0.0]]), torch.tensor([[2.5, 4.0]])).item()
+    5.0
+    """
+
+    def __init__(self, dim: int, period: float = 10.0) -> None:
+        check_positive("period", period)
+        super().__init__(check_dim(dim), dim, TorusGeometry(float(period)))
+        self.period = float(period)
+
+    @property
+    def diameter(self) -> float:
+        return math.sqrt(self.dim) * self.period / 2
+
+    def betti(self, prime: int) -> tuple[int, ...]:
+        check_prime(prime)
+        return tuple(math.comb(self.dim, degree) for degree in range(self.dim + 1))
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "n k"]:
+        drawn = draw(n, self.dim, generator=generator, device=device) * self.period
+        return wrap(as_points(drawn, dtype, device), self.period)
+
+    def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
+        """The points in [0, period) and again in [-period/2, period/2)."""
+        return torch.cat((points, signed(points, self.period)), dim=1)
+
+    def squared_distance(
+        self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
+    ) -> Float[Tensor, "r c"]:
+        shortest = wrapped_difference(row_coordinates, column_coordinates, 0, self.dim, self.period)
+        total = shortest * shortest
+        for k in range(1, self.dim):
+            shortest = wrapped_difference(row_coordinates, column_coordinates, k, self.dim + k, self.period)
+            total = total + shortest * shortest
+        return total
+
+    def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
+        """Each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""
+        angles = points.detach().double().cpu().numpy() * (2 * math.pi / self.period)
+        return np.stack((np.cos(angles), np.sin(angles)), axis=-1).reshape(len(angles), -1)
+
+    def _make_space(self) -> Any:
+        return _geomstats.torus(self.dim, self.period)
+
+    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
+        return outside_interval(points, self.period, tolerance)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, period={self.period:g}"
+
+
+def signed(values: Tensor, period: float) -> Tensor:
+    """Values in [0, period), the upper half taken down by a period; rounded once, even if the period has no exact value.
+
+    Two points on either side of the seam keep in it the digits that their plain difference has lost.
+    """
+    exact = values.double()
+    return torch.where(exact >= period / 2, exact - period, exact).to(values.dtype)
+
+
+def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, period: float) -> Tensor:
+    """x_i - y_j modulo the period, nearest to 0, from the columns that hold the plain and the signed coordinate."""
+    direct = rows[:, plain, None] - columns[None, :, plain]
+    through_seam = rows[:, around, None] - columns[None, :, around]
+    return torch.where(torch.abs(direct) <= period / 2, direct, through_seam)

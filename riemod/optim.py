@@ -1,0 +1,134 @@
+"""Optimisers for a net and its embedding: torch's fused AdamW moves the weights, geoopt's RiemannianAdam the points."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from riemod.manifolds._geoopt import geoopt
+from riemod.pruning.masks import attach_masks
+from riemod.regularization.regularizer import ModuliRegularizer
+
+
+class JointOptimizer(torch.optim.Optimizer):
+    """Several optimisers that step together and look like one: one list of parameter groups, one state, one state dict.
+
+    Learning-rate schedulers work on it, since the parameter groups are those of the members themselves.
+
+    Args:
+        members: optimisers of disjoint parameters.
+
+    Raises:
+        ValueError: if there is none.
+    """
+
+    def __init__(self, members: Iterable[torch.optim.Optimizer]) -> None:
+        self.members = tuple(members)
+        if not self.members:
+            raise ValueError("members must hold at least one optimiser")
+        super().__init__([group for member in self.members for group in member.param_groups], {})
+        self.param_groups = [group for member in self.members for group in member.param_groups]
+
+    @property
+    def state(self) -> dict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The state of every parameter, as the members keep it."""
+        return {parameter: state for member in self.members for parameter, state in member.state.items()}
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        """Torch's constructor sets an empty state; the members keep their own."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step of every member; a closure is evaluated once, before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for member in self.members:
+            member.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"members": [state dict of each]}."""
+        return {"members": [member.state_dict() for member in self.members]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises:
+            ValueError: if it holds another number of members.
+        """
+        states = state_dict.get("members", [])
+        if len(states) != len(self.members):
+            raise ValueError(f"state_dict must hold {len(self.members)} members, got {len(states)}")
+        for member, state in zip(self.members, states, strict=True):
+            member.load_state_dict(state)
+        self.param_groups = [group for member in self.members for group in member.param_groups]
+
+
+def riemannian_adam(
+    model: nn.Module,
+    moduli: ModuliRegularizer | None = None,
+    *,
+    lr: float = 1e-3,
+    embedding_lr: float | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> JointOptimizer:
+    """AdamW for the model's weights and Riemannian Adam for the neurons' points, as one optimiser.
+
+    Weight decay (decoupled) acts on the weights alone, never on points. Weights that riemod's pruning masks hold at zero
+    stay there: their gradients and their optimiser state are masked before each step.
+
+    Args:
+        model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.
+        moduli: the regularizer whose points (and learned curvature) are trained; None, or one with nothing to learn.
+        lr: learning rate of the weights, > 0.
+        embedding_lr: learning rate of the points in units of the manifold's length a step; `lr` if not given.
+        betas: decay rates of Adam's two moments, both in [0, 1).
+        eps: added to the denominator, > 0.
+        weight_decay: decoupled weight decay of the weights, >= 0.
+
+    Raises:
+        ValueError: if a rate is out of its range, or there is nothing to train.
+
+    Reference: Becigneul and Ganea 2019, https://arxiv.org/abs/1810.00760.
+
+    >>> net = nn.RNN(2, 8)
+    >>> optimizer = riemannian_adam(net, lr=1e-3)
+    >>> len(optimizer.param_groups)
+    1
+    """
+    embedding_lr = lr if embedding_lr is None else embedding_lr
+    for name, rate in (("lr", lr), ("embedding_lr", embedding_lr), ("eps", eps)):
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"{name} must be positive and finite, got {rate!r}")
+    points = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
+    fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
+    weights = []
+    for parameter in model.parameters():
+        if not parameter.requires_grad or id(parameter) in fixed:
+            continue
+        if isinstance(parameter, geoopt.ManifoldParameter):
+            points[id(parameter)] = parameter
+        else:
+            weights.append(parameter)
+    members: list[torch.optim.Optimizer] = []
+    if weights:
+        members.append(
+            torch.optim.AdamW(weights, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fusable(weights))
+        )
+    if points:
+        members.append(geoopt.optim.RiemannianAdam(list(points.values()), lr=embedding_lr, betas=betas, eps=eps))
+    if not members:
+        raise ValueError("model must have parameters that require gradients, got none")
+    optimizer = JointOptimizer(members)
+    attach_masks(optimizer, model)
+    return optimizer
+
+
+def _fusable(parameters: list[nn.Parameter]) -> bool:
+    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)

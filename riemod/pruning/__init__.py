@@ -1,0 +1,19 @@
+"""Which weights stay: schedules, magnitude pruning, masks and lottery tickets."""
+
+from riemod.pruning.lottery import LotteryTicket, lottery_ticket
+from riemod.pruning.magnitude import MagnitudePruner
+from riemod.pruning.masks import attach_masks, mask_optimizer_state, masked_parameters
+from riemod.pruning.schedules import ConstantSchedule, CubicSchedule, LinearSchedule, Schedule
+
+__all__ = [
+    "ConstantSchedule",
+    "CubicSchedule",
+    "LinearSchedule",
+    "LotteryTicket",
+    "MagnitudePruner",
+    "Schedule",
+    "attach_masks",
+    "lottery_ticket",
+    "mask_optimizer_state",
+    "masked_parameters",
+]

@@ -1,0 +1,103 @@
+"""Lottery tickets: the pruned net's mask with fresh or rewound weights."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from riemod.initialization import reset_parameters
+from riemod.pruning.magnitude import MagnitudePruner
+from riemod.pruning.masks import mask_name, masked_parameters
+from riemod.regularization.regularizer import ModuliRegularizer
+
+__all__ = ["LotteryTicket", "lottery_ticket"]
+
+
+class LotteryTicket(NamedTuple):
+    """A model to train again, its pruner, and its regularizer with the embedding held fixed."""
+
+    model: Module
+    pruner: MagnitudePruner
+    moduli: ModuliRegularizer | None
+
+
+def lottery_ticket(
+    model: Module,
+    pruner: MagnitudePruner,
+    moduli: ModuliRegularizer | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    rewind: Mapping[str, Any] | None = None,
+) -> LotteryTicket:
+    """Copies with the same masks, the same embedding, now fixed, and w = mask * w_0, w_0 fresh or of an earlier epoch.
+
+    Args:
+        model: the pruned model; it, the pruner and the regularizer are left as they are.
+        pruner: of this model. The ticket's copy has a constant schedule at the present sparsity: it prunes no further.
+        moduli: a `ModuliRegularizer` on this model, or None. Its copy penalises the copied weights.
+        generator: source of the fresh weights; None draws from torch's global generator.
+        rewind: `state_dict()` of this model from an earlier epoch, from before or after the masks were made. Its
+            weights are taken instead of fresh ones; its masks, and an embedding inside the model, are not.
+
+    Returns:
+        (model, pruner, moduli), linked to each other as the originals are.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: the pruner is of another model, `rewind` has missing or unexpected keys or other shapes, or a
+            submodule does not know how to draw its weights.
+
+    Reference: Frankle and Carbin 2019, https://arxiv.org/abs/1803.03635; rewinding: Frankle et al. 2020,
+    https://arxiv.org/abs/1912.05671.
+
+    >>> model = torch.nn.Linear(4, 4)
+    >>> pruner = MagnitudePruner(model)
+    >>> pruner.prune(0.75)
+    >>> ticket = lottery_ticket(model, pruner, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(ticket.model.weight_mask, model.weight_mask), torch.equal(ticket.model.weight, model.weight)
+    (True, False)
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(pruner, MagnitudePruner):
+        raise TypeError(f"pruner: expected a MagnitudePruner, got {type(pruner).__name__}")
+    if pruner.model is not model:
+        raise ValueError("pruner: it prunes another model than the given one")
+    if moduli is not None and not isinstance(moduli, ModuliRegularizer):
+        raise TypeError(f"moduli: expected a ModuliRegularizer or None, got {type(moduli).__name__}")
+    weights = None if rewind is None else _checked_weights(model, moduli, rewind)
+    ticket = LotteryTicket(*copy.deepcopy((model, pruner, moduli)))
+    ticket.pruner.freeze()
+    if ticket.moduli is not None:
+        ticket.moduli.freeze()
+    if weights is None:
+        reset_parameters(ticket.model, generator, skip=ticket.moduli)
+    else:
+        ticket.model.load_state_dict(weights, strict=False)
+    for _, parameter, mask in masked_parameters(ticket.model):
+        parameter.detach().masked_fill_(~mask, 0)
+    return ticket
+
+
+def _checked_weights(model: Module, moduli: object, rewind: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `rewind` to load: exactly the model's, apart from masks and points, or an error."""
+    if not isinstance(rewind, Mapping):
+        raise TypeError(f"rewind: expected a state_dict, got {type(rewind).__name__}")
+    present = model.state_dict()
+    ignored = {mask_name(name) for name, _, _ in masked_parameters(model)}
+    inside = tuple(f"{name}." for name, part in model.named_modules(remove_duplicate=False) if part is moduli)
+    ignored |= {key for key in present if key.startswith(inside)}
+    expected = present.keys() - ignored
+    missing, unexpected = sorted(expected - rewind.keys()), sorted(rewind.keys() - present.keys())
+    if missing or unexpected:
+        raise ValueError(f"rewind: not of this model; missing keys {missing}, unexpected keys {unexpected}")
+    for key in sorted(expected):
+        old, new = present[key], rewind[key]
+        if isinstance(old, Tensor) and not isinstance(new, Tensor):
+            raise TypeError(f"rewind: {key} should be a tensor, got {type(new).__name__}")
+        if isinstance(old, Tensor) and old.shape != new.shape:
+            raise ValueError(f"rewind: {key} has shape {tuple(new.shape)}, the model's has {tuple(old.shape)}")
+    return {key: rewind[key] for key in expected}

@@ -1,0 +1,8 @@
+"""What distance costs, and which weights pay: inhibitors, embeddings and the moduli penalty."""
+
+from riemod.regularization import inhibitors
+from riemod.regularization.embedding import Modules, NeuronEmbedding
+from riemod.regularization.penalty import moduli_penalty
+from riemod.regularization.regularizer import ModuliRegularizer
+
+__all__ = ["ModuliRegularizer", "Modules", "NeuronEmbedding", "inhibitors", "moduli_penalty"]

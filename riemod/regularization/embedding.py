@@ -1,0 +1,115 @@
+"""Where the neurons of one layer are: n points on a manifold, or several groups of points on several manifolds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from riemod.manifolds.base import Manifold
+
+
+class NeuronEmbedding(nn.Module):
+    """n neurons at points x_1 .. x_n of a manifold; the points are one geoopt `ManifoldParameter`.
+
+    Args:
+        manifold: where the points lie.
+        size: n, the number of neurons, >= 1.
+        learn: whether the points are trained.
+        points: (n, coordinate_dim) to start from; drawn uniformly in volume if not given.
+        generator: draws the points.
+        dtype: of the points; float32 if not given.
+        device: of the points.
+
+    Raises:
+        ValueError: if the size is not positive, or `points` are of another shape, not finite or off the manifold.
+
+    Reference: Sec. 2.3 of https://arxiv.org/abs/2406.06290.
+
+    >>> from riemod.manifolds import Torus
+    >>> NeuronEmbedding(Torus(2), 5, generator=torch.Generator().manual_seed(0)).points.shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        manifold: Manifold,
+        size: int,
+        *,
+        learn: bool = True,
+        points: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"size must be at least 1 neuron, got {size}")
+        if points is None:
+            points = manifold.sample(size, generator=generator, dtype=dtype or torch.float32, device=device)
+        else:
+            points = points.detach().to(dtype=dtype, device=device, copy=True)
+            manifold.check_points(points)
+            if points.shape[0] != size:
+                raise ValueError(f"points must hold {size} neurons, got {points.shape[0]}")
+        self.manifold = manifold
+        self.points = manifold.parameter(points, requires_grad=learn)
+
+    @property
+    def size(self) -> int:
+        """The number of neurons."""
+        return self.points.shape[0]
+
+    def coordinates(self) -> Tensor:
+        """(n, k) tile coordinates of the points, for `Manifold.squared_distance`."""
+        return self.manifold.coordinates(self.points)
+
+    def distances(self) -> Tensor:
+        """(n, n) geodesic distances between the neurons."""
+        return self.manifold.distance(self.points, self.points)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, learn={self.points.requires_grad}"
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Neurons of one layer split over several manifolds, in order: the paper's "multi-modular" moduli spaces.
+
+    Args:
+        parts: (manifold, size) pairs; the size of one part may be None: the neurons that the others leave.
+        between: cost f of a weight that joins neurons of two different modules, >= 0.
+
+    Raises:
+        ValueError: if there are fewer than two parts, a size is not positive, two are None, or the cost is negative.
+
+    >>> from riemod.manifolds import Sphere, Torus
+    >>> Modules([(Sphere(1), 100), (Torus(2), None)], between=81.1).sizes(512)
+    [100, 412]
+    """
+
+    parts: Sequence[tuple[Manifold, int | None]]
+    between: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        if len(self.parts) < 2:
+            raise ValueError(f"parts must name at least two (manifold, size) pairs, got {len(self.parts)}")
+        for manifold, size in self.parts:
+            if not isinstance(manifold, Manifold):
+                raise TypeError(f"parts must hold (Manifold, size) pairs, got a {type(manifold).__name__}")
+            if size is not None and size < 1:
+                raise ValueError(f"parts must have positive sizes, got {size}")
+        if sum(size is None for _, size in self.parts) > 1:
+            raise ValueError("parts may leave the size of one manifold open (None), got more than one")
+        if not 0 <= self.between < float("inf"):
+            raise ValueError(f"between must be a finite cost >= 0, got {self.between!r}")
+
+    def sizes(self, neurons: int) -> list[int]:
+        """The number of neurons of each part in a layer of that many neurons."""
+        stated = sum(size for _, size in self.parts if size is not None)
+        rest = neurons - stated
+        sizes = [rest if size is None else size for _, size in self.parts]
+        if sum(sizes) != neurons or min(sizes) < 1:
+            raise ValueError(f"parts must split {neurons} neurons, got sizes {[size for _, size in self.parts]}")
+        return sizes

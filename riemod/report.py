@@ -1,0 +1,83 @@
+"""A run's numbers as tables, for the terminal."""
+
+from typing import Any
+
+from rich.table import Table
+
+_SIGNIFICANT = 4
+
+
+def record_table(name: str, record: dict[str, Any]) -> Table:
+    """One finished run: metrics and the levels to read them against, sparsity by tensor, and where it was trained.
+
+    Args:
+        name: of the run, for the title.
+        record: as in record.json.
+    """
+    config, machine = record["config"], record["machine"]
+    table = Table("", "value", "unit", title=f"{name}: {_headline(record)}", title_justify="left")
+    for title, group in (("metric", record["metrics"]), ("level", record["levels"])):
+        for key, entry in group.items():
+            table.add_row(f"{title} {key}", _number(entry["value"]), entry["unit"])
+        table.add_section()
+    for key, share in record["sparsity"].items():
+        table.add_row(f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+    table.add_section()
+    table.add_row("parameters", f"{record['parameters']:,}", "weights")
+    table.add_row("training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
+    table.add_row("seed", str(config["seed"]), "")
+    table.add_row("torch", record["versions"]["torch"], "")
+    table.add_row("machine", f"{machine['cuda_device'] or machine['architecture']}, {machine['threads']} threads", "")
+    table.add_row("commit", (record["commit"] or "unknown")[:12], "")
+    return table
+
+
+def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
+    """A run that is not finished: its last epochs.
+
+    Args:
+        name: of the run, for the title.
+        description: its task, config and origin.
+        rows: of metrics.jsonl.
+    """
+    task, config, _ = description
+    title = f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.epochs} epochs: riemod resume {name}"
+    columns = list(rows[-1]) if rows else ["epoch"]
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows[-10:]:
+        table.add_row(*(_number(row[column]) for column in columns))
+    return table
+
+
+def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
+    """Runs of one task side by side: every metric and level, and the sparsity of every tensor.
+
+    Args:
+        title: of the table.
+        records: by the name of their column.
+    """
+    table = Table("", *records, "unit", title=title, title_justify="left")
+    first = next(iter(records.values()))
+    for group in ("metrics", "levels"):
+        for key, entry in first[group].items():
+            cells = [_number(record[group][key]["value"]) for record in records.values()]
+            table.add_row(key, *cells, entry["unit"])
+        table.add_section()
+    for key in first["sparsity"]:
+        cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
+        table.add_row(f"sparsity {key}", *cells, "fraction of zeros")
+    table.add_row("training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
+    return table
+
+
+def _headline(record: dict[str, Any]) -> str:
+    config = record["config"]
+    arm = "no regularizer" if config["manifold"] == "none" else config["manifold"]
+    if config["manifold"] != "none":
+        arm += ", learned" if config["learn"] else ", fixed"
+    origin = f", ticket of {record['ticket_of']}" if record["ticket_of"] else ""
+    return f"{record['task']}, preset {config['preset']}, {arm}, {100 * record['sparsity']['total']:.4g} % sparse{origin}"
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.{_SIGNIFICANT}g}"

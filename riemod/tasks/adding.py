@@ -1,0 +1,119 @@
+"""The adding problem: sum the two marked numbers of a sequence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from riemod.tasks.base import Batch, RunConfig, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddingConfig(RunConfig):
+    """A run of the adding problem."""
+
+    hidden_size: int = 128
+    """Hidden neurons n."""
+    steps: int = 30
+    """Numbers in a sequence."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden_size < 1:
+            raise ValueError(f"hidden_size must be at least 1, got {self.hidden_size}")
+        if self.steps < 2:
+            raise ValueError(f"steps must be at least 2, to mark two numbers, got {self.steps}")
+
+
+class AddingModel(nn.Module):
+    """A one-layer ReLU `nn.RNN` whose last hidden state is read out linearly.
+
+    Args:
+        hidden_size: n.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(2, hidden_size, nonlinearity="relu")
+        self.decoder = nn.Linear(hidden_size, 1)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """(batch,) sums, from (T, batch, 2) numbers and marks."""
+        return self.decoder(self.rnn(sequence)[1][0]).squeeze(-1)
+
+
+class Adding(Task[AddingConfig]):
+    """The adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
+
+    name = "adding"
+    primary_metric = "rmse"
+    units: ClassVar[dict[str, str]] = {"loss": "1", "rmse": "1"}
+    presets: ClassVar[dict[str, RunConfig]] = {
+        "smoke": AddingConfig(
+            preset="smoke",
+            hidden_size=32,
+            steps=8,
+            epochs=6,
+            batches_per_epoch=40,
+            batch_size=32,
+            learning_rate=2e-3,
+            clip=0.5,
+            strength=1e-3,
+            tail_epochs=2,
+            evaluation_batches=10,
+        ),
+        "cpu": AddingConfig(
+            preset="cpu",
+            epochs=40,
+            batches_per_epoch=313,
+            batch_size=32,
+            learning_rate=1e-3,
+            clip=0.5,
+            strength=1e-3,
+            tail_epochs=10,
+            evaluation_batches=100,
+        ),
+        "paper": AddingConfig(
+            preset="paper",
+            epochs=110,
+            batches_per_epoch=313,
+            batch_size=32,
+            learning_rate=1e-4,
+            clip=0.5,
+            embedding_learning_rate=1e-3,
+            strength=1e-3,
+            tail_epochs=10,
+            evaluation_batches=100,
+        ),
+    }
+
+    def build_model(self) -> AddingModel:
+        return AddingModel(self.config.hidden_size)
+
+    def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
+        steps, size = self.config.steps, self.config.batch_size
+        numbers = torch.rand(count, steps, size, generator=generator, device=self.device)
+        # The two marks of a sequence: the places of the two largest of as many random keys.
+        keys = torch.rand(count, steps, size, generator=generator, device=self.device)
+        marks = torch.zeros_like(numbers).scatter_(1, keys.topk(2, dim=1).indices, 1.0)
+        sums = (numbers * marks).sum(1)
+        sequences = torch.stack((numbers, marks), dim=-1)
+        yield from zip(sequences.unbind(), sums.unbind(), strict=True)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        sequence, total = batch
+        return torch.nn.functional.mse_loss(model(sequence), total)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
+        losses = [self.loss(model, batch).item() for batch in self.batches(generator, batches)]
+        mean = sum(losses) / len(losses)
+        return {"loss": mean, "rmse": mean**0.5}
+
+    @torch.no_grad()
+    def reference_levels(self, generator: torch.Generator) -> dict[str, float]:
+        del generator
+        # Two independent uniform numbers: variance 1/12 each.
+        return {"rmse of a perfect net": 0.0, "rmse of always answering 1": (1 / 6) ** 0.5}

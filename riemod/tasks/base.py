@@ -1,0 +1,159 @@
+"""What every task has: a frozen configuration with every number of a run in it, and five methods."""
+
+import dataclasses
+import math
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
+InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Every number of a run. Same config, same machine: same bits."""
+
+    preset: Literal["smoke", "cpu", "paper"]
+    """Scale that the other defaults are taken from: seconds, minutes on 2 cores, or the paper's own."""
+    seed: int = 0
+    """Seed of every random draw: weights, points and data."""
+    device: str = "cpu"
+    """Where to train: cpu, cuda, cuda:1, ..."""
+    threads: int | None = None
+    """CPU threads; None for torch's choice. The same bits need the same number."""
+
+    epochs: int
+    """Epochs, each of them `batches_per_epoch` steps."""
+    batches_per_epoch: int
+    """Training steps an epoch."""
+    batch_size: int
+    """Sequences in a batch."""
+    learning_rate: float
+    """Adam's rate for the weights at the start."""
+    learning_rate_decay: Literal["none", "cosine"] = "none"
+    """Course of the rates over the epochs: constant, or half a cosine down to 2 percent in the last epoch."""
+    embedding_learning_rate: float = 1e-2
+    """Riemannian Adam's rate for the points, in units of the manifold's length a step."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of the weights a step, times the rate; never on points."""
+    clip: float | None = None
+    """Largest norm of the gradient; None to leave it as it is."""
+    evaluation_batches: int = 5
+    """Batches of the final evaluation, drawn afresh and the same for every run of a task."""
+
+    manifold: ManifoldName = "none"
+    """Moduli space of the hidden neurons; none for no regularizer."""
+    inhibitor: InhibitorName = "dog"
+    """Cost of distance f(d), with its default parameters."""
+    strength: float = 0.0
+    """Factor of the penalty."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Mean of f |w|^power over the recurrent matrix, or its sum."""
+    power: float = 1.0
+    """Exponent of |w|, at least 1."""
+    learn: bool = False
+    """Train the neurons' positions together with the weights."""
+
+    sparsity: float = 0.0
+    """Fraction of zeros after pruning, 0 to 1."""
+    schedule: Literal["linear", "cubic"] = "linear"
+    """Course of the sparsity over the pruning epochs: the paper's, or the cubic one."""
+    dense_epochs: int = 0
+    """Epochs before the first pruning."""
+    tail_epochs: int = 0
+    """Epochs after the last pruning, to recover."""
+    scope: Literal["global", "tensor"] = "global"
+    """Rank all weight matrices together, or prune each to the same sparsity."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batches_per_epoch", "batch_size", "evaluation_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        for name in ("learning_rate", "embedding_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)!r}")
+        for name in ("weight_decay", "strength"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)!r}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be positive, got {self.clip!r}")
+        if not 1 <= self.power < math.inf:
+            raise ValueError(f"power must be finite and >= 1, got {self.power!r}")
+        if not 0 <= self.sparsity <= 1:
+            raise ValueError(f"sparsity must be in [0, 1], got {self.sparsity!r}")
+        if self.dense_epochs < 0 or self.tail_epochs < 0 or self.dense_epochs + self.tail_epochs >= self.epochs:
+            raise ValueError(
+                f"dense_epochs and tail_epochs must be >= 0 and leave some of epochs={self.epochs} for pruning, "
+                f"got dense_epochs={self.dense_epochs}, tail_epochs={self.tail_epochs}"
+            )
+        if self.learn and self.manifold == "none":
+            raise ValueError("learn needs a manifold, got manifold='none'")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
+        for name, hint in typing.get_type_hints(type(self)).items():
+            if typing.get_origin(hint) is Literal and getattr(self, name) not in typing.get_args(hint):
+                choices = ", ".join(typing.get_args(hint))
+                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: for an unknown or a missing key.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - fields):
+            raise ValueError(f"config has unknown keys {unknown}; {cls.__name__} knows {sorted(fields)}")
+        if missing := sorted(fields - set(values)):
+            raise ValueError(f"config lacks the keys {missing}")
+        return cls(**values)
+
+
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
+Batch = tuple[Tensor, ...]
+
+
+class Task(ABC, Generic[ConfigT]):
+    """One task at one configuration: its model, data, loss and metrics."""
+
+    name: ClassVar[str]
+    presets: ClassVar[dict[str, RunConfig]]
+    units: ClassVar[dict[str, str]]
+    primary_metric: ClassVar[str]
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+        self.device = torch.device(config.device)
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """A fresh model on the CPU, drawn from torch's global generator, which the caller seeds."""
+
+    @abstractmethod
+    def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
+        """That many training batches on the task's device, drawn from a generator of that device."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The task's loss on a batch, a scalar."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
+        """Metrics on fresh batches, by name; `units` has the unit of each."""
+
+    @abstractmethod
+    def reference_levels(self, generator: torch.Generator) -> dict[str, float]:
+        """What a perfect answer and trivial answers score, by metric name: the levels to read the metrics against."""

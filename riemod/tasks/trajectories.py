@@ -1,0 +1,88 @@
+"""Random walks of an animal in a square arena, all trajectories of a batch at once, on any device."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Trajectories(NamedTuple):
+    """Walks of T steps, time first; lengths in metres."""
+
+    start: Tensor
+    """(batch, 2) position before the first step."""
+    velocity: Tensor
+    """(T, batch, 2) displacement of each step, m a step."""
+    position: Tensor
+    """(T, batch, 2) position after each step."""
+
+
+def random_trajectories(
+    batch: int,
+    steps: int,
+    *,
+    side: float = 2.2,
+    step_seconds: float = 0.02,
+    turn_std: float = 11.52,
+    speed_scale: float = 0.26 * math.pi,
+    border: float = 0.03,
+    border_slowdown: float = 0.25,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Trajectories:
+    """Walks with Rayleigh speeds and Gaussian turns that turn along a wall and slow down when they head into it.
+
+    Each walk starts uniformly in the arena with a uniform heading. In a step it moves speed * step_seconds along its heading,
+    then turns by a Gaussian angle. Closer to a wall than `border` and heading towards it, it moves at `border_slowdown`
+    times its speed and also turns parallel to the wall. One step runs before the first one returned, as in the
+    reference, so that walks start in the state that they keep.
+
+    Args:
+        batch: number of walks.
+        steps: T, steps returned.
+        side: of the arena, m; positions run from -side/2 to side/2.
+        step_seconds: length of a step, s.
+        turn_std: standard deviation of the turning rate, rad/s.
+        speed_scale: scale of the Rayleigh distribution of speeds, m/s (0.817 in the reference).
+        border: width of the zone along the walls, m.
+        border_slowdown: factor of the speed in that zone.
+        generator: of `device`; draws everything.
+        device: where to walk.
+
+    Raises:
+        ValueError: if there are no walks or steps.
+
+    Reference: Sec. 4.1 and App. A.1 of https://arxiv.org/abs/2406.06290; Raudies and Hasselmo 2012.
+
+    >>> walks = random_trajectories(3, 50, generator=torch.Generator().manual_seed(0))
+    >>> walks.position.shape, torch.allclose(walks.start + walks.velocity.sum(0), walks.position[-1], atol=1e-5)
+    (torch.Size([50, 3, 2]), True)
+    """
+    if batch < 1 or steps < 1:
+        raise ValueError(f"batch and steps must be at least 1, got batch={batch}, steps={steps}")
+    uniform = torch.rand(3 + steps + 1, batch, generator=generator, device=device)
+    turns = torch.randn(steps + 1, batch, generator=generator, device=device) * (turn_std * step_seconds)
+    position = (uniform[:2].T - 0.5) * side
+    heading = uniform[2] * (2 * math.pi)
+    # 1 - u is in (0, 1], so the logarithm is finite.
+    lengths = torch.sqrt(-2 * torch.log1p(-uniform[3:])) * (speed_scale * step_seconds)
+    velocities = torch.empty(steps + 1, batch, 2, device=device)
+    positions = torch.empty(steps + 1, batch, 2, device=device)
+    for step in range(steps + 1):
+        towards_wall, turn_along = _wall(position, heading, side, border)
+        length = torch.where(towards_wall, lengths[step] * border_slowdown, lengths[step])
+        velocities[step] = torch.stack((torch.cos(heading), torch.sin(heading)), dim=-1) * length.unsqueeze(-1)
+        position = position + velocities[step]
+        positions[step] = position
+        heading = heading + turn_along + turns[step]
+    return Trajectories(positions[0].clone(), velocities[1:], positions[1:])
+
+
+def _wall(position: Tensor, heading: Tensor, side: float, border: float) -> tuple[Tensor, Tensor]:
+    """Whether each walk is near a wall and heads into it, and the turn that makes it parallel to that wall (else 0)."""
+    distances = side / 2 - torch.cat((position, -position), dim=-1)
+    nearest, wall = distances.min(-1)
+    angle = torch.remainder(heading - wall * (math.pi / 2) + math.pi, 2 * math.pi) - math.pi
+    towards = (nearest < border) & (angle.abs() < math.pi / 2)
+    return towards, torch.where(towards, torch.sign(angle) * (math.pi / 2) - angle, 0.0)

@@ -1,0 +1,19 @@
+"""How nets are trained: one loop, runs that survive a crash, records that say how they were made."""
+
+from riemod.training.checkpoint import CheckpointError
+from riemod.training.loop import Run, TrainingDiverged, evaluate, load, lottery, start, train
+from riemod.training.runs import RunDescription, RunError, RunFolder
+
+__all__ = [
+    "CheckpointError",
+    "Run",
+    "RunDescription",
+    "RunError",
+    "RunFolder",
+    "TrainingDiverged",
+    "evaluate",
+    "load",
+    "lottery",
+    "start",
+    "train",
+]

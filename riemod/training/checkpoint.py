@@ -1,0 +1,165 @@
+"""Checkpoints that are written whole or not at all, and read without unpickling anything.
+
+A checkpoint folder holds one safetensors file with every tensor, and `latest.json`, which names that file, its SHA-256
+and everything that is not a tensor. Replacing `latest.json` is the commit: a process killed before it leaves the old
+checkpoint, after it the new one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from riemod.optim import JointOptimizer
+
+POINTER = "latest.json"
+_FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing, damaged, or of another model."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it holds either the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, with a closing newline."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def save_checkpoint(
+    folder: Path,
+    modules: Mapping[str, nn.Module],
+    optimizer: JointOptimizer,
+    progress: Mapping[str, Any],
+) -> None:
+    """Write the modules' states, the optimiser's state and JSON-ready progress, atomically.
+
+    Args:
+        folder: made if need be.
+        modules: by the name under which `load_checkpoint` will find them.
+        optimizer: its tensors go into the safetensors file, its numbers into the JSON file.
+        progress: JSON-ready values, such as the number of finished epochs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors.update({f"{name}/{key}": value for key, value in module.state_dict().items()})
+    members = []
+    for index, state_dict in enumerate(optimizer.state_dict()["members"]):
+        numbers: dict[str, dict[str, Any]] = {}
+        for parameter, state in state_dict["state"].items():
+            numbers[str(parameter)] = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{parameter}/{key}"] = value
+        members.append({"numbers": numbers, "param_groups": state_dict["param_groups"]})
+    # Clones, because safetensors refuses tensors that share memory, as tied weights do.
+    content = save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    file = f"{digest[:16]}.safetensors"
+    write_atomically(folder / file, content)
+    pointer = {"format": _FORMAT, "file": file, "sha256": digest, "optimizer": members, "progress": dict(progress)}
+    write_json(folder / POINTER, pointer)
+    for old in folder.glob("*.safetensors"):
+        if old.name != file:
+            old.unlink()
+
+
+class Checkpoint:
+    """A checkpoint read from disk and found whole.
+
+    Args:
+        folder: as given to `save_checkpoint`.
+
+    Raises:
+        CheckpointError: if there is none, or it is truncated, corrupted or of an unknown format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        pointer = folder / POINTER
+        if not pointer.is_file():
+            raise CheckpointError(f"no checkpoint in {folder}: {POINTER} is missing")
+        try:
+            content = json.loads(pointer.read_text())
+            if content["format"] != _FORMAT:
+                raise CheckpointError(f"checkpoint {pointer} has format {content['format']}, this version reads {_FORMAT}")
+            path, digest = folder / content["file"], content["sha256"]
+            self.progress: dict[str, Any] = content["progress"]
+            self._members: list[dict[str, Any]] = content["optimizer"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"checkpoint {pointer} is corrupted: {error}") from error
+        if not path.is_file():
+            raise CheckpointError(f"checkpoint {pointer} names {path.name}, which is missing")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise CheckpointError(f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s")
+        try:
+            self._tensors = load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"checkpoint {path} is corrupted: {error}") from error
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """The state dict of one module, empty if it was not saved."""
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in self._tensors.items() if key.startswith(prefix)}
+
+    def load(self, modules: Mapping[str, nn.Module], optimizer: JointOptimizer | None = None) -> None:
+        """Put the saved states into modules and an optimiser of the same shapes; nothing is loaded if one differs.
+
+        Raises:
+            CheckpointError: if a key is missing or left over, or a shape or dtype differs.
+        """
+        for name, module in modules.items():
+            _check_states(name, module.state_dict(), self.state(name))
+        if optimizer is not None and len(self._members) != len(optimizer.members):
+            raise CheckpointError(
+                f"checkpoint is of another model: its optimiser has {len(self._members)} members, "
+                f"this one {len(optimizer.members)}"
+            )
+        for name, module in modules.items():
+            module.load_state_dict(self.state(name))
+        if optimizer is not None:
+            optimizer.load_state_dict({"members": [self._member_state(index) for index in range(len(self._members))]})
+
+    def _member_state(self, index: int) -> dict[str, Any]:
+        member = self._members[index]
+        state = {
+            int(parameter): dict(numbers)
+            | {key: value.clone() for key, value in self.state(f"optimizer/{index}/{parameter}").items()}
+            for parameter, numbers in member["numbers"].items()
+        }
+        return {"state": state, "param_groups": member["param_groups"]}
+
+
+def _check_states(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    if missing := sorted(set(own) - set(saved)):
+        raise CheckpointError(f"checkpoint is of another model: its {name} lacks {missing}")
+    if unexpected := sorted(set(saved) - set(own)):
+        raise CheckpointError(f"checkpoint is of another model: its {name} also has {unexpected}")
+    for key, value in own.items():
+        if value.shape != saved[key].shape or value.dtype != saved[key].dtype:
+            raise CheckpointError(
+                f"checkpoint is of another model: {name}.{key} must be {tuple(value.shape)} {value.dtype}, "
+                f"got {tuple(saved[key].shape)} {saved[key].dtype}"
+            )
+
+
+def generator_for(device: torch.device | str, *key: int) -> torch.Generator:
+    """A generator on that device whose stream is decided by the key alone, such as (seed, purpose, epoch)."""
+    digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "little"))

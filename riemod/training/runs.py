@@ -1,0 +1,159 @@
+"""A run's folder: config.json, metrics.jsonl, record.json, checkpoint/ and figures/."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from riemod.tasks import RunConfig, task_class
+from riemod.training.checkpoint import write_atomically, write_json
+
+
+class RunError(RuntimeError):
+    """A run folder that is missing, incomplete, taken, or damaged."""
+
+
+class RunDescription(NamedTuple):
+    """What a run is, as its config.json says."""
+
+    task: str
+    config: RunConfig
+    ticket_of: str | None
+    """The run whose final mask and points this lottery ticket was given; None for a run of its own."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run, and what is written there.
+
+    Args:
+        path: the run's folder.
+    """
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The task's name and its config, as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a line and epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def record_file(self) -> Path:
+        """The finished run's record, as JSON."""
+        return self.path / "record.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the last checkpoint."""
+        return self.path / "checkpoint"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of figures."""
+        return self.path / "figures"
+
+    def create(self, description: RunDescription) -> None:
+        """Make the folder and write its config.
+
+        Raises:
+            RunError: if the folder already holds something.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        task, config, ticket_of = description
+        write_json(self.config_file, {"task": task, "config": config.to_dict(), "ticket_of": ticket_of})
+
+    def read_description(self) -> RunDescription:
+        """The run's task, config and origin.
+
+        Raises:
+            RunError: if there is no run here, or its config is damaged.
+        """
+        if not self.config_file.is_file():
+            raise RunError(f"run must be a folder with a config.json, got {self.path}")
+        try:
+            content = json.loads(self.config_file.read_text())
+            task = task_class(content["task"])
+            config = type(task.presets["smoke"]).from_dict(content["config"])
+            return RunDescription(content["task"], config, content["ticket_of"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.config_file} is damaged: {error}") from error
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a last line cut off by a crash is left out."""
+        if not self.metrics_file.is_file():
+            return []
+        rows = []
+        for line in self.metrics_file.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def keep_metrics(self, epochs: int) -> None:
+        """Drop the rows of epochs that are not in the checkpoint, before they are run again."""
+        rows = [row for row in self.read_metrics() if row["epoch"] < epochs]
+        write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add one row."""
+        with self.metrics_file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def read_record(self) -> dict[str, Any]:
+        """The finished run's record.
+
+        Raises:
+            RunError: if the run is not finished, or its record is damaged.
+        """
+        if not self.record_file.is_file():
+            self.read_description()
+            raise RunError(f"run {self.path} is not finished: riemod resume {self.path}")
+        try:
+            return json.loads(self.record_file.read_text())
+        except ValueError as error:
+            raise RunError(f"{self.record_file} is damaged: {error}") from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, for a record."""
+    versions = {name: importlib.metadata.version(name) for name in ("riemod", "torch", "geoopt", "numpy")}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": _commit(),
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "cuda_device": device,
+        },
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that riemod is run from, with "+" if files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here.parent)) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
