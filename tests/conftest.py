@@ -9,8 +9,12 @@ import pytest
 import torch
 
 # Before riemod is imported: from here on its annotations, jaxtyping's shapes among them, are checked at every call.
-# The tower lets an int stand for a float, as type checkers do.
-jaxtyping.install_import_hook("riemod", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+# The tower lets an int stand for a float, as type checkers do; Self is let be, for beartype knows it on classes alone.
+jaxtyping.install_import_hook(
+    "riemod",
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, "
+    "hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})))",
+)
 
 hypothesis.settings.register_profile("riemod", derandomize=True, deadline=None, max_examples=30, database=None)
 hypothesis.settings.load_profile("riemod")

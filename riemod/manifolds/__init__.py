@@ -1,7 +1,55 @@
 """Where neurons live: Riemannian manifolds with exact distances, uniform samples and points that can be learned."""
 
+from collections.abc import Callable
+
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.euclidean import Euclidean
+from riemod.manifolds.klein import KleinBottle
+from riemod.manifolds.poincare import PoincareBall
+from riemod.manifolds.product import Product
+from riemod.manifolds.sphere import Sphere
 from riemod.manifolds.torus import Torus
 
-__all__ = ["Euclidean", "Manifold", "Torus"]
+__all__ = [
+    "NAMES",
+    "Euclidean",
+    "KleinBottle",
+    "Manifold",
+    "PoincareBall",
+    "Product",
+    "Sphere",
+    "Torus",
+    "by_name",
+]
+
+_MAKERS: dict[str, Callable[[], Manifold]] = {
+    "circle": lambda: Sphere(1),
+    "sphere": lambda: Sphere(2),
+    "torus": lambda: Torus(2),
+    "torus6": lambda: Torus(6),
+    "klein": KleinBottle,
+    "euclidean2": lambda: Euclidean(2),
+    "euclidean3": lambda: Euclidean(3),
+    "poincare": lambda: PoincareBall(2),
+}
+NAMES = tuple(_MAKERS)
+
+
+def by_name(name: str) -> Manifold:
+    """A manifold by its name, with its default size.
+
+    Args:
+        name: one of NAMES.
+
+    Returns:
+        A new manifold.
+
+    Raises:
+        ValueError: if there is no manifold of that name.
+
+    >>> by_name("circle")
+    Sphere(dim=1, radius=5)
+    """
+    if name not in _MAKERS:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    return _MAKERS[name]()

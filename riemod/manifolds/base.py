@@ -44,14 +44,16 @@ class Manifold(nn.Module, ABC):
     Args:
         dim: dimension of the manifold, >= 1.
         coordinate_dim: how many numbers store one point.
+        tile_dim: how many numbers `coordinates` gives of each point.
         geometry: the geoopt manifold that a ManifoldParameter and RiemannianAdam see. Its learning rate is a length:
             a first step moves every point by lr in the manifold's unit.
     """
 
-    def __init__(self, dim: int, coordinate_dim: int, geometry: geoopt.Manifold) -> None:
+    def __init__(self, dim: int, coordinate_dim: int, tile_dim: int, geometry: geoopt.Manifold) -> None:
         super().__init__()
         self.dim = dim
         self.coordinate_dim = coordinate_dim
+        self.tile_dim = tile_dim
         self.geometry = geometry
         self._cached_space: tuple[object, Any] | None = None
 

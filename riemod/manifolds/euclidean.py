@@ -46,7 +46,7 @@ class Euclidean(Manifold):
     """
 
     def __init__(self, dim: int, side: float = 10.0) -> None:
-        super().__init__(check_dim(dim), dim, FlatGeometry())
+        super().__init__(check_dim(dim), dim, dim, FlatGeometry())
         self.side = check_positive("side", side)
 
     @property

@@ -48,9 +48,7 @@ class TorusGeometry(FlatGeometry):
         """Squared length of the logarithm."""
         return self.logmap(x, y).square().sum(dim=-1, keepdim=keepdim)
 
-    def _check_point_on_manifold(
-        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
-    ) -> tuple[bool, str | None]:
+    def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
         reason = outside_interval(x, self.period, rtol)
         return reason is None, reason
 
@@ -79,7 +77,7 @@ class Torus(Manifold):
 
     def __init__(self, dim: int, period: float = 10.0) -> None:
         check_positive("period", period)
-        super().__init__(check_dim(dim), dim, TorusGeometry(float(period)))
+        super().__init__(check_dim(dim), dim, 2 * dim, TorusGeometry(float(period)))
         self.period = float(period)
 
     @property
@@ -131,9 +129,9 @@ class Torus(Manifold):
 
 
 def signed(values: Tensor, period: float) -> Tensor:
-    """Values in [0, period), the upper half taken down by a period; rounded once, even if the period has no exact value.
+    """Values in [0, period), the upper half taken down by a period, rounded once.
 
-    Two points on either side of the seam keep in it the digits that their plain difference has lost.
+    Points on either side of the seam differ in it without the rounding error of their plain difference.
     """
     exact = values.double()
     return torch.where(exact >= period / 2, exact - period, exact).to(values.dtype)

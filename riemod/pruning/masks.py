@@ -176,10 +176,11 @@ def mask_optimizer_state(optimizer: Optimizer, pairs: Iterable[tuple[Tensor, Ten
     >>> optimizer.state[weight]["momentum_buffer"]
     tensor([1., 0.])
     """
+    states = optimizer.state
     for parameter, mask in pairs:
         if mask.shape != parameter.shape:
             raise ValueError(f"pairs: mask of shape {tuple(mask.shape)} for a parameter of {tuple(parameter.shape)}")
-        for value in optimizer.state.get(parameter, {}).values():
+        for value in states.get(parameter, {}).values():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 zero_pruned(value, mask)
 
@@ -218,8 +219,9 @@ class MaskHook:
         mask_gradients((parameter, mask) for _, parameter, mask in masked_parameters(self.module))
 
     def _mask_new_state(self, optimizer: Optimizer) -> None:
+        states = optimizer.state
         for name, parameter, mask in masked_parameters(self.module):
-            state = optimizer.state.get(parameter)
+            state = states.get(parameter)
             # References, not data pointers: freed memory is given out again, and a new mask there would go unseen.
             old_mask, old_version, old_state = self._seen.get(name, (None, -1, None))
             if old_mask is not mask or old_version != mask._version or old_state is not state:

@@ -36,8 +36,8 @@ class RunConfig:
     """Sequences in a batch."""
     learning_rate: float
     """Adam's rate for the weights at the start."""
-    learning_rate_decay: Literal["none", "cosine"] = "none"
-    """Course of the rates over the epochs: constant, or half a cosine down to 2 percent in the last epoch."""
+    learning_rate_decay: Literal["none", "tail"] = "none"
+    """Course of the rates: constant, or along half a cosine down to 2 percent over the tail epochs."""
     embedding_learning_rate: float = 1e-2
     """Riemannian Adam's rate for the points, in units of the manifold's length a step."""
     weight_decay: float = 0.0

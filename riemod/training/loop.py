@@ -234,8 +234,9 @@ def _check_losses(run: Run, losses: Tensor) -> None:
 
 def _set_rates(optimizer: JointOptimizer, config: RunConfig, epoch: int) -> None:
     factor = 1.0
-    if config.learning_rate_decay == "cosine" and config.epochs > 1:
-        factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * epoch / (config.epochs - 1)))
+    into_tail = epoch - (config.epochs - config.tail_epochs) + 1
+    if config.learning_rate_decay == "tail" and into_tail > 0:
+        factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / config.tail_epochs))
     rates = (config.learning_rate, config.embedding_learning_rate)
     for member, rate in zip(optimizer.members, rates, strict=False):
         for group in member.param_groups:

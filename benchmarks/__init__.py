@@ -1,0 +1,1 @@
+"""Suites on the tasks; `records/` holds their results."""

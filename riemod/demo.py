@@ -1,0 +1,172 @@
+"""The demonstration: navigation pruned to 90 % on a learned torus and without a regularizer, then both lottery tickets."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+
+from riemod.manifolds import Torus
+from riemod.report import comparison_table
+from riemod.tasks import Navigation
+from riemod.training import Run, RunError, RunFolder, load
+from riemod.training.checkpoint import generator_for
+
+ARMS = {"learned torus": ("--manifold", "torus", "--learn"), "no regularizer": ()}
+EPOCHS = 30
+_OPTIONS = (
+    *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
+    *("--epochs", str(EPOCHS), "--dense-epochs", "8", "--tail-epochs", "10"),
+)
+_DECODED_SEED = 3
+
+
+def run_demo(out: Path, console: Console) -> None:
+    """Train both arms side by side, then both tickets, and leave a comparison on the console and figures in `out`.
+
+    Args:
+        out: folder of the four runs and of figures/; finished runs in it are kept, unfinished ones resumed.
+        console: where to print.
+
+    Raises:
+        RunError: if a training process fails.
+    """
+    began = time.perf_counter()
+    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in ARMS}
+    tickets = {f"{name}, ticket": RunFolder(out / f"{name.replace(' ', '-')}-ticket") for name in ARMS}
+    commands = {
+        name: ["train", "navigation", *_OPTIONS, *ARMS[name], "--out", str(folder.path)]
+        for name, folder in folders.items()
+    }
+    _train_side_by_side(folders, commands, console)
+    commands = {
+        f"{name}, ticket": ["lottery", str(folder.path), "--out", str(tickets[f"{name}, ticket"].path), "--quiet"]
+        for name, folder in folders.items()
+    }
+    _train_side_by_side(tickets, commands, console)
+    records = {name: folder.read_record() for name, folder in (folders | tickets).items()}
+    console.print(comparison_table(f"navigation at 90 % sparsity, {EPOCHS} epochs, seed 0", records))
+    for path in draw_figures(folders, out / "figures"):
+        console.print(f"figure {path}")
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
+    """Positions on the torus, the weight matrix, error against sparsity, and one decoded walk; each a PNG, and all in one.
+
+    Args:
+        folders: finished navigation runs by name; one of them on a torus.
+        out: folder of the figures, made if need be.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from riemod import plotting
+
+    runs = {name: load(folder) for name, folder in folders.items()}
+    torus_run = next(run for run in runs.values() if run.moduli is not None)
+    assert torus_run.moduli is not None
+    points, torus = torus_run.moduli.points, torus_run.moduli.embeddings[0].manifold
+    assert isinstance(torus, Torus)
+    side = torus_run.task.config.side
+    colors = plotting.position_colors(preferred_positions(torus_run), side)
+    errors = {
+        name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
+        for name, folder in folders.items()
+    }
+    floor = next(iter(folders.values())).read_record()["levels"]["error_top3 of a perfect net"]["value"]
+    true, decoded = _decoded_walk(runs)
+    order = plotting.torus_order(points, torus)
+    weight = torus_run.model.get_parameter("rnn.weight_hh_l0")
+
+    def positions(ax: Any) -> None:
+        plotting.plot_torus_points(points, torus, colors, ax).set_title("learned positions, coloured by preferred place")
+        key = plotting.plot_position_key(side, ax.inset_axes((1.03, 0.68, 0.3, 0.3)))
+        key.set(xticks=[], yticks=[], xlabel="arena", ylabel="")
+
+    def matrix(ax: Any) -> None:
+        plotting.plot_weight_matrix(weight, order, ax).set_title("recurrent weights, neurons ordered along the torus")
+
+    def sparsity(ax: Any) -> None:
+        plotting.plot_error_against_sparsity(errors, floor, "cm", ax).set_title("top-3 error while pruning (star: the end)")
+
+    def walk(ax: Any) -> None:
+        plotting.plot_trajectory(true, decoded, side, ax).set_title("one walk, maximum-likelihood decoded, 90 % sparse")
+
+    out.mkdir(parents=True, exist_ok=True)
+    panels = {"positions": positions, "weights": matrix, "error": sparsity, "walk": walk}
+    written = []
+    for name, draw in panels.items():
+        figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
+        draw(ax)
+        written.append(out / f"{name}.png")
+        figure.savefig(written[-1], dpi=150)
+        plt.close(figure)
+    figure, axes = plt.subplots(2, 2, figsize=(12, 10), layout="constrained")
+    for draw, ax in zip(panels.values(), axes.flat, strict=True):
+        draw(ax)
+    written.append(out / "demo.png")
+    figure.savefig(written[-1], dpi=110)
+    plt.close(figure)
+    return written
+
+
+@torch.no_grad()
+def preferred_positions(run: Run, walks: int = 500) -> Tensor:
+    """(n, 2) m: the mean position of the animal weighted by each hidden unit's activity; NaN for units never active.
+
+    Args:
+        run: a navigation run.
+        walks: number of random walks to average over.
+    """
+    task = run.task
+    assert isinstance(task, Navigation)
+    trajectories = task.walks(walks, generator_for(task.device, 0, _DECODED_SEED))
+    states = run.model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
+    return (states.T @ trajectories.position.flatten(0, 1)) / states.sum(0).unsqueeze(-1)
+
+
+@torch.no_grad()
+def _decoded_walk(runs: dict[str, Run]) -> tuple[Tensor, dict[str, Tensor]]:
+    task = next(iter(runs.values())).task
+    assert isinstance(task, Navigation)
+    walk = task.walks(1, generator_for(task.device, 1, _DECODED_SEED))
+    start_code = task.cells.code(walk.start)
+    scores = {name: run.model(start_code, walk.velocity)[:, 0] for name, run in runs.items()}
+    true = torch.cat((walk.start, walk.position[:, 0]))
+    return true, {name: task.cells.decode_maximum_likelihood(value) for name, value in scores.items()}
+
+
+def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    try:
+        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[level]}"), console=console) as progress:
+            bars = {name: progress.add_task(name, total=EPOCHS, level="") for name in folders}
+            for name, folder in folders.items():
+                if not folder.record_file.is_file():
+                    started = folder.config_file.is_file()
+                    arguments = ["resume", str(folder.path), "--quiet"] if started else commands[name]
+                    processes[name] = subprocess.Popen([sys.executable, "-m", "riemod", *arguments])
+            while True:
+                running = [process for process in processes.values() if process.poll() is None]
+                for name, folder in folders.items():
+                    rows = folder.read_metrics()
+                    level = f"{rows[-1]['eval_error_top3']:.1f} cm at {rows[-1]['sparsity']:.0%}" if rows else ""
+                    progress.update(bars[name], completed=len(rows), level=level)
+                if not running:
+                    break
+                time.sleep(0.5)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    if failed := [name for name, process in processes.items() if process.returncode]:
+        raise RunError(f"training failed: {', '.join(failed)}; its message is above")

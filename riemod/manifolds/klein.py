@@ -1,0 +1,157 @@
+"""The flat Klein bottle."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from riemod.manifolds import _geomstats
+from riemod.manifolds._checks import as_points, check_positive, check_prime, draw, outside_interval, wrap
+from riemod.manifolds.base import Manifold
+from riemod.manifolds.torus import TorusGeometry, signed, wrapped_difference
+
+
+class KleinGeometry(TorusGeometry):
+    """geoopt's view of the Klein bottle: a path across x = 0 turns y into period - y, and tangent vectors with it."""
+
+    name = "Klein bottle"
+
+    def projx(self, x: Tensor) -> Tensor:
+        """The representative in [0, period)^2 of any point of the plane."""
+        return self._land(x)[0]
+
+    def retr(self, x: Tensor, u: Tensor) -> Tensor:
+        """The point reached from x along u; exact, as geodesics are straight."""
+        return self._land(x + u)[0]
+
+    def retr_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The point reached from x along u, and v carried along."""
+        point, turned = self._land(x + u)
+        return point, _mirror(v, turned)
+
+    def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as `retr_transp`."""
+        return self.retr_transp(x, u, v)
+
+    def transp_follow_retr(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """v carried from x along u."""
+        return self.retr_transp(x, u, v)[1]
+
+    def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """v carried from x along u."""
+        return self.retr_transp(x, u, v)[1]
+
+    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        """v carried from x to y along the shortest path."""
+        return _mirror(v.expand_as(x + v), self._shortest(x, y)[1])
+
+    def logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """The shortest tangent vector from x to y."""
+        return self._shortest(x, y)[0]
+
+    def _land(self, plane: Tensor) -> tuple[Tensor, Tensor]:
+        """The representative of points of the plane, and whether it is reached by an odd number of turns."""
+        across = wrap(plane[..., :1], self.period)
+        # Counted from where the point lands: a floor of x / period can disagree with it by rounding.
+        turned = torch.remainder(torch.round((plane[..., :1] - across) / self.period), 2) == 1
+        along = wrap(torch.where(turned, -plane[..., 1:], plane[..., 1:]), self.period)
+        return torch.cat((across, along), dim=-1), turned
+
+    def _shortest(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The shortest tangent vector from x to y, and whether it crosses x = 0."""
+        across, along = y[..., :1] - x[..., :1], y[..., 1:] - x[..., 1:]
+        straight = torch.cat((across, along - self.period * torch.round(along / self.period)), dim=-1)
+        across, along = across - torch.where(across > 0, self.period, -self.period), -y[..., 1:] - x[..., 1:]
+        crossing = torch.cat((across, along - self.period * torch.round(along / self.period)), dim=-1)
+        turned = crossing.norm(dim=-1, keepdim=True) < straight.norm(dim=-1, keepdim=True)
+        return torch.where(turned, crossing, straight), turned
+
+
+def _mirror(vectors: Tensor, turned: Tensor) -> Tensor:
+    """The vectors with y reversed where turned."""
+    return torch.cat((vectors[..., :1], torch.where(turned, -vectors[..., 1:], vectors[..., 1:])), dim=-1)
+
+
+class KleinBottle(Manifold):
+    """The flat Klein bottle: [0, p]^2 with (x, 0) ~ (x, p) and (0, y) ~ (p, p - y), p the period.
+
+    d^2 = min(dx^2 + |y1 - y2|_p^2, (p - |dx|)^2 + |y1 + y2|_p^2), where dx = x1 - x2 and |.|_p is the distance to the
+    nearest multiple of p: the shorter of the paths that do not cross x = 0 and those that cross it once.
+    Points are stored as two lengths in [0, p).
+
+    Args:
+        period: side of the square, > 0, in the caller's unit of length.
+
+    Raises:
+        ValueError: if period is not positive and finite.
+
+    Reference: App. D of https://arxiv.org/abs/2406.06290.
+
+    >>> bottle = KleinBottle()
+    >>> bottle.distance(torch.tensor([[9.0, 2.0]]), torch.tensor([[1.0, 8.0]])).item()
+    2.0
+    """
+
+    def __init__(self, period: float = 10.0) -> None:
+        check_positive("period", period)
+        super().__init__(2, 2, 6, KleinGeometry(float(period)))
+        self.period = float(period)
+
+    @property
+    def diameter(self) -> float:
+        return self.period / math.sqrt(2)
+
+    def betti(self, prime: int) -> tuple[int, ...]:
+        return (1, 2, 1) if check_prime(prime) == 2 else (1, 1, 0)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "n k"]:
+        drawn = draw(n, 2, generator=generator, device=device) * self.period
+        return self.geometry.projx(as_points(drawn, dtype, device))
+
+    def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
+        """x, signed x, y, signed y, what signed y lost to rounding, and y - period/2."""
+        x, y = points[:, :1], points[:, 1:]
+        signed_y, exact = signed(y, self.period), y.double()
+        lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_y.double()
+        centred = exact - self.period / 2
+        return torch.cat((x, signed(x, self.period), y, signed_y, lost.to(y.dtype), centred.to(y.dtype)), dim=1)
+
+    def squared_distance(
+        self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
+    ) -> Float[Tensor, "r c"]:
+        rows, columns, half = row_coordinates, column_coordinates, self.period / 2
+        across = rows[:, 0, None] - columns[None, :, 0]
+        along = wrapped_difference(rows, columns, 2, 3, self.period)
+        straight = across * across + along * along
+        width = torch.abs(across)
+        through_seam = rows[:, 1, None] - columns[None, :, 1]
+        across = torch.where(width > half, through_seam, self.period - width)
+        # y1 + y2 modulo the period. The sum of signed coordinates has all its digits where it is small. Where it
+        # exceeds half a period, both points lie in the same half and the centred coordinates do not cancel.
+        total = (rows[:, 3, None] + columns[None, :, 3]) + (rows[:, 4, None] + columns[None, :, 4])
+        along = torch.where(torch.abs(total) <= half, total, rows[:, 5, None] + columns[None, :, 5])
+        crossing = across * across + along * along
+        return torch.where(straight <= crossing, straight, crossing)
+
+    def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
+        """The points in the unit square."""
+        return points.detach().double().cpu().numpy() / self.period
+
+    def _make_space(self) -> Any:
+        return _geomstats.klein_bottle(self.period)
+
+    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
+        return outside_interval(points, self.period, tolerance)
+
+    def extra_repr(self) -> str:
+        return f"period={self.period:g}"

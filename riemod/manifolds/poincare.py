@@ -1,0 +1,197 @@
+"""Hyperbolic space as the Poincare ball."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from riemod.manifolds import _geomstats
+from riemod.manifolds._checks import as_points, bad_rows, check_dim, check_positive, contractible, draw
+from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds.base import Manifold, safe_sqrt
+from riemod.manifolds.euclidean import sum_of_squares
+
+_RADIAL_CELLS = 1 << 14
+
+
+class BallGeometry(geoopt.PoincareBallExact):
+    """geoopt's unit ball with the metric of a curvature -c: (2 / (1 - |x|^2))^2 <u, v> / c.
+
+    The curvature scales the metric and leaves the points where they are: they stay in the ball when it is learned, and
+    a step of RiemannianAdam is a length. log c is a parameter if learned, a plain number if not.
+    """
+
+    def __init__(self, curvature: float, learn_curvature: bool) -> None:
+        # geoopt's own constructor would make a parameter of the unit ball's curvature, which is no one's to learn.
+        super(geoopt.Stereographic, self).__init__()
+        self.register_buffer("_unit", torch.tensor(-1.0), persistent=False)
+        start = math.log(-curvature)
+        self.log_curvature: nn.Parameter | float = nn.Parameter(torch.tensor(start)) if learn_curvature else start
+
+    @property
+    def k(self) -> Tensor:
+        """Curvature of the unit ball, -1, which every operation of geoopt uses."""
+        return self._unit
+
+    @property
+    def c(self) -> Tensor:
+        """Minus k."""
+        return -self._unit
+
+    def length(self) -> Tensor | float:
+        """1 / sqrt(c), the unit ball's unit of length; differentiable if learned."""
+        if isinstance(self.log_curvature, Tensor):
+            return torch.exp(-self.log_curvature / 2)
+        return math.exp(-self.log_curvature / 2)
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False, dim: int = -1) -> Tensor:
+        """(2 / (1 - |x|^2))^2 <u, v> / c."""
+        return super().inner(x, u, u if v is None else v, keepdim=keepdim, dim=dim) * self.length() ** 2
+
+    def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
+        """2 |u| / (1 - |x|^2) / sqrt(c)."""
+        return super().norm(x, u, keepdim=keepdim, dim=dim) * self.length()
+
+    def egrad2rgrad(self, x: Tensor, u: Tensor, *, dim: int = -1) -> Tensor:
+        """The gradient in this metric."""
+        return super().egrad2rgrad(x, u, dim=dim) / self.length() ** 2
+
+    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
+        """Geodesic distance."""
+        return super().dist(x, y, keepdim=keepdim, dim=dim) * self.length()
+
+    def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
+        """Squared geodesic distance."""
+        return self.dist(x, y, keepdim=keepdim, dim=dim) ** 2
+
+    def extra_repr(self) -> str:
+        """The curvature."""
+        return f"curvature={-math.exp(float(self.log_curvature)):g}"
+
+
+class PoincareBall(Manifold):
+    """Hyperbolic space of curvature -c: d(x, y) = (2 / sqrt c) asinh(|x - y| / sqrt((1 - |x|^2) (1 - |y|^2))).
+
+    Points are stored in the open unit ball, whatever the curvature: only the metric depends on it. They are geoopt's
+    points of the ball of radius 1 / sqrt c, times sqrt c. Float32 points stay within 0.996 of the unit radius under
+    RiemannianAdam (geodesic radius 6.2 / sqrt c), float64 points within 0.99999 (12.2 / sqrt c), as in geoopt.
+
+    Args:
+        dim: dimension, >= 1.
+        curvature: -c < 0, in 1 / length^2; where learning starts, if it is learned.
+        learn_curvature: whether log c is a parameter of this module (`geometry.log_curvature`).
+        sample_radius: `sample` draws from the geodesic ball of this radius round 0; > 0, a length.
+
+    Raises:
+        ValueError: if dim is not an integer >= 1, curvature not negative and finite, or sample_radius not positive and
+            finite; `sample` also if the ball does not fit the dtype's bound above.
+
+    Reference: Nickel and Kiela, https://arxiv.org/abs/1705.08039, eq. 1 (in the form with asinh, exact at small d).
+
+    >>> ball = PoincareBall(2, curvature=-4.0)
+    >>> round(ball.distance(torch.zeros(1, 2), torch.tensor([[math.tanh(1.0), 0.0]])).item(), 6)
+    1.0
+    """
+
+    geometry: BallGeometry
+
+    def __init__(
+        self, dim: int, curvature: float = -1.0, learn_curvature: bool = False, sample_radius: float = 5.0
+    ) -> None:
+        if not (math.isfinite(curvature) and curvature < 0):
+            raise ValueError(f"curvature must be negative and finite, got {curvature!r}")
+        tile_dim = check_dim(dim) + 1 + learn_curvature
+        super().__init__(dim, dim, tile_dim, BallGeometry(float(curvature), learn_curvature))
+        self.learn_curvature = learn_curvature
+        self.sample_radius = check_positive("sample_radius", sample_radius)
+
+    @property
+    def curvature(self) -> float:
+        """-c, as it is now."""
+        return -math.exp(float(self.geometry.log_curvature))
+
+    @property
+    def diameter(self) -> float:
+        return math.inf
+
+    def betti(self, prime: int) -> tuple[int, ...]:
+        return contractible(self.dim, prime)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "n k"]:
+        """n points, independent and uniform in volume in the geodesic ball of radius `sample_radius` round 0."""
+        extent = math.sqrt(-self.curvature) * self.sample_radius
+        bound = _largest_norm(torch.get_default_dtype() if dtype is None else dtype)
+        if math.tanh(extent / 2) > bound:
+            reach = 2 * math.atanh(bound) / math.sqrt(-self.curvature)
+            raise ValueError(
+                f"sample_radius must be at most {reach:.4g} at curvature {self.curvature:g} and this dtype, "
+                f"got {self.sample_radius:g}"
+            )
+        direction = draw(n, self.dim, generator=generator, device=device, normal=True)
+        uniform = draw(n, 1, generator=generator, device=device)
+        radius = _radial_quantile(uniform, self.dim, extent)
+        return as_points(torch.tanh(radius / 2) * direction / direction.norm(dim=1, keepdim=True), dtype, device)
+
+    def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
+        """The points, 1 / (1 - |x|^2), and, if the curvature is learned, 2 / sqrt c."""
+        # In float64: near the boundary 1 - |x|^2 cancels.
+        stretch = 1 / (1 - points.double().square().sum(dim=1, keepdim=True))
+        columns = [points, stretch.to(points.dtype)]
+        if self.learn_curvature:
+            columns.append((2 * self.geometry.length()).to(points.dtype).expand(len(points), 1))
+        return torch.cat(columns, dim=1)
+
+    def squared_distance(
+        self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
+    ) -> Float[Tensor, "r c"]:
+        stretch = row_coordinates[:, self.dim, None] * column_coordinates[None, :, self.dim]
+        squared_sinh = sum_of_squares(row_coordinates, column_coordinates, self.dim) * stretch
+        half = torch.asinh(safe_sqrt(squared_sinh))
+        if self.learn_curvature:
+            return row_coordinates[:, -1, None] * column_coordinates[None, :, -1] * (half * half)
+        return (4 * self.geometry.length() ** 2) * (half * half)
+
+    def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
+        return points.detach().double().cpu().numpy()
+
+    def _make_space(self) -> Any:
+        return _geomstats.poincare_ball(self.dim, self.curvature)
+
+    def _space_state(self) -> object:
+        return self.curvature
+
+    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
+        bad = points.double().square().sum(dim=1) >= 1
+        return f"norms must be below 1, but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+
+    def extra_repr(self) -> str:
+        learned = ", learn_curvature=True" if self.learn_curvature else ""
+        return f"dim={self.dim}, curvature={self.curvature:g}{learned}, sample_radius={self.sample_radius:g}"
+
+
+def _largest_norm(dtype: torch.dtype) -> float:
+    """The norm to which geoopt pulls points back."""
+    return 1 - (4e-3 if dtype == torch.float32 else 1e-5)
+
+
+def _radial_quantile(uniform: Tensor, dim: int, extent: float) -> Tensor:
+    """The radius, in [0, extent], at which the ball's share of volume, the integral of sinh(r)^(dim - 1), is u."""
+    if dim == 2:
+        return 2 * torch.asinh(torch.sqrt(uniform) * math.sinh(extent / 2))
+    edges = torch.linspace(0.0, extent, _RADIAL_CELLS + 1, dtype=torch.float64, device=uniform.device)
+    density = (torch.sinh(edges) / math.sinh(extent)) ** (dim - 1)
+    share = torch.cat((torch.zeros_like(edges[:1]), torch.cumulative_trapezoid(density, edges)))
+    share = share / share[-1]
+    upper = torch.searchsorted(share, uniform, right=True)
+    below, above = share[upper - 1], share[upper]
+    return edges[upper - 1] + (uniform - below) / (above - below) * (extent / _RADIAL_CELLS)

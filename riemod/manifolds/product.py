@@ -1,0 +1,108 @@
+"""The Riemannian product of manifolds."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from riemod.manifolds import _geomstats
+from riemod.manifolds._checks import check_prime
+from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds.base import Manifold
+
+
+class Product(Manifold):
+    """M_1 x M_2 x ...: d(x, y)^2 = sum_i d_i(x_i, y_i)^2; a point is its factors' points one after the other.
+
+    Args:
+        factors: the manifolds, at least one; their units of length are taken to be the same.
+
+    Raises:
+        ValueError: if there is no factor.
+        TypeError: if a factor is not a Manifold.
+
+    >>> from riemod.manifolds import Sphere, Torus
+    >>> cylinder = Product([Torus(1), Sphere(1)])
+    >>> cylinder.coordinate_dim, cylinder.betti(2)
+    (3, (1, 2, 1))
+    """
+
+    def __init__(self, factors: Sequence[Manifold]) -> None:
+        factors = tuple(factors)
+        if not factors:
+            raise ValueError("factors must hold at least one manifold, got none")
+        for factor in factors:
+            if not isinstance(factor, Manifold):
+                raise TypeError(f"factors must be manifolds, got {type(factor).__name__}")
+        geometry = geoopt.ProductManifold(*((factor.geometry, factor.coordinate_dim) for factor in factors))
+        super().__init__(
+            sum(factor.dim for factor in factors),
+            sum(factor.coordinate_dim for factor in factors),
+            sum(factor.tile_dim for factor in factors),
+            geometry,
+        )
+        # A tuple, not a ModuleList: what a factor learns is in `geometry`, and would appear twice in the state_dict.
+        self.factors = factors
+
+    @property
+    def diameter(self) -> float:
+        return math.hypot(*(factor.diameter for factor in self.factors))
+
+    def betti(self, prime: int) -> tuple[int, ...]:
+        """By Kuenneth's formula: the Poincare polynomials multiply."""
+        check_prime(prime)
+        product = [1]
+        for factor in self.factors:
+            product = np.convolve(product, factor.betti(prime)).tolist()
+        return tuple(product)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "n k"]:
+        return torch.cat(
+            [factor.sample(n, generator=generator, dtype=dtype, device=device) for factor in self.factors], dim=1
+        )
+
+    def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
+        parts = self._split(points)
+        return torch.cat([factor.coordinates(part) for factor, part in zip(self.factors, parts, strict=True)], dim=1)
+
+    def squared_distance(
+        self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
+    ) -> Float[Tensor, "r c"]:
+        widths = [factor.tile_dim for factor in self.factors]
+        pairs = zip(row_coordinates.split(widths, dim=1), column_coordinates.split(widths, dim=1), strict=True)
+        squares = [factor.squared_distance(*pair) for factor, pair in zip(self.factors, pairs, strict=True)]
+        return sum(squares[1:], squares[0])
+
+    def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
+        parts = zip(self.factors, self._split(points), strict=True)
+        return np.concatenate([factor.to_space(part) for factor, part in parts], axis=1)
+
+    def _split(self, points: Tensor) -> tuple[Tensor, ...]:
+        return points.split([factor.coordinate_dim for factor in self.factors], dim=1)
+
+    def _make_space(self) -> Any:
+        return _geomstats.product([factor.space for factor in self.factors])
+
+    def _space_state(self) -> object:
+        return tuple(factor._space_state() for factor in self.factors)
+
+    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
+        for index, (factor, part) in enumerate(zip(self.factors, self._split(points), strict=True)):
+            complaint = factor._complaint(part, tolerance)
+            if complaint is not None:
+                return f"factor {index}, {factor}: {complaint}"
+        return None
+
+    def extra_repr(self) -> str:
+        return ", ".join(repr(factor) for factor in self.factors)

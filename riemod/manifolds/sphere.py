@@ -1,0 +1,140 @@
+"""The round sphere of any dimension; in dimension 1 the circle."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from riemod.manifolds import _geomstats
+from riemod.manifolds._checks import as_points, bad_rows, check_dim, check_positive, check_prime, draw
+from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds.base import Manifold, safe_sqrt
+from riemod.manifolds.euclidean import sum_of_squares
+
+
+class SphereGeometry(geoopt.Sphere):
+    """geoopt's unit sphere with the metric of a sphere of a radius: radius^2 <u, v>.
+
+    The metric carries the radius, so that a step of RiemannianAdam is a length along the larger sphere.
+    """
+
+    def __init__(self, radius: float) -> None:
+        super().__init__()
+        self.radius = radius
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False) -> Tensor:
+        """radius^2 <u, v>."""
+        return self.radius**2 * super().inner(x, u, u if v is None else v, keepdim=keepdim)
+
+    def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False) -> Tensor:
+        """radius |u|."""
+        return self.radius * u.norm(dim=-1, keepdim=keepdim)
+
+    def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
+        """The gradient in this metric: the tangent part over radius^2."""
+        return self.proju(x, u) / self.radius**2
+
+    def expmap(self, x: Tensor, u: Tensor) -> Tensor:
+        """The exponential map, renormalised: rounding would otherwise add up over the steps."""
+        return self.projx(super().expmap(x, u))
+
+    def retr(self, x: Tensor, u: Tensor) -> Tensor:
+        """The exponential map."""
+        return self.expmap(x, u)
+
+    def logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """The shortest tangent vector from x to y; zero where they coincide or are antipodal."""
+        direction = self.proju(x, y - x)
+        length = direction.norm(dim=-1, keepdim=True)
+        zero = length == 0
+        angle = self.dist(x, y, keepdim=True) / self.radius
+        return torch.where(zero, 0.0, angle / torch.where(zero, 1.0, length)) * direction
+
+    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """2 radius atan2(|x - y|, |x + y|)."""
+        chord, cochord = (x - y).norm(dim=-1, keepdim=keepdim), (x + y).norm(dim=-1, keepdim=keepdim)
+        return 2 * self.radius * torch.atan2(chord, cochord)
+
+    def extra_repr(self) -> str:
+        """The radius."""
+        return f"radius={self.radius:g}"
+
+
+class Sphere(Manifold):
+    """The sphere of a radius in R^{dim+1}: d(x, y) = 2 radius atan2(|x - y|, |x + y|).
+
+    Points are stored as unit vectors; the radius is in the metric. The distance is radius times the angle between the
+    two vectors whatever their norms, so rounding of the norms does not show in it.
+
+    Args:
+        dim: dimension, >= 1; 1 is the circle.
+        radius: > 0, in the caller's unit of length.
+
+    Raises:
+        ValueError: if dim is not an integer >= 1, or radius is not positive and finite.
+
+    Reference: W. Kahan, "How Futile are Mindless Assessments of Roundoff", sec. 12,
+    https://people.eecs.berkeley.edu/~wkahan/Mindless.pdf (the angle between two vectors).
+
+    >>> circle = Sphere(1, radius=2.0)
+    >>> east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> round(circle.distance(east, north).item() / math.pi, 6)
+    1.0
+    """
+
+    def __init__(self, dim: int, radius: float = 5.0) -> None:
+        check_positive("radius", radius)
+        super().__init__(check_dim(dim), dim + 1, dim + 2, SphereGeometry(float(radius)))
+        self.radius = float(radius)
+
+    @property
+    def diameter(self) -> float:
+        return math.pi * self.radius
+
+    def betti(self, prime: int) -> tuple[int, ...]:
+        check_prime(prime)
+        return (1, *(0 for _ in range(self.dim - 1)), 1)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "n k"]:
+        drawn = draw(n, self.coordinate_dim, generator=generator, device=device, normal=True)
+        return as_points(drawn / drawn.norm(dim=1, keepdim=True), dtype, device)
+
+    def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
+        """The vectors x, and by how much their norms differ from 1."""
+        excess = points.double().norm(dim=1, keepdim=True) - 1
+        return torch.cat((points, excess.to(points.dtype)), dim=1)
+
+    def squared_distance(
+        self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
+    ) -> Float[Tensor, "r c"]:
+        # |x - y|^2 = (|x| - |y|)^2 + 4 |x| |y| sin^2(angle / 2): at small angles rounding of the norms would show.
+        radial = row_coordinates[:, -1, None] - column_coordinates[None, :, -1]
+        chord = sum_of_squares(row_coordinates, column_coordinates, self.coordinate_dim) - radial * radial
+        cochord = sum_of_squares(row_coordinates, -column_coordinates, self.coordinate_dim)
+        half_angle = torch.atan2(safe_sqrt(torch.relu(chord)), safe_sqrt(cochord))
+        return (4 * self.radius**2) * (half_angle * half_angle)
+
+    def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
+        """Unit vectors, normalised again in float64."""
+        vectors = points.detach().double().cpu()
+        return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
+
+    def _make_space(self) -> Any:
+        return _geomstats.sphere(self.dim, self.radius)
+
+    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
+        bad = (points.double().norm(dim=1) - 1).abs() > tolerance
+        return f"points must be unit vectors, but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, radius={self.radius:g}"

@@ -1,0 +1,162 @@
+"""Figures of trained nets. Each function draws into the Axes that it is given, or a new one, and returns it."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, hsv_to_rgb
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from riemod.manifolds import Torus
+
+_SILENT = (0.8, 0.8, 0.8)
+
+
+def position_colors(positions: Tensor, side: float) -> np.ndarray:
+    """(n, 3) colours of places in a square arena: the hue is the direction from its centre, the depth the distance.
+
+    Args:
+        positions: (n, 2), m, from -side/2 to side/2; NaN (no place) is grey.
+        side: of the arena, m.
+    """
+    x, y = positions.cpu().numpy().T.astype(float)
+    hue = np.mod(np.arctan2(y, x) / (2 * np.pi), 1.0)
+    depth = np.clip(np.hypot(x, y) / (side / 2), 0.0, 1.0)
+    known = np.isfinite(hue)
+    colors = hsv_to_rgb(np.stack([np.where(known, hue, 0), np.where(known, depth, 0), np.full_like(hue, 0.92)], -1))
+    colors[~known] = _SILENT
+    return colors
+
+
+def plot_torus_points(points: Tensor, torus: Torus, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
+    """Points on a two-dimensional torus, drawn on its square; opposite edges are the same line.
+
+    Args:
+        points: (n, 2).
+        torus: gives the period.
+        colors: (n, 3) or None.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    x, y = points.detach().cpu().numpy().T
+    ax.scatter(x, y, c=colors, s=18, linewidths=0.3, edgecolors="black")
+    ax.set(xlim=(0, torus.period), ylim=(0, torus.period), aspect="equal")
+    ax.set(xlabel="first circle", ylabel="second circle")
+    return ax
+
+
+def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
+    """The key of `position_colors`: the arena, each place in its colour.
+
+    Args:
+        side: of the arena, m.
+        ax: where to draw.
+    """
+    import torch
+
+    ax = _axes(ax)
+    axis = torch.linspace(-side / 2, side / 2, 101)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
+    half = side / 2
+    image = position_colors(grid.reshape(-1, 2), side).reshape(101, 101, 3)
+    ax.imshow(image, origin="lower", extent=(-half, half, -half, half))
+    ax.set(xlabel="x, m", ylabel="y, m")
+    return ax
+
+
+def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
+    """(n,) neurons in an order that keeps neighbours together: band by band along the torus, every other band reversed.
+
+    Args:
+        points: (n, 2).
+        torus: gives the period.
+    """
+    x, y = points.detach().cpu().numpy().T / torus.period
+    bands = max(2, round(len(x) ** 0.5 / 2))
+    band = np.minimum((x * bands).astype(int), bands - 1)
+    return np.lexsort((np.where(band % 2 == 0, y, -y), band))
+
+
+def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
+    """|w_jk| of a recurrent matrix on a logarithmic scale, zeros blank; row j is the target, column k the source.
+
+    Args:
+        weight: (n, n).
+        order: the neurons in the order to show them; as they are if None.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    magnitude = weight.detach().abs().cpu().numpy()
+    if order is not None:
+        magnitude = magnitude[np.ix_(order, order)]
+    kept = magnitude[magnitude > 0]
+    if kept.size:
+        low, high = np.quantile(kept, 0.02), kept.max()
+        size = ax.get_window_extent().width / ax.figure.dpi * 72 / len(magnitude)
+        targets, sources = np.nonzero(magnitude)
+        marks = ax.scatter(
+            sources,
+            targets,
+            c=magnitude[targets, sources],
+            norm=LogNorm(min(low, high * 0.99), high),
+            cmap="viridis_r",
+            s=max(1.5, 1.6 * size) ** 2,
+            marker="s",
+            linewidths=0,
+        )
+        ax.figure.colorbar(marks, ax=ax, label="|w|", shrink=0.8)
+    ax.set(xlim=(-0.5, len(magnitude) - 0.5), ylim=(len(magnitude) - 0.5, -0.5), aspect="equal")
+    ax.set(xlabel="source neuron k", ylabel="target neuron j")
+    return ax
+
+
+def plot_error_against_sparsity(
+    runs: Mapping[str, Sequence[tuple[float, float]]], floor: float, unit: str, ax: Axes | None = None
+) -> Axes:
+    """The error at the end of each epoch from the first pruning on, against the sparsity then; the last epoch is marked.
+
+    Args:
+        runs: (sparsity, error) pairs of each run in the order of its epochs, by name.
+        floor: error of a perfect net, drawn as a line.
+        unit: of the error.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    for name, pairs in runs.items():
+        dense = [index for index, (sparsity, _) in enumerate(pairs) if sparsity == 0]
+        shown = np.array(pairs[max(dense, default=0) :])
+        (line,) = ax.plot(100 * shown[:, 0], shown[:, 1], marker="o", markersize=3, label=name)
+        ax.plot(100 * shown[-1, 0], shown[-1, 1], marker="*", markersize=13, color=line.get_color())
+    ax.axhline(floor, color="grey", linestyle="--", linewidth=1, label="perfect net")
+    ax.set(xlabel="sparsity, %", ylabel=f"error, {unit}", yscale="log")
+    ax.legend()
+    return ax
+
+
+def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax: Axes | None = None) -> Axes:
+    """One walk in a square arena, and what nets make of it.
+
+    Args:
+        true: (T + 1, 2), m, from the start on.
+        decoded: (T, 2), m, by name.
+        side: of the arena, m.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    x, y = true.cpu().numpy().T
+    ax.plot(x, y, color="black", linewidth=2, label="true path")
+    ax.plot(x[0], y[0], marker="o", color="black", label="start")
+    for name, path in decoded.items():
+        ax.plot(*path.cpu().numpy().T, marker=".", linewidth=1, label=name)
+    ax.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, color="grey"))
+    center, reach = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y), 0.3) * 0.75
+    ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")
+    ax.set(xlabel="x, m", ylabel="y, m")
+    ax.legend()
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return plt.subplots()[1] if ax is None else ax
