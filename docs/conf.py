@@ -13,7 +13,6 @@ version = release = distribution_version("riemod")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
-nitpicky = False
 # A single backtick in a docstring means code, as in Markdown.
 default_role = "code"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -23,6 +22,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+autodoc_default_options = {"exclude-members": "extra_repr"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Reference"]
@@ -36,7 +36,10 @@ _MARKUP = re.compile(r"[|*]|_(?!\w)")
 
 
 def plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Escape markup outside of code, for docstrings are plain text with code in single backticks."""
+    """Escape markup outside of code: docstrings are plain text, with code in single backticks and doctests."""
+    if what in ("attribute", "property") and lines:
+        # napoleon would take what stands before a colon for the type, unless the line ends there.
+        lines[:1] = lines[0].replace(": ", ":\n", 1).split("\n")
     doctest = False
     for index, line in enumerate(lines):
         doctest = bool(line.strip()) and (doctest or line.lstrip().startswith(">>>"))

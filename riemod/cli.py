@@ -12,10 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from riemod.report import progress_table, record_table
-from riemod.tasks import TASKS, RunConfig, task_class
-from riemod.training import CheckpointError, Run, RunDescription, RunError, RunFolder, TrainingDiverged
+from riemod.tasks import RunConfig, task_class
+from riemod.training import (
+    CheckpointError,
+    Run,
+    RunDescription,
+    RunError,
+    RunFolder,
+    TrainingDiverged,
+    load,
+    start,
+    train,
+)
 from riemod.training import evaluate as evaluate_run
-from riemod.training import load, start, train
 from riemod.training import lottery as lottery_run
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
@@ -54,7 +63,6 @@ def lottery(run: RunPath, out: Path, quiet: bool = False) -> None:
         quiet: print nothing but errors.
     """
     folder = RunFolder(run)
-    folder.read_record()
     _use_threads(folder.read_description().config)
     _train(lottery_run(load(folder), RunFolder(out)), quiet)
 
@@ -69,7 +77,7 @@ def evaluate(run: RunPath) -> None:
     _use_threads(folder.read_description().config)
     loaded = load(folder)
     for name, value in evaluate_run(loaded).items():
-        print(f"{name}: {value:.6g} {loaded.task.units[name]}")
+        sys.stdout.write(f"{name}: {value:.6g} {loaded.task.units[name]}\n")
 
 
 def show(run: RunPath) -> None:
@@ -133,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(error: Exception, status: int) -> None:
-    print(f"riemod: error: {error}", file=sys.stderr)
+    sys.stderr.write(f"riemod: error: {error}\n")
     raise SystemExit(status) from error
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from riemod.manifolds import Torus
 from riemod.report import comparison_table
-from riemod.tasks import Navigation
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run, RunError, RunFolder, load
 from riemod.training.checkpoint import generator_for
 
@@ -76,7 +76,7 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
     points, torus = torus_run.moduli.points, torus_run.moduli.embeddings[0].manifold
     assert isinstance(torus, Torus)
     side = torus_run.task.config.side
-    colors = plotting.position_colors(preferred_positions(torus_run), side)
+    colors = plotting.position_colors(preferred_positions(torus_run.task, torus_run.model), side)
     errors = {
         name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
         for name, folder in folders.items()
@@ -119,17 +119,16 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
 
 
 @torch.no_grad()
-def preferred_positions(run: Run, walks: int = 500) -> Tensor:
+def preferred_positions(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
     """(n, 2) m: the mean position of the animal weighted by each hidden unit's activity; NaN for units never active.
 
     Args:
-        run: a navigation run.
+        task: gives the walks and the landmarks.
+        model: trained on it.
         walks: number of random walks to average over.
     """
-    task = run.task
-    assert isinstance(task, Navigation)
     trajectories = task.walks(walks, generator_for(task.device, 0, _DECODED_SEED))
-    states = run.model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
+    states = model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
     return (states.T @ trajectories.position.flatten(0, 1)) / states.sum(0).unsqueeze(-1)
 
 

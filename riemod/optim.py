@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemod.manifolds._checks import check_positive
 from riemod.manifolds._geoopt import geoopt
 from riemod.pruning.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -28,7 +29,16 @@ class JointOptimizer(torch.optim.Optimizer):
         if not self.members:
             raise ValueError("members must hold at least one optimiser")
         super().__init__([group for member in self.members for group in member.param_groups], {})
-        self.param_groups = [group for member in self.members for group in member.param_groups]
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take up a group of a member, as torch's constructor does; nobody would step any other.
+
+        Raises:
+            ValueError: if no member has that group.
+        """
+        if not any(param_group is group for member in self.members for group in member.param_groups):
+            raise ValueError("param_group must be that of a member: add it to one before they are joined")
+        super().add_param_group(param_group)
 
     @property
     def state(self) -> dict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -36,7 +46,7 @@ class JointOptimizer(torch.optim.Optimizer):
         return {parameter: state for member in self.members for parameter, state in member.state.items()}
 
     @state.setter
-    def state(self, value: Any) -> None:
+    def state(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Torch's constructor sets an empty state; the members keep their own."""
 
     @torch.no_grad()
@@ -60,12 +70,16 @@ class JointOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: if it holds another number of members.
         """
-        states = state_dict.get("members", [])
+        states = state_dict.get("members", ())
         if len(states) != len(self.members):
             raise ValueError(f"state_dict must hold {len(self.members)} members, got {len(states)}")
         for member, state in zip(self.members, states, strict=True):
             member.load_state_dict(state)
         self.param_groups = [group for member in self.members for group in member.param_groups]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Torch's own leaves out whatever it does not know, the members too.
+        return {"defaults": self.defaults, "members": self.members, "param_groups": self.param_groups}
 
 
 def riemannian_adam(
@@ -80,8 +94,8 @@ def riemannian_adam(
 ) -> JointOptimizer:
     """AdamW for the model's weights and Riemannian Adam for the neurons' points, as one optimiser.
 
-    Weight decay (decoupled) acts on the weights alone, never on points. Weights that riemod's pruning masks hold at zero
-    stay there: their gradients and their optimiser state are masked before each step.
+    Weight decay (decoupled) acts on the weights alone, never on points. Weights that riemod's pruning masks hold at
+    zero stay there: their gradients and their optimiser state are masked before each step.
 
     Args:
         model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.
@@ -104,8 +118,11 @@ def riemannian_adam(
     """
     embedding_lr = lr if embedding_lr is None else embedding_lr
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr), ("eps", eps)):
-        if not 0 < rate < float("inf"):
-            raise ValueError(f"{name} must be positive and finite, got {rate!r}")
+        check_positive(name, rate)
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
+    if not 0 <= weight_decay < float("inf"):
+        raise ValueError(f"weight_decay must be non-negative and finite, got {weight_decay!r}")
     points = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     weights = []

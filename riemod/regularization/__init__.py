@@ -5,4 +5,4 @@ from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.regularizer import ModuliRegularizer
 
-__all__ = ["ModuliRegularizer", "Modules", "NeuronEmbedding", "inhibitors", "moduli_penalty"]
+__all__ = ["Modules", "ModuliRegularizer", "NeuronEmbedding", "inhibitors", "moduli_penalty"]

@@ -1,5 +1,6 @@
 """Where the neurons of one layer are: n points on a manifold, or several groups of points on several manifolds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ class NeuronEmbedding(nn.Module):
 
     Raises:
         ValueError: if the size is not positive, or `points` are of another shape, not finite or off the manifold.
+        TypeError: if `points` is not a floating-point tensor.
 
     Reference: Sec. 2.3 of https://arxiv.org/abs/2406.06290.
 
@@ -48,8 +50,8 @@ class NeuronEmbedding(nn.Module):
         if points is None:
             points = manifold.sample(size, generator=generator, dtype=dtype or torch.float32, device=device)
         else:
-            points = points.detach().to(dtype=dtype, device=device, copy=True)
             manifold.check_points(points)
+            points = points.detach().to(dtype=dtype, device=device)
             if points.shape[0] != size:
                 raise ValueError(f"points must hold {size} neurons, got {points.shape[0]}")
         self.manifold = manifold
@@ -82,6 +84,7 @@ class Modules:
 
     Raises:
         ValueError: if there are fewer than two parts, a size is not positive, two are None, or the cost is negative.
+        TypeError: if a part is not a pair that starts with a Manifold.
 
     >>> from riemod.manifolds import Sphere, Torus
     >>> Modules([(Sphere(1), 100), (Torus(2), None)], between=81.1).sizes(512)
@@ -95,14 +98,17 @@ class Modules:
         object.__setattr__(self, "parts", tuple(self.parts))
         if len(self.parts) < 2:
             raise ValueError(f"parts must name at least two (manifold, size) pairs, got {len(self.parts)}")
-        for manifold, size in self.parts:
+        for part in self.parts:
+            if not (isinstance(part, tuple) and len(part) == 2):
+                raise TypeError(f"parts must hold (Manifold, size) pairs, got {part!r}")
+            manifold, size = part
             if not isinstance(manifold, Manifold):
                 raise TypeError(f"parts must hold (Manifold, size) pairs, got a {type(manifold).__name__}")
-            if size is not None and size < 1:
-                raise ValueError(f"parts must have positive sizes, got {size}")
+            if size is not None and not (isinstance(size, int) and size >= 1):
+                raise ValueError(f"parts must have sizes that are integers >= 1, or None, got {size!r}")
         if sum(size is None for _, size in self.parts) > 1:
             raise ValueError("parts may leave the size of one manifold open (None), got more than one")
-        if not 0 <= self.between < float("inf"):
+        if not (isinstance(self.between, int | float) and 0 <= self.between < math.inf):
             raise ValueError(f"between must be a finite cost >= 0, got {self.between!r}")
 
     def sizes(self, neurons: int) -> list[int]:

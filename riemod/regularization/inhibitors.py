@@ -3,7 +3,7 @@
 A distance d is geodesic, in the manifold's own unit of length, and f(d) is the cost of one unit of |w|^power. Every
 inhibitor is a frozen dataclass, maps tensors of any shape element by element, and says in `collapses` whether learned
 points would run together under it. `inhibitor(d)` takes distances; `inhibitor.of_squared_distance(d^2)` is what the
-penalty engine calls: laws in d^2 alone take it as it is, so that no square root stands in the way of a gradient at d = 0.
+penalty engine calls: laws in d^2 alone take it as it is, so that no square root stands in the way of a gradient at 0.
 """
 
 import math
@@ -14,19 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from riemod.manifolds._checks import check_positive
 from riemod.manifolds.base import safe_sqrt
 
 _PROBE_DISTANCES = torch.linspace(0.0, 20.0, 401, dtype=torch.float64)
-
-
-def _require_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-
-
-def _require_nonnegative(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be non-negative and finite, got {value!r}")
 
 
 class Inhibitor(ABC):
@@ -35,7 +26,7 @@ class Inhibitor(ABC):
     @property
     @abstractmethod
     def collapses(self) -> bool:
-        """Whether learned points run together: the cost of every pair is least at d = 0, so one point minimises Eq. 6."""
+        """Whether learned points run together: f never falls as d grows, so every pair pulls its two points closer."""
 
     @abstractmethod
     def of_squared_distance(self, squared: Tensor) -> Tensor:
@@ -75,10 +66,11 @@ class DifferenceOfGaussians(Inhibitor):
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_positive("amplitude", self.amplitude)
-        _require_positive("narrow", self.narrow)
-        _require_positive("wide", self.wide)
-        _require_nonnegative("floor", self.floor)
+        check_positive("amplitude", self.amplitude)
+        check_positive("narrow", self.narrow)
+        check_positive("wide", self.wide)
+        if not (isinstance(self.floor, int | float) and 0 <= self.floor < math.inf):
+            raise ValueError(f"floor must be non-negative and finite, got {self.floor!r}")
         if not self.wide > self.narrow:
             raise ValueError(f"wide must exceed narrow (s2 > s1), got wide={self.wide!r}, narrow={self.narrow!r}")
 
@@ -123,8 +115,8 @@ class Ricker(Inhibitor):
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_positive("amplitude", self.amplitude)
-        _require_positive("width", self.width)
+        check_positive("amplitude", self.amplitude)
+        check_positive("width", self.width)
 
     @property
     def collapses(self) -> bool:
@@ -151,8 +143,8 @@ class Gaussian(Inhibitor):
     width: float = 5.0
 
     def __post_init__(self) -> None:
-        _require_positive("amplitude", self.amplitude)
-        _require_positive("width", self.width)
+        check_positive("amplitude", self.amplitude)
+        check_positive("width", self.width)
 
     @property
     def collapses(self) -> bool:
@@ -168,7 +160,7 @@ class Diffusion(Inhibitor):
 
     Args:
         amplitude: cost at d = 1, > 0.
-        exponent: > 0. At d = 0 the gradient is finite only for exponent >= 1.
+        exponent: >= 1: below, the gradient at d = 0 is infinite.
 
     Reference: App. E of https://arxiv.org/abs/2406.06290.
 
@@ -180,8 +172,8 @@ class Diffusion(Inhibitor):
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_positive("amplitude", self.amplitude)
-        if not (math.isfinite(self.exponent) and self.exponent >= 1):
+        check_positive("amplitude", self.amplitude)
+        if not (isinstance(self.exponent, int | float) and 1 <= self.exponent < math.inf):
             raise ValueError(f"exponent must be finite and >= 1, got {self.exponent!r}")
 
     @property
@@ -212,8 +204,8 @@ class Sinusoid(Inhibitor):
     frequency: float = math.pi / 2
 
     def __post_init__(self) -> None:
-        _require_positive("amplitude", self.amplitude)
-        _require_positive("frequency", self.frequency)
+        check_positive("amplitude", self.amplitude)
+        check_positive("frequency", self.frequency)
 
     @property
     def collapses(self) -> bool:
@@ -241,7 +233,7 @@ class IndRNN(Inhibitor):
     cost: float = 1e4
 
     def __post_init__(self) -> None:
-        _require_positive("cost", self.cost)
+        check_positive("cost", self.cost)
 
     @property
     def collapses(self) -> bool:
@@ -282,7 +274,7 @@ class Custom(Inhibitor):
 
     def _probe(self) -> Tensor:
         with torch.no_grad():
-            values = self.function(_PROBE_DISTANCES)
+            values = self.function(_PROBE_DISTANCES.clone())
         if not isinstance(values, Tensor):
             raise TypeError(f"function must return a tensor, got {type(values).__name__}")
         return values
@@ -300,9 +292,14 @@ class Custom(Inhibitor):
 def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
     """An inhibitor as it is, or any callable f(d) as a `Custom` one.
 
+    Raises:
+        TypeError: if it is neither, or a class where an instance is needed.
+
     >>> as_inhibitor(Ricker()), as_inhibitor(torch.exp).collapses
     (Ricker(amplitude=100.0, width=1.0), True)
     """
+    if isinstance(inhibitor, type):
+        raise TypeError(f"inhibitor must be an instance, got the class {inhibitor.__name__}: call it")
     return inhibitor if isinstance(inhibitor, Inhibitor) else Custom(inhibitor)
 
 

@@ -5,6 +5,7 @@ The value and all gradients come from one pass over tiles, in the forward; the b
 weight's own gradient nothing of size n x n is stored, and no tile of size n x n x dim is ever made.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -43,8 +44,9 @@ def moduli_penalty(
         A scalar, differentiable once in the weight, the points and the manifold's parameters.
 
     Raises:
-        ValueError: if a shape, device, power or reduction does not fit, or a point is off the manifold.
-        TypeError: if the weight is not a floating-point tensor, or a dtype differs.
+        ValueError: if a shape, device, power or reduction does not fit, the weight is empty, or a point is off the
+            manifold.
+        TypeError: if the weight is not a dense floating-point tensor, a dtype differs, or `manifold` is not a Manifold.
 
     Reference: Eq. 6 of https://arxiv.org/abs/2406.06290.
 
@@ -54,6 +56,8 @@ def moduli_penalty(
     >>> moduli_penalty(torch.ones(2, 2), points, torus, lambda d: d, reduction="sum").item()
     10.0
     """
+    if not isinstance(manifold, Manifold):
+        raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
     manifold.check_points(points, "points")
     sources = points if source_points is None else source_points
     if source_points is not None:
@@ -68,8 +72,8 @@ def moduli_penalty(
 
 
 def check_exponent(power: float) -> None:
-    """Raise a ValueError unless 1 <= power < infinity."""
-    if not 1 <= power < float("inf"):
+    """Raise a ValueError unless power is a number with 1 <= power < infinity."""
+    if not (isinstance(power, int | float) and 1 <= power < math.inf):
         raise ValueError(f"power must be finite and >= 1, got {power!r}")
 
 
@@ -80,9 +84,13 @@ def check_reduction(reduction: str) -> None:
 
 
 def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
-    """Raise unless the weight is a floating (n, m) matrix on the device and of the dtype of its n and m points."""
-    if weight.ndim != 2:
-        raise ValueError(f"weight must be a matrix (n, m), got shape {tuple(weight.shape)}")
+    """Raise unless the weight is a dense floating (n, m) matrix with the device and dtype of its n and m points."""
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
+    if weight.ndim != 2 or weight.numel() == 0:
+        raise ValueError(f"weight must be a matrix (n, m) with n, m >= 1, got shape {tuple(weight.shape)}")
+    if weight.layout != torch.strided:
+        raise TypeError(f"weight must be dense, got {weight.layout}")
     if not weight.is_floating_point():
         raise TypeError(f"weight must be floating-point, got {weight.dtype}")
     for name, own, count in (("points", points, weight.shape[0]), ("source_points", source_points, weight.shape[1])):

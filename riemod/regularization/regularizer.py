@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from riemod.manifolds.base import Manifold
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
-from riemod.regularization.penalty import Reduction, check_exponent, check_reduction, check_weight
-from riemod.regularization.penalty import penalty_of_coordinates
-from riemod.regularization.targets import RecurrentWeight, recurrent_weights
+from riemod.regularization.penalty import (
+    Reduction,
+    check_exponent,
+    check_reduction,
+    check_weight,
+    penalty_of_coordinates,
+)
+from riemod.regularization.targets import recurrent_weights
 
 Layout = Manifold | Modules
 
@@ -22,7 +27,7 @@ _ATTACHED: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[ModuliRegulariz
 
 
 class ModuliRegularizer(nn.Module):
-    """strength * sum over layers of reduce_jk f(d(x_j, x_k)) |w_jk|^power, Eq. 6, for the recurrent weights of a module.
+    """strength * sum over layers of reduce_jk f(d(x_j, x_k)) |w_jk|^power, Eq. 6, for a module's recurrent weights.
 
     Each recurrent layer (each direction of it, if it has two) gets points of its own; the gates of a GRU or LSTM share
     them. Calling the regularizer gives the scalar to add to the task's loss. It holds the points and the manifold's
@@ -45,7 +50,7 @@ class ModuliRegularizer(nn.Module):
         ValueError: for a negative strength, power < 1, an unknown reduction, a layer that another regularizer already
             penalises, a sequence of another length than the layers, points off the manifold, or learning with an
             inhibitor that collapses.
-        TypeError: if `manifold` is neither a Manifold nor Modules.
+        TypeError: if `manifold` is neither a Manifold nor Modules, or `points` are not floating-point tensors.
 
     Reference: Eq. 5 and 6, Sec. 2.3 of https://arxiv.org/abs/2406.06290.
 
@@ -71,7 +76,7 @@ class ModuliRegularizer(nn.Module):
     ) -> None:
         super().__init__()
         self.inhibitor = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)
-        if not (math.isfinite(strength) and strength >= 0):
+        if not (isinstance(strength, int | float) and 0 <= strength < math.inf):
             raise ValueError(f"strength must be finite and >= 0, got {strength!r}")
         check_exponent(power)
         check_reduction(reduction)
@@ -86,28 +91,14 @@ class ModuliRegularizer(nn.Module):
         for target in targets:
             if _ATTACHED.get(target.module):
                 raise ValueError(f"module is already attached to a ModuliRegularizer (detach() that): {target.module}")
-        given = None if points is None else [points] if isinstance(points, Tensor) else list(points)
-        embeddings: list[NeuronEmbedding] = []
-        for target, layout in zip(targets, layouts, strict=True):
-            parts = list(_parts(layout, target.neurons))
-            starts = [None] * len(parts) if given is None else [given.pop(0) if given else None for _ in parts]
-            if given is not None and None in starts:
-                raise ValueError("points must hold one tensor for each embedding, got too few")
-            embeddings += [
-                NeuronEmbedding(
-                    part,
-                    size,
-                    learn=learn,
-                    points=start,
-                    generator=generator,
-                    dtype=target.weight.dtype,
-                    device=target.weight.device,
-                )
-                for (part, size), start in zip(parts, starts, strict=True)
-            ]
-        if given:
-            raise ValueError(f"points must hold one tensor for each embedding, got {len(given)} too many")
-        self.embeddings = nn.ModuleList(embeddings)
+        pairs = zip(targets, layouts, strict=True)
+        parts = [(target.weight, *part) for target, layout in pairs for part in _parts(layout, target.neurons)]
+        self.embeddings = nn.ModuleList(
+            NeuronEmbedding(
+                part, size, learn=learn, points=start, generator=generator, dtype=weight.dtype, device=weight.device
+            )
+            for (weight, part, size), start in zip(parts, _starts(points, len(parts)), strict=True)
+        )
         self.targets = targets
         self.layouts = layouts
         if not learn:
@@ -155,7 +146,7 @@ class ModuliRegularizer(nn.Module):
 
     @torch.no_grad()
     def coefficients(self, layer: int = 0) -> Tensor:
-        """(n, n) costs f(d(x_j, x_k)) of one layer's recurrent weights, without strength and reduction: for analysis."""
+        """(n, n) costs f(d(x_j, x_k)) of one layer, without strength and reduction, for analysis."""
         target, layout = self.targets[layer], self.layouts[layer]
         costs = target.weight.new_full((target.neurons, target.neurons), _cost_between(layout))
         for embedding, part in _ranges(self.layer_embeddings(layer)):
@@ -177,7 +168,9 @@ class ModuliRegularizer(nn.Module):
             for (embedding, part), rows in zip(parts, coordinates, strict=True):
                 inside = block[part, part]
                 check_weight(inside, embedding.points, embedding.points)
-                total = total + penalty_of_coordinates(inside, rows, rows, embedding.manifold, self.inhibitor, self.power)
+                total = total + penalty_of_coordinates(
+                    inside, rows, rows, embedding.manifold, self.inhibitor, self.power
+                )
             for _, targets in parts:
                 for _, sources in parts:
                     if targets != sources:
@@ -194,13 +187,25 @@ class ModuliRegularizer(nn.Module):
 
 
 def _layouts(manifold: Layout | Sequence[Layout], layers: int) -> list[Layout]:
-    layouts = [manifold] * layers if isinstance(manifold, Manifold | Modules) else list(manifold)
+    layouts = list(manifold) if isinstance(manifold, Sequence) else [manifold] * layers
     for layout in layouts:
         if not isinstance(layout, Manifold | Modules):
             raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, got {type(layout).__name__}")
     if len(layouts) != layers:
         raise ValueError(f"manifold must name one manifold for each of {layers} recurrent layers, got {len(layouts)}")
     return layouts
+
+
+def _starts(points: Tensor | Sequence[Tensor] | None, count: int) -> Sequence[Tensor | None]:
+    if points is None:
+        return [None] * count
+    starts = points if isinstance(points, Sequence) else [points]
+    for start in starts:
+        if not isinstance(start, Tensor):
+            raise TypeError(f"points must be a tensor for each embedding, got a {type(start).__name__}")
+    if len(starts) != count:
+        raise ValueError(f"points must be {count} tensors, one for each embedding, got {len(starts)}")
+    return starts
 
 
 def _parts(layout: Layout, neurons: int) -> list[tuple[Manifold, int]]:

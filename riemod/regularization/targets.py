@@ -39,10 +39,13 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
 
     Raises:
         ValueError: if there is none, or an LSTM projects its hidden state (its recurrent matrix is not square).
+        TypeError: if `module` is not a module.
 
     >>> [target.parameter for target in recurrent_weights(nn.GRU(2, 8, num_layers=2))]
     ['weight_hh_l0', 'weight_hh_l1']
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     found = [target for child in module.modules() for target in _own_recurrent_weights(child)]
     if not found:
         raise ValueError(f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -72,6 +73,8 @@ class RunConfig:
     """Rank all weight matrices together, or prune each to the same sparsity."""
 
     def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), hint)
         for name in ("epochs", "batches_per_epoch", "batch_size", "evaluation_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -98,10 +101,6 @@ class RunConfig:
             raise ValueError("learn needs a manifold, got manifold='none'")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
-        for name, hint in typing.get_type_hints(type(self)).items():
-            if typing.get_origin(hint) is Literal and getattr(self, name) not in typing.get_args(hint):
-                choices = ", ".join(typing.get_args(hint))
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-ready values."""
@@ -109,17 +108,32 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; a key that is missing takes its default, as in a config from before it was added.
 
         Raises:
-            ValueError: for an unknown or a missing key.
+            ValueError: for an unknown key, a missing one that has no default, or a value outside its range.
+            TypeError: for a value of another type.
         """
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - fields):
-            raise ValueError(f"config has unknown keys {unknown}; {cls.__name__} knows {sorted(fields)}")
-        if missing := sorted(fields - set(values)):
+        required = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(required)):
+            raise ValueError(f"config has unknown keys {unknown}; {cls.__name__} knows {sorted(required)}")
+        if missing := sorted(name for name in required if required[name] and name not in values):
             raise ValueError(f"config lacks the keys {missing}")
         return cls(**values)
+
+
+def _check_type(name: str, value: object, hint: Any) -> None:
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        return
+    kinds: tuple[type, ...] = choices if isinstance(hint, types.UnionType) else (hint,)
+    # To Python True is an int, and 1 no float; to a reader of a config it is the other way round.
+    fits = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
+    if not fits and not (float in kinds and type(value) is int):
+        expected = " or ".join("None" if kind is types.NoneType else kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be of type {expected}, got {value!r}")
 
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
@@ -136,7 +150,10 @@ class Task(ABC, Generic[ConfigT]):
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
-        self.device = torch.device(config.device)
+        try:
+            self.device = torch.empty(0, device=config.device).device
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device must name one that torch has here, got {config.device!r}: {error}") from error
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -152,7 +169,7 @@ class Task(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
-        """Metrics on fresh batches, by name; `units` has the unit of each."""
+        """Metrics on fresh batches, by name, the "loss" among them; `units` has the unit of each."""
 
     @abstractmethod
     def reference_levels(self, generator: torch.Generator) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Navigation: follow one's position in a square arena from its start and a sequence of velocities."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -48,8 +49,11 @@ class NavigationConfig(RunConfig):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("side", "width", "step_seconds", "speed_scale"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)!r}")
+        for name in ("turn_std", "border", "border_slowdown"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)!r}")
 
 
 class NavigationModel(nn.Module):
@@ -177,7 +181,12 @@ class Navigation(Task[NavigationConfig]):
             for start in range(0, walks.start.shape[0], size):
                 chosen = slice(start, start + size)
                 position = walks.position[:, chosen]
-                yield self.cells.code(walks.start[chosen]), walks.velocity[:, chosen], self.cells.code(position), position
+                yield (
+                    self.cells.code(walks.start[chosen]),
+                    walks.velocity[:, chosen],
+                    self.cells.code(position),
+                    position,
+                )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         start_code, velocity, code, _ = batch

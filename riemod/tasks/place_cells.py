@@ -11,8 +11,8 @@ class PlaceCells:
     """A difference-of-softmaxes code of position by landmarks scattered in a square arena.
 
     With a_i = exp(-d_i^2 / 4 w^2) for the distance d_i to landmark i, the code of a position is
-    y = softmax(-d^2 / 2 w^2) - softmax(-d^2 / 4 w^2) = a^2 / sum a^2 - a / sum a, shifted by its minimum m to be >= 0 and
-    divided by its sum, which is -m times the number of landmarks (the difference sums to zero).
+    y = softmax(-d^2 / 2 w^2) - softmax(-d^2 / 4 w^2) = a^2 / sum a^2 - a / sum a, shifted by its minimum m to be >= 0
+    and divided by its sum, which is -m times the number of landmarks (the difference sums to zero).
 
     Args:
         landmarks: number of landmarks, >= 4.
@@ -42,8 +42,8 @@ class PlaceCells:
     ) -> None:
         if landmarks < 4:
             raise ValueError(f"landmarks must be at least 4, got {landmarks}")
-        if not (side > 0 and width > 0):
-            raise ValueError(f"side and width must be positive, got side={side!r}, width={width!r}")
+        if not (0 < side < math.inf and 0 < width < math.inf):
+            raise ValueError(f"side and width must be positive and finite, got side={side!r}, width={width!r}")
         self.side, self.width = side, width
         self.centers = ((torch.rand(landmarks, 2, generator=generator) - 0.5) * side).to(device)
         self._grid: tuple[Tensor, Tensor, Tensor] | None = None

@@ -33,10 +33,10 @@ def random_trajectories(
 ) -> Trajectories:
     """Walks with Rayleigh speeds and Gaussian turns that turn along a wall and slow down when they head into it.
 
-    Each walk starts uniformly in the arena with a uniform heading. In a step it moves speed * step_seconds along its heading,
-    then turns by a Gaussian angle. Closer to a wall than `border` and heading towards it, it moves at `border_slowdown`
-    times its speed and also turns parallel to the wall. One step runs before the first one returned, as in the
-    reference, so that walks start in the state that they keep.
+    Each walk starts uniformly in the arena with a uniform heading. In a step it moves speed * step_seconds along its
+    heading, then turns by a Gaussian angle. Closer to a wall than `border` and heading towards it, it moves at
+    `border_slowdown` times its speed and also turns parallel to the wall. One step runs before the first one returned,
+    as in the reference, so that walks start in the state that they keep.
 
     Args:
         batch: number of walks.
@@ -51,7 +51,7 @@ def random_trajectories(
         device: where to walk.
 
     Raises:
-        ValueError: if there are no walks or steps.
+        ValueError: if there are no walks or steps, or another number is outside its range.
 
     Reference: Sec. 4.1 and App. A.1 of https://arxiv.org/abs/2406.06290; Raudies and Hasselmo 2012.
 
@@ -61,6 +61,12 @@ def random_trajectories(
     """
     if batch < 1 or steps < 1:
         raise ValueError(f"batch and steps must be at least 1, got batch={batch}, steps={steps}")
+    for name, value in (("side", side), ("step_seconds", step_seconds), ("speed_scale", speed_scale)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    for name, value in (("turn_std", turn_std), ("border", border), ("border_slowdown", border_slowdown)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value!r}")
     uniform = torch.rand(3 + steps + 1, batch, generator=generator, device=device)
     turns = torch.randn(steps + 1, batch, generator=generator, device=device) * (turn_std * step_seconds)
     position = (uniform[:2].T - 0.5) * side

@@ -1,7 +1,8 @@
 """How nets are trained: one loop, runs that survive a crash, records that say how they were made."""
 
+from riemod.training.assembly import Run, load, lottery, start
 from riemod.training.checkpoint import CheckpointError
-from riemod.training.loop import Run, TrainingDiverged, evaluate, load, lottery, start, train
+from riemod.training.loop import TrainingDiverged, evaluate, train
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
 __all__ = [

@@ -1,8 +1,8 @@
 """Checkpoints that are written whole or not at all, and read without unpickling anything.
 
-A checkpoint folder holds one safetensors file with every tensor, and `latest.json`, which names that file, its SHA-256
-and everything that is not a tensor. Replacing `latest.json` is the commit: a process killed before it leaves the old
-checkpoint, after it the new one.
+A checkpoint folder holds one safetensors file with every tensor and, in its metadata, everything that is not one, and
+`latest.json`, which names that file and its SHA-256, so that no changed byte goes unseen. Replacing `latest.json` is
+the commit: a process killed before it leaves the old checkpoint, after it the new one.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from riemod.optim import JointOptimizer
@@ -53,7 +53,7 @@ def save_checkpoint(
     Args:
         folder: made if need be.
         modules: by the name under which `load_checkpoint` will find them.
-        optimizer: its tensors go into the safetensors file, its numbers into the JSON file.
+        optimizer: its tensors are saved as tensors, its numbers with the progress.
         progress: JSON-ready values, such as the number of finished epochs.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,13 +70,15 @@ def save_checkpoint(
                     tensors[f"optimizer/{index}/{parameter}/{key}"] = value
         members.append({"numbers": numbers, "param_groups": state_dict["param_groups"]})
     # Clones, because safetensors refuses tensors that share memory, as tied weights do.
-    content = save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    state = json.dumps({"optimizer": members, "progress": dict(progress)}, allow_nan=False)
+    content = save(tensors, metadata={"state": state})
     digest = hashlib.sha256(content).hexdigest()
     file = f"{digest[:16]}.safetensors"
     write_atomically(folder / file, content)
-    pointer = {"format": _FORMAT, "file": file, "sha256": digest, "optimizer": members, "progress": dict(progress)}
-    write_json(folder / POINTER, pointer)
-    for old in folder.glob("*.safetensors"):
+    write_json(folder / POINTER, {"format": _FORMAT, "file": file, "sha256": digest})
+    # The second star is for what a killed process left half written.
+    for old in folder.glob("*.safetensors*"):
         if old.name != file:
             old.unlink()
 
@@ -98,10 +100,10 @@ class Checkpoint:
         try:
             content = json.loads(pointer.read_text())
             if content["format"] != _FORMAT:
-                raise CheckpointError(f"checkpoint {pointer} has format {content['format']}, this version reads {_FORMAT}")
+                raise CheckpointError(
+                    f"checkpoint {pointer} has format {content['format']}, this version reads {_FORMAT}"
+                )
             path, digest = folder / content["file"], content["sha256"]
-            self.progress: dict[str, Any] = content["progress"]
-            self._members: list[dict[str, Any]] = content["optimizer"]
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"checkpoint {pointer} is corrupted: {error}") from error
         if not path.is_file():
@@ -109,8 +111,12 @@ class Checkpoint:
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise CheckpointError(f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s")
         try:
-            self._tensors = load_file(path)
-        except SafetensorError as error:
+            with safe_open(path, framework="pt") as file:
+                self._tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                state = json.loads(file.metadata()["state"])
+            self.progress: dict[str, Any] = state["progress"]
+            self._members: list[dict[str, Any]] = state["optimizer"]
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"checkpoint {path} is corrupted: {error}") from error
 
     def state(self, name: str) -> dict[str, Tensor]:
@@ -126,11 +132,14 @@ class Checkpoint:
         """
         for name, module in modules.items():
             _check_states(name, module.state_dict(), self.state(name))
-        if optimizer is not None and len(self._members) != len(optimizer.members):
-            raise CheckpointError(
-                f"checkpoint is of another model: its optimiser has {len(self._members)} members, "
-                f"this one {len(optimizer.members)}"
-            )
+        if optimizer is not None:
+            saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
+            own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
+            if saved != own:
+                raise CheckpointError(
+                    f"checkpoint is of another model: its optimiser trains {saved} parameters by member and group, "
+                    f"this one {own}"
+                )
         for name, module in modules.items():
             module.load_state_dict(self.state(name))
         if optimizer is not None:

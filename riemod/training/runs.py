@@ -7,7 +7,7 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -26,6 +26,22 @@ class RunDescription(NamedTuple):
     config: RunConfig
     ticket_of: str | None
     """The run whose final mask and points this lottery ticket was given; None for a run of its own."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return {"task": self.task, "config": self.config.to_dict(), "ticket_of": self.ticket_of}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: for an unknown task, or a value of the config that is outside its range.
+            KeyError: for a missing key.
+            TypeError: for a value of another type.
+        """
+        task = task_class(values["task"])
+        return cls(values["task"], type(task.presets["smoke"]).from_dict(values["config"]), values["ticket_of"])
 
 
 @dataclass(frozen=True)
@@ -70,10 +86,11 @@ class RunFolder:
             RunError: if the folder already holds something.
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunError(f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder")
+            raise RunError(
+                f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
-        task, config, ticket_of = description
-        write_json(self.config_file, {"task": task, "config": config.to_dict(), "ticket_of": ticket_of})
+        write_json(self.config_file, description.to_dict())
 
     def read_description(self) -> RunDescription:
         """The run's task, config and origin.
@@ -84,10 +101,7 @@ class RunFolder:
         if not self.config_file.is_file():
             raise RunError(f"run must be a folder with a config.json, got {self.path}")
         try:
-            content = json.loads(self.config_file.read_text())
-            task = task_class(content["task"])
-            config = type(task.presets["smoke"]).from_dict(content["config"])
-            return RunDescription(content["task"], config, content["ticket_of"])
+            return RunDescription.from_dict(json.loads(self.config_file.read_text()))
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.config_file} is damaged: {error}") from error
 

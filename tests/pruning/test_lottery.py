@@ -120,6 +120,7 @@ def test_rewinding_is_exact(masked):
 def test_rewinding_leaves_an_embedding_inside_the_model_alone():
     model = Net()
     model.moduli = ModuliRegularizer(model.rnn, Torus(dim=2, period=10.0), learn=True, generator=seed(0))
+    model.moduli.curvature = nn.Parameter(torch.ones(()))
     early = snapshot(model)
     pruner = MagnitudePruner(model)
     pruner.prune(0.5)

@@ -147,6 +147,21 @@ def test_masks_that_are_replaced_by_loading_are_seen():
         state["0.weight_mask"][:, 2] = False
 
 
+def test_a_mask_put_in_another_s_place_is_seen():
+    layer = nn.Linear(2, 2, bias=False)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+    attach_masks(optimizer, layer)
+    version = register_mask(layer, "weight")._version
+    layer.weight.grad = torch.ones(2, 2)
+    optimizer.step()
+    optimizer.step()
+    layer.weight_mask = torch.eye(2) > 0
+    assert layer.weight_mask._version == version
+    zero_pruned(layer.weight, layer.weight_mask)
+    optimizer.step()
+    assert torch.equal(layer.weight != 0, layer.weight_mask)
+
+
 def test_closures_are_masked():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -257,12 +272,14 @@ def test_masked_parameters_name_shared_ones_once():
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (700, 600), (2, 300, 500)])
-@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("transpose", [(), ("tensor",), ("mask",), ("tensor", "mask")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_zero_pruned_is_a_product(shape, transpose, dtype):
     tensor, mask = torch.randn(shape, dtype=dtype), torch.rand(shape) > 0.5
-    if transpose:
-        tensor, mask = tensor.transpose(-1, -2), mask.transpose(-1, -2)
+    if "tensor" in transpose:
+        tensor = tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if "mask" in transpose:
+        mask = mask.transpose(-1, -2).contiguous().transpose(-1, -2)
     expected, pointer = tensor * mask, tensor.data_ptr()
     zero_pruned(tensor, mask)
     assert torch.equal(tensor, expected)

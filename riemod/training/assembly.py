@@ -1,0 +1,194 @@
+"""A run in memory: built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from riemod import manifolds
+from riemod.initialization import seeded_draws
+from riemod.optim import JointOptimizer, riemannian_adam
+from riemod.pruning import (
+    ConstantSchedule,
+    CubicSchedule,
+    LinearSchedule,
+    LotteryTicket,
+    MagnitudePruner,
+    lottery_ticket,
+)
+from riemod.regularization import ModuliRegularizer, inhibitors
+from riemod.tasks import RunConfig, Task, task_class
+from riemod.training.checkpoint import POINTER, Checkpoint, CheckpointError, generator_for, save_checkpoint
+from riemod.training.runs import RunDescription, RunError, RunFolder
+
+# A checkpoint serves on another device, with other threads, and to be measured on more data.
+_FREE = {"device", "threads", "evaluation_batches"}
+
+
+class Draw(IntEnum):
+    """First key of a generator: what it draws. Seed and epoch follow, so no stream is ever shared or continued."""
+
+    WEIGHTS = 0
+    POINTS = 1
+    BATCHES = 2
+    EVALUATION = 3
+    NOISE = 4
+    TICKET = 5
+
+
+@dataclass
+class Run:
+    """A run in memory: its task, model, regularizer, pruner and optimiser, ready for epoch `epoch`."""
+
+    folder: RunFolder
+    description: RunDescription
+    task: Task[Any]
+    model: nn.Module
+    moduli: ModuliRegularizer | None
+    pruner: MagnitudePruner
+    optimizer: JointOptimizer
+    epoch: int = 0
+    seconds: float = 0.0
+    first_loss: float | None = None
+    modules: dict[str, nn.Module] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.modules = {"model": self.model} | ({"moduli": self.moduli} if self.moduli is not None else {})
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's configuration."""
+        return self.task.config
+
+
+def build(folder: RunFolder, description: RunDescription) -> Run:
+    """Everything a run needs, drawn from its seed, in the state before the first epoch.
+
+    Raises:
+        ValueError: if the config asks for something impossible.
+    """
+    config = description.config
+    task = task_class(description.task)(config)
+    with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
+        model = task.build_model()
+    model.to(task.device)
+    moduli = None
+    if config.manifold != "none":
+        moduli = ModuliRegularizer(
+            model,
+            manifolds.by_name(config.manifold),
+            inhibitor=inhibitors.by_name(config.inhibitor),
+            strength=config.strength,
+            reduction=config.reduction,
+            power=config.power,
+            learn=config.learn,
+            generator=generator_for("cpu", Draw.POINTS, config.seed),
+        )
+        moduli.to(task.device)
+    if description.ticket_of is None:
+        kind = {"linear": LinearSchedule, "cubic": CubicSchedule}[config.schedule]
+        schedule = kind(config.sparsity, config.epochs, tail=config.tail_epochs, start=config.dense_epochs)
+    else:
+        # A ticket comes with its mask, which is final.
+        schedule = ConstantSchedule(0.0)
+    pruner = MagnitudePruner(model, schedule, scope=config.scope)
+    return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli))
+
+
+def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket | None = None) -> Run:
+    """A new run in a new folder, its first checkpoint written; with a ticket, from the ticket's weights and points.
+
+    Raises:
+        RunError: if the folder is taken.
+        ValueError: if the config asks for something impossible.
+    """
+    run = build(folder, description)
+    if ticket is not None:
+        _take(run, ticket)
+    folder.create(description)
+    save(run)
+    return run
+
+
+def lottery(parent: Run, folder: RunFolder) -> Run:
+    """A new run of a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
+
+    Raises:
+        RunError: if the run is not finished, or the folder is taken.
+    """
+    ticket = _draw_ticket(parent)
+    config = dataclasses.replace(parent.config, learn=False, sparsity=parent.pruner.sparsity()["total"])
+    return start(folder, RunDescription(parent.description.task, config, str(parent.folder.path)), ticket)
+
+
+def load(folder: RunFolder) -> Run:
+    """A run as its last checkpoint left it, or from its beginning if it was killed before the first one.
+
+    Raises:
+        RunError: if there is no run in the folder, or its ticket must be drawn again from a run that is gone.
+        CheckpointError: if its checkpoint is missing, damaged, or of another run.
+    """
+    description = folder.read_description()
+    run = build(folder, description)
+    if not (folder.checkpoint / POINTER).is_file() and not folder.read_metrics():
+        if description.ticket_of is not None:
+            _take(run, _draw_ticket(load(RunFolder(Path(description.ticket_of)))))
+        return run
+    checkpoint = Checkpoint(folder.checkpoint)
+    _check_same_run(description, checkpoint)
+    checkpoint.load(run.modules, run.optimizer)
+    run.epoch = checkpoint.progress["epoch"]
+    run.seconds = checkpoint.progress["seconds"]
+    run.first_loss = checkpoint.progress["first_loss"]
+    return run
+
+
+def save(run: Run) -> None:
+    """Write the run's checkpoint: what `load` needs to go on to the same bits."""
+    progress = {
+        "run": run.description.to_dict(),
+        "epoch": run.epoch,
+        "seconds": run.seconds,
+        "first_loss": run.first_loss,
+    }
+    save_checkpoint(run.folder.checkpoint, run.modules, run.optimizer, progress)
+
+
+def _draw_ticket(parent: Run) -> LotteryTicket:
+    if parent.epoch < parent.config.epochs:
+        raise RunError(f"run {parent.folder.path} is not finished: riemod resume {parent.folder.path}")
+    generator = generator_for("cpu", Draw.TICKET, parent.config.seed)
+    return lottery_ticket(parent.model, parent.pruner, parent.moduli, generator=generator)
+
+
+def _take(run: Run, ticket: LotteryTicket) -> None:
+    run.model.load_state_dict(ticket.model.state_dict())
+    if run.moduli is not None and ticket.moduli is not None:
+        run.moduli.load_state_dict(ticket.moduli.state_dict())
+
+
+def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None:
+    """Shapes do not tell runs apart: two manifolds can have points of the same shape, and two seeds have all shapes."""
+    try:
+        saved = RunDescription.from_dict(checkpoint.progress["run"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint does not say which run it is of: {error}") from error
+    own, other = ({"task": one.task, **one.config.to_dict()} for one in (description, saved))
+    for name in own:
+        if name not in _FREE and own[name] != other[name]:
+            raise CheckpointError(
+                f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json"
+            )
+
+
+def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:
+    return riemannian_adam(
+        model,
+        moduli,
+        lr=config.learning_rate,
+        embedding_lr=config.embedding_learning_rate,
+        weight_decay=config.weight_decay,
+    )
