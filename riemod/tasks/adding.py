@@ -82,7 +82,6 @@ class Adding(Task[AddingConfig]):
             batch_size=32,
             learning_rate=1e-4,
             clip=0.5,
-            embedding_learning_rate=1e-3,
             strength=1e-3,
             tail_epochs=10,
             evaluation_batches=100,

@@ -39,7 +39,7 @@ class RunConfig:
     """Adam's rate for the weights at the start."""
     learning_rate_decay: Literal["none", "tail"] = "none"
     """Course of the rates: constant, or along half a cosine down to 2 percent over the tail epochs."""
-    embedding_learning_rate: float = 1e-2
+    embedding_learning_rate: float = 1e-3
     """Riemannian Adam's rate for the points, in units of the manifold's length a step."""
     weight_decay: float = 0.0
     """Decoupled weight decay of the weights a step, times the rate; never on points."""

@@ -139,7 +139,6 @@ class Navigation(Task[NavigationConfig]):
             batch_size=200,
             learning_rate=1e-4,
             weight_decay=0.01,
-            embedding_learning_rate=1e-3,
             strength=0.1,
         ),
     }
