@@ -17,7 +17,7 @@ help:
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
 	@echo "make install  .venv with everything that the above need"
-	@echo "make clean    remove what the above wrote, but not runs/"
+	@echo "make clean    remove builds and caches; .venv and runs/ stay"
 
 install: $(INSTALLED)
 
@@ -56,5 +56,5 @@ docs: $(DOCS_INSTALLED)
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv build dist docs/_build .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+	rm -rf build dist docs/_build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ class Suite:
         sparsities: each arm is run at.
         seeds: each arm is run with.
         metrics: in the table, with their units.
-        collapsed: a run whose first metric is above this has learned nothing.
+        lost_level: a run whose first metric is above this level of its record has learned nothing of use.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Suite:
     sparsities: tuple[float, ...]
     seeds: tuple[int, ...]
     metrics: dict[str, str]
-    collapsed: float
+    lost_level: str
 
     def runs(self) -> dict[str, list[str]]:
         """The command line of every run, by its name; seeds outermost, so that a part of the suite is balanced."""
@@ -92,25 +92,23 @@ def read_records(suite: Suite, records: Path) -> dict[tuple[str, float], list[di
 
 
 def print_table(suite: Suite, records: Path) -> None:
-    """Mean, standard deviation and 95 % interval (Student's t) of every metric, and how many runs collapsed."""
+    """Mean, standard deviation and 95 % interval (Student's t) of every metric, and how many runs were lost."""
     columns = [f"{name}, {unit}" for name, unit in suite.metrics.items()]
-    table = Table("arm", "sparsity", "n", *columns, "hidden sparsity", "collapsed", "time, s", title=suite.name)
+    table = Table("arm", "sparsity", "n", *columns, "hidden sparsity", "lost", "time, s", title=suite.name)
     for (arm, sparsity), found in read_records(suite, records).items():
         if not found:
             continue
         cells = [summary([record["metrics"][name]["value"] for record in found]) for name in suite.metrics]
         first = next(iter(suite.metrics))
-        collapsed = sum(record["metrics"][first]["value"] > suite.collapsed for record in found)
+        lost = sum(record["metrics"][first]["value"] > record["levels"][suite.lost_level]["value"] for record in found)
         hidden = statistics.mean(record["sparsity"]["rnn.weight_hh_l0"] for record in found)
         seconds = statistics.mean(record["wall_time"]["value"] for record in found)
-        table.add_row(
-            arm, f"{sparsity:.0%}", str(len(found)), *cells, f"{hidden:.1%}", str(collapsed), f"{seconds:.0f}"
-        )
+        table.add_row(arm, f"{sparsity:.0%}", str(len(found)), *cells, f"{hidden:.1%}", str(lost), f"{seconds:.0f}")
     Console(width=160).print(table)
 
 
 def summary(values: list[float]) -> str:
-    """ "mean +- std [low, high]" with the 95 % interval of the mean by Student's t; the value alone if there is one.
+    """Mean ± standard deviation and the 95 % interval of the mean by Student's t; the value alone if there is one.
 
     >>> summary([1.0, 2.0, 3.0])
     '2 ± 1 [-0.484, 4.48]'

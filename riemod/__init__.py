@@ -11,7 +11,7 @@ from riemod.pruning import (
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, Modules, NeuronEmbedding, inhibitors, moduli_penalty
+from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, inhibitors, moduli_penalty
 
 __version__ = importlib.metadata.version("riemod")
 
@@ -21,8 +21,8 @@ __all__ = [
     "LinearSchedule",
     "LotteryTicket",
     "MagnitudePruner",
-    "ModuliRegularizer",
     "Modules",
+    "ModuliRegularizer",
     "NeuronEmbedding",
     "inhibitors",
     "initialization",

@@ -1,10 +1,10 @@
-"""The demonstration: navigation pruned to 90 % on a learned torus and without a regularizer, then both lottery tickets."""
+"""The demonstration: navigation pruned to 90 % on a learned torus and without, then both lottery tickets."""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -16,6 +16,9 @@ from riemod.report import comparison_table
 from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run, RunError, RunFolder, load
 from riemod.training.checkpoint import generator_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ARMS = {"learned torus": ("--manifold", "torus", "--learn"), "no regularizer": ()}
 EPOCHS = 30
@@ -57,26 +60,24 @@ def run_demo(out: Path, console: Console) -> None:
 
 
 def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
-    """Positions on the torus, the weight matrix, error against sparsity, and one decoded walk; each a PNG, and all in one.
+    """Positions on the torus, weight matrix, error against sparsity, and a decoded walk; each a PNG, and all in one.
 
     Args:
         folders: finished navigation runs by name; one of them on a torus.
         out: folder of the figures, made if need be.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    # matplotlib is slow to import, and only figures need it.
     from riemod import plotting
 
     runs = {name: load(folder) for name, folder in folders.items()}
     torus_run = next(run for run in runs.values() if run.moduli is not None)
-    assert torus_run.moduli is not None
-    points, torus = torus_run.moduli.points, torus_run.moduli.embeddings[0].manifold
+    task, model, moduli = torus_run.task, torus_run.model, torus_run.moduli
+    assert isinstance(task, Navigation)
+    assert isinstance(model, NavigationModel)
+    assert moduli is not None
+    points, torus, side = moduli.points, moduli.embeddings[0].manifold, task.config.side
     assert isinstance(torus, Torus)
-    side = torus_run.task.config.side
-    colors = plotting.position_colors(preferred_positions(torus_run.task, torus_run.model), side)
+    colors = plotting.position_colors(preferred_positions(task, model), side)
     errors = {
         name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
         for name, folder in folders.items()
@@ -84,38 +85,24 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
     floor = next(iter(folders.values())).read_record()["levels"]["error_top3 of a perfect net"]["value"]
     true, decoded = _decoded_walk(runs)
     order = plotting.torus_order(points, torus)
-    weight = torus_run.model.get_parameter("rnn.weight_hh_l0")
+    weight = model.rnn.get_parameter("weight_hh_l0")
 
-    def positions(ax: Any) -> None:
-        plotting.plot_torus_points(points, torus, colors, ax).set_title("learned positions, coloured by preferred place")
+    def positions(ax: "Axes") -> None:
+        plotting.plot_torus_points(points, torus, colors, ax).set_title("learned positions, by preferred place")
         key = plotting.plot_position_key(side, ax.inset_axes((1.03, 0.68, 0.3, 0.3)))
         key.set(xticks=[], yticks=[], xlabel="arena", ylabel="")
 
-    def matrix(ax: Any) -> None:
+    def matrix(ax: "Axes") -> None:
         plotting.plot_weight_matrix(weight, order, ax).set_title("recurrent weights, neurons ordered along the torus")
 
-    def sparsity(ax: Any) -> None:
-        plotting.plot_error_against_sparsity(errors, floor, "cm", ax).set_title("top-3 error while pruning (star: the end)")
+    def sparsity(ax: "Axes") -> None:
+        plotting.plot_error_against_sparsity(errors, floor, "cm", ax).set_title("top-3 error while pruning")
 
-    def walk(ax: Any) -> None:
+    def walk(ax: "Axes") -> None:
         plotting.plot_trajectory(true, decoded, side, ax).set_title("one walk, maximum-likelihood decoded, 90 % sparse")
 
-    out.mkdir(parents=True, exist_ok=True)
     panels = {"positions": positions, "weights": matrix, "error": sparsity, "walk": walk}
-    written = []
-    for name, draw in panels.items():
-        figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
-        draw(ax)
-        written.append(out / f"{name}.png")
-        figure.savefig(written[-1], dpi=150)
-        plt.close(figure)
-    figure, axes = plt.subplots(2, 2, figsize=(12, 10), layout="constrained")
-    for draw, ax in zip(panels.values(), axes.flat, strict=True):
-        draw(ax)
-    written.append(out / "demo.png")
-    figure.savefig(written[-1], dpi=110)
-    plt.close(figure)
-    return written
+    return plotting.save_panels(panels, out, together="demo")
 
 
 @torch.no_grad()

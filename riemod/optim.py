@@ -12,6 +12,18 @@ from riemod.pruning.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
 
 
+class PointAdam(geoopt.optim.RiemannianAdam):
+    """geoopt's Riemannian Adam, which goes on to the same bits when its state was loaded or copied.
+
+    Torch's Adam makes the count of steps a float32 tensor then, in which geoopt's bias corrections round otherwise.
+    """
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for own in self.state.values():
+            own["step"] = int(own["step"])
+
+
 class JointOptimizer(torch.optim.Optimizer):
     """Several optimisers that step together and look like one: one list of parameter groups, one state, one state dict.
 
@@ -50,7 +62,7 @@ class JointOptimizer(torch.optim.Optimizer):
         """Torch's constructor sets an empty state; the members keep their own."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step of every member; a closure is evaluated once, before."""
         loss = None
         if closure is not None:
@@ -68,11 +80,17 @@ class JointOptimizer(torch.optim.Optimizer):
         """Take over what `state_dict` returned.
 
         Raises:
-            ValueError: if it holds another number of members.
+            ValueError: if it holds other members or groups; then nothing is taken over.
         """
         states = state_dict.get("members", ())
         if len(states) != len(self.members):
             raise ValueError(f"state_dict must hold {len(self.members)} members, got {len(states)}")
+        for index, (member, state) in enumerate(zip(self.members, states, strict=True)):
+            own, got = (
+                [len(group["params"]) for group in groups] for groups in (member.param_groups, state["param_groups"])
+            )
+            if own != got:
+                raise ValueError(f"state_dict must hold groups of {own} parameters for member {index}, got {got}")
         for member, state in zip(self.members, states, strict=True):
             member.load_state_dict(state)
         self.param_groups = [group for member in self.members for group in member.param_groups]
@@ -139,7 +157,7 @@ def riemannian_adam(
             torch.optim.AdamW(weights, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fusable(weights))
         )
     if points:
-        members.append(geoopt.optim.RiemannianAdam(list(points.values()), lr=embedding_lr, betas=betas, eps=eps))
+        members.append(PointAdam(list(points.values()), lr=embedding_lr, betas=betas, eps=eps))
     if not members:
         raise ValueError("model must have parameters that require gradients, got none")
     optimizer = JointOptimizer(members)

@@ -1,12 +1,17 @@
 """Figures of trained nets. Each function draws into the Axes that it is given, or a new one, and returns it."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, hsv_to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from riemod.manifolds import Torus
@@ -54,8 +59,6 @@ def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
         side: of the arena, m.
         ax: where to draw.
     """
-    import torch
-
     ax = _axes(ax)
     axis = torch.linspace(-side / 2, side / 2, 101)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
@@ -115,7 +118,7 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
 def plot_error_against_sparsity(
     runs: Mapping[str, Sequence[tuple[float, float]]], floor: float, unit: str, ax: Axes | None = None
 ) -> Axes:
-    """The error at the end of each epoch from the first pruning on, against the sparsity then; the last epoch is marked.
+    """The error after each epoch from the first pruning on, against the sparsity then; a star marks the last epoch.
 
     Args:
         runs: (sparsity, error) pairs of each run in the order of its epochs, by name.
@@ -131,6 +134,9 @@ def plot_error_against_sparsity(
         ax.plot(100 * shown[-1, 0], shown[-1, 1], marker="*", markersize=13, color=line.get_color())
     ax.axhline(floor, color="grey", linestyle="--", linewidth=1, label="perfect net")
     ax.set(xlabel="sparsity, %", ylabel=f"error, {unit}", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend()
     return ax
 
@@ -156,6 +162,33 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     ax.set(xlabel="x, m", ylabel="y, m")
     ax.legend()
     return ax
+
+
+def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, together: str) -> list[Path]:
+    """Save each panel as a PNG of its own, and all of them in one.
+
+    Args:
+        panels: functions that draw into an Axes, by the name of their file.
+        out: folder of the files, made if need be.
+        together: name of the file that holds all panels.
+
+    Returns:
+        The files written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, draw in panels.items():
+        figure = Figure(figsize=(6, 5), layout="constrained")
+        draw(figure.subplots())
+        written.append(out / f"{name}.png")
+        figure.savefig(written[-1], dpi=150)
+    rows = math.ceil(len(panels) / 2)
+    figure = Figure(figsize=(12, 5 * rows), layout="constrained")
+    for draw, ax in zip(panels.values(), figure.subplots(rows, 2, squeeze=False).flat, strict=False):
+        draw(ax)
+    written.append(out / f"{together}.png")
+    figure.savefig(written[-1], dpi=110)
+    return written
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -76,7 +76,8 @@ def _headline(record: dict[str, Any]) -> str:
     if config["manifold"] != "none":
         arm += ", learned" if config["learn"] else ", fixed"
     origin = f", ticket of {record['ticket_of']}" if record["ticket_of"] else ""
-    return f"{record['task']}, preset {config['preset']}, {arm}, {100 * record['sparsity']['total']:.4g} % sparse{origin}"
+    sparsity = f"{100 * record['sparsity']['total']:.4g} % sparse"
+    return f"{record['task']}, preset {config['preset']}, {arm}, {sparsity}{origin}"
 
 
 def _number(value: float) -> str:

@@ -93,7 +93,7 @@ def test_suite_runs_resumes_and_tabulates(tmp_path, capsys):
         sparsities=(0.5,),
         seeds=(0,),
         metrics={"rmse": "1"},
-        collapsed=0.408,
+        lost_level="rmse of always answering 1",
     )
     run_suite(suite, tmp_path / "runs", tmp_path / "records")
     names = sorted(path.name for path in (tmp_path / "records").iterdir())

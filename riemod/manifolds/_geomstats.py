@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import logging
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,23 +19,20 @@ import torch
 
 @contextlib.contextmanager
 def _process_left_as_found() -> Iterator[None]:
-    dtype, environment, root = torch.get_default_dtype(), dict(os.environ), logging.getLogger()
+    dtype, root = torch.get_default_dtype(), logging.getLogger()
     level, handlers = root.level, list(root.handlers)
-    needs_trapz = "trapz" not in vars(np)
+    needs_trapz = "trapz" not in np.__dict__
     if needs_trapz:
-        vars(np)["trapz"] = np.trapezoid
+        np.__dict__["trapz"] = np.trapezoid
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         if needs_trapz:
-            del vars(np)["trapz"]
+            del np.__dict__["trapz"]
         root.setLevel(level)
         root.handlers[:] = handlers
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
         torch.set_default_dtype(dtype)
 
 
@@ -88,4 +84,5 @@ def product(spaces: Sequence[Any]) -> Any:
 def distance(space: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """d(x_i, y_i) by the metric of a space, in float64, whatever geomstats' backend."""
     backend = _load("backend")
-    return np.asarray(backend.to_numpy(space.metric.dist(backend.array(x), backend.array(y))), dtype=np.float64)
+    with _process_left_as_found():
+        return np.asarray(backend.to_numpy(space.metric.dist(backend.array(x), backend.array(y))), dtype=np.float64)

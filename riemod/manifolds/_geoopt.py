@@ -1,4 +1,4 @@
-"""geoopt, imported silently: its import compiles functions with `torch.jit.script`, which newer torch calls deprecated."""
+"""geoopt, imported silently: its import uses `torch.jit.script`, which newer torch calls deprecated."""
 
 import warnings
 

@@ -113,7 +113,7 @@ class Manifold(nn.Module, ABC):
         """The points as float64 numbers in the representation that `space` takes."""
 
     def distance(self, x: Tensor, y: Tensor) -> Float[Tensor, "n m"]:
-        """The geodesic distances d(x_i, y_j), with gradient 0 at coincident points.
+        """The geodesic distances d(x_i, y_j), with gradient 0 at coincident points; exactly symmetric if y is x.
 
         Args:
             x: (n, coordinate_dim), points.
@@ -132,7 +132,12 @@ class Manifold(nn.Module, ABC):
             raise TypeError(f"y must have the dtype of x, {x.dtype}, got {y.dtype}")
         if x.device != y.device:
             raise ValueError(f"y must be on the device of x, {x.device}, got {y.device}")
-        return safe_sqrt(self.squared_distance(self.coordinates(x), self.coordinates(y)))
+        squared = self.squared_distance(self.coordinates(x), self.coordinates(y))
+        if y is x:
+            # torch's vector and scalar arctangents differ in the last bit, and which is used depends on the entry.
+            squared = squared.triu(1)
+            squared = squared + squared.T
+        return safe_sqrt(squared)
 
     def check_points(self, points: Tensor, name: str = "points") -> None:
         """Raise unless these are points of the manifold, up to rounding in their dtype.
@@ -176,7 +181,8 @@ class Manifold(nn.Module, ABC):
             ValueError: if they are not points of this manifold.
         """
         self.check_points(points)
-        return geoopt.ManifoldParameter(points.detach().clone(), manifold=self.geometry, requires_grad=requires_grad)
+        copied = points.detach().clone()
+        return geoopt.ManifoldParameter(copied, self.geometry, requires_grad)  # pyright: ignore[reportCallIssue]
 
     @property
     def space(self) -> Any:

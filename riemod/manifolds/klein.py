@@ -11,7 +11,7 @@ from torch import Tensor
 from riemod.manifolds import _geomstats
 from riemod.manifolds._checks import as_points, check_positive, check_prime, draw, outside_interval, wrap
 from riemod.manifolds.base import Manifold
-from riemod.manifolds.torus import TorusGeometry, signed, wrapped_difference
+from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 
 
 class KleinGeometry(TorusGeometry):
@@ -119,29 +119,37 @@ class KleinBottle(Manifold):
         return self.geometry.projx(as_points(drawn, dtype, device))
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """x, signed x, y, signed y, what signed y lost to rounding, and y - period/2."""
-        x, y = points[:, :1], points[:, 1:]
-        signed_y, exact = signed(y, self.period), y.double()
-        lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_y.double()
+        """x and y; then, constant to autograd: signed x, signed y, what signed y lost to rounding, y - period/2."""
+        signed_points, exact = signed(points, self.period), points.detach().double()[:, 1:]
+        lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_points[:, 1:].double()
         centred = exact - self.period / 2
-        return torch.cat((x, signed(x, self.period), y, signed_y, lost.to(y.dtype), centred.to(y.dtype)), dim=1)
+        return torch.cat((points, signed_points, lost.to(points.dtype), centred.to(points.dtype)), dim=1)
 
     def squared_distance(
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
     ) -> Float[Tensor, "r c"]:
-        rows, columns, half = row_coordinates, column_coordinates, self.period / 2
-        across = rows[:, 0, None] - columns[None, :, 0]
-        along = wrapped_difference(rows, columns, 2, 3, self.period)
-        straight = across * across + along * along
-        width = torch.abs(across)
-        through_seam = rows[:, 1, None] - columns[None, :, 1]
-        across = torch.where(width > half, through_seam, self.period - width)
+        period, half = self.period, self.period / 2
+        rows = [column[:, None] for column in row_coordinates.detach().unbind(1)]
+        columns = [column[None, :] for column in column_coordinates.detach().unbind(1)]
+        straight_x = rows[0] - columns[0]
+        crossing_x = torch.where(
+            torch.abs(straight_x) > half,
+            rows[2] - columns[2],
+            torch.where(straight_x > 0, straight_x - period, straight_x + period),
+        )
+        difference = rows[1] - columns[1]
+        straight_y = torch.where(torch.abs(difference) <= half, difference, rows[3] - columns[3])
         # y1 + y2 modulo the period. The sum of signed coordinates has all its digits where it is small. Where it
         # exceeds half a period, both points lie in the same half and the centred coordinates do not cancel.
-        total = (rows[:, 3, None] + columns[None, :, 3]) + (rows[:, 4, None] + columns[None, :, 4])
-        along = torch.where(torch.abs(total) <= half, total, rows[:, 5, None] + columns[None, :, 5])
-        crossing = across * across + along * along
-        return torch.where(straight <= crossing, straight, crossing)
+        total = (rows[3] + columns[3]) + (rows[4] + columns[4])
+        crossing_y = torch.where(torch.abs(total) <= half, total, rows[5] + columns[5])
+        straight = straight_x * straight_x + straight_y * straight_y
+        crosses = crossing_x * crossing_x + crossing_y * crossing_y < straight
+        source_x = row_coordinates[:, 0, None] - column_coordinates[None, :, 0]
+        source_y = row_coordinates[:, 1, None] + torch.where(crosses, 1.0, -1.0) * column_coordinates[None, :, 1]
+        x = differentiated_as(torch.where(crosses, crossing_x, straight_x), source_x)
+        y = differentiated_as(torch.where(crosses, crossing_y, straight_y), source_y)
+        return x * x + y * y
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """The points in the unit square."""

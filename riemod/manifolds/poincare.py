@@ -24,12 +24,14 @@ class BallGeometry(geoopt.PoincareBallExact):
     a step of RiemannianAdam is a length. log c is a parameter if learned, a plain number if not.
     """
 
+    _unit: Tensor
+
     def __init__(self, curvature: float, learn_curvature: bool) -> None:
         # geoopt's own constructor would make a parameter of the unit ball's curvature, which is no one's to learn.
         super(geoopt.Stereographic, self).__init__()
         self.register_buffer("_unit", torch.tensor(-1.0), persistent=False)
-        start = math.log(-curvature)
-        self.log_curvature: nn.Parameter | float = nn.Parameter(torch.tensor(start)) if learn_curvature else start
+        self._fixed_curvature = curvature
+        self.log_curvature = nn.Parameter(torch.tensor(math.log(-curvature))) if learn_curvature else None
 
     @property
     def k(self) -> Tensor:
@@ -41,35 +43,36 @@ class BallGeometry(geoopt.PoincareBallExact):
         """Minus k."""
         return -self._unit
 
-    def length(self) -> Tensor | float:
-        """1 / sqrt(c), the unit ball's unit of length; differentiable if learned."""
-        if isinstance(self.log_curvature, Tensor):
-            return torch.exp(-self.log_curvature / 2)
-        return math.exp(-self.log_curvature / 2)
+    @property
+    def curvature(self) -> float:
+        """-c, as it is now."""
+        return self._fixed_curvature if self.log_curvature is None else -math.exp(self.log_curvature.item())
+
+    def squared_length(self) -> Tensor:
+        """1 / c in float64, the square of the unit ball's unit of length; differentiable if learned."""
+        if self.log_curvature is None:
+            return torch.tensor(-1 / self._fixed_curvature, dtype=torch.float64)
+        return torch.exp(-self.log_curvature.double())
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False, dim: int = -1) -> Tensor:
         """(2 / (1 - |x|^2))^2 <u, v> / c."""
-        return super().inner(x, u, u if v is None else v, keepdim=keepdim, dim=dim) * self.length() ** 2
+        return super().inner(x, u, u if v is None else v, keepdim=keepdim, dim=dim) * self.squared_length()
 
     def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
         """2 |u| / (1 - |x|^2) / sqrt(c)."""
-        return super().norm(x, u, keepdim=keepdim, dim=dim) * self.length()
+        return super().norm(x, u, keepdim=keepdim, dim=dim) * self.squared_length().sqrt()
 
     def egrad2rgrad(self, x: Tensor, u: Tensor, *, dim: int = -1) -> Tensor:
         """The gradient in this metric."""
-        return super().egrad2rgrad(x, u, dim=dim) / self.length() ** 2
+        return super().egrad2rgrad(x, u, dim=dim) / self.squared_length()
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
         """Geodesic distance."""
-        return super().dist(x, y, keepdim=keepdim, dim=dim) * self.length()
+        return super().dist(x, y, keepdim=keepdim, dim=dim) * self.squared_length().sqrt()
 
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
         """Squared geodesic distance."""
         return self.dist(x, y, keepdim=keepdim, dim=dim) ** 2
-
-    def extra_repr(self) -> str:
-        """The curvature."""
-        return f"curvature={-math.exp(float(self.log_curvature)):g}"
 
 
 class PoincareBall(Manifold):
@@ -101,7 +104,7 @@ class PoincareBall(Manifold):
     def __init__(
         self, dim: int, curvature: float = -1.0, learn_curvature: bool = False, sample_radius: float = 5.0
     ) -> None:
-        if not (math.isfinite(curvature) and curvature < 0):
+        if not (isinstance(curvature, int | float) and math.isfinite(curvature) and curvature < 0):
             raise ValueError(f"curvature must be negative and finite, got {curvature!r}")
         tile_dim = check_dim(dim) + 1 + learn_curvature
         super().__init__(dim, dim, tile_dim, BallGeometry(float(curvature), learn_curvature))
@@ -111,7 +114,7 @@ class PoincareBall(Manifold):
     @property
     def curvature(self) -> float:
         """-c, as it is now."""
-        return -math.exp(float(self.geometry.log_curvature))
+        return self.geometry.curvature
 
     @property
     def diameter(self) -> float:
@@ -130,11 +133,12 @@ class PoincareBall(Manifold):
     ) -> Float[Tensor, "n k"]:
         """n points, independent and uniform in volume in the geodesic ball of radius `sample_radius` round 0."""
         extent = math.sqrt(-self.curvature) * self.sample_radius
-        bound = _largest_norm(torch.get_default_dtype() if dtype is None else dtype)
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        bound = _largest_norm(dtype)
         if math.tanh(extent / 2) > bound:
             reach = 2 * math.atanh(bound) / math.sqrt(-self.curvature)
             raise ValueError(
-                f"sample_radius must be at most {reach:.4g} at curvature {self.curvature:g} and this dtype, "
+                f"sample_radius must be at most {reach:.4g} for {dtype} points at curvature {self.curvature:g}, "
                 f"got {self.sample_radius:g}"
             )
         direction = draw(n, self.dim, generator=generator, device=device, normal=True)
@@ -148,7 +152,7 @@ class PoincareBall(Manifold):
         stretch = 1 / (1 - points.double().square().sum(dim=1, keepdim=True))
         columns = [points, stretch.to(points.dtype)]
         if self.learn_curvature:
-            columns.append((2 * self.geometry.length()).to(points.dtype).expand(len(points), 1))
+            columns.append(2 * self.geometry.squared_length().sqrt().to(points).expand(len(points), 1))
         return torch.cat(columns, dim=1)
 
     def squared_distance(
@@ -159,7 +163,7 @@ class PoincareBall(Manifold):
         half = torch.asinh(safe_sqrt(squared_sinh))
         if self.learn_curvature:
             return row_coordinates[:, -1, None] * column_coordinates[None, :, -1] * (half * half)
-        return (4 * self.geometry.length() ** 2) * (half * half)
+        return (-4 / self.curvature) * (half * half)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         return points.detach().double().cpu().numpy()

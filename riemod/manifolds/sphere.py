@@ -58,10 +58,6 @@ class SphereGeometry(geoopt.Sphere):
         chord, cochord = (x - y).norm(dim=-1, keepdim=keepdim), (x + y).norm(dim=-1, keepdim=keepdim)
         return 2 * self.radius * torch.atan2(chord, cochord)
 
-    def extra_repr(self) -> str:
-        """The radius."""
-        return f"radius={self.radius:g}"
-
 
 class Sphere(Manifold):
     """The sphere of a radius in R^{dim+1}: d(x, y) = 2 radius atan2(|x - y|, |x + y|).

@@ -100,7 +100,7 @@ class Torus(Manifold):
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The points in [0, period) and again in [-period/2, period/2)."""
+        """The points in [0, period); then, constant to autograd, in [-period/2, period/2)."""
         return torch.cat((points, signed(points, self.period)), dim=1)
 
     def squared_distance(
@@ -129,11 +129,11 @@ class Torus(Manifold):
 
 
 def signed(values: Tensor, period: float) -> Tensor:
-    """Values in [0, period), the upper half taken down by a period, rounded once.
+    """Values in [0, period), the upper half taken down by a period, rounded once; a constant to autograd.
 
     Points on either side of the seam differ in it without the rounding error of their plain difference.
     """
-    exact = values.double()
+    exact = values.detach().double()
     return torch.where(exact >= period / 2, exact - period, exact).to(values.dtype)
 
 
@@ -141,4 +141,13 @@ def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, p
     """x_i - y_j modulo the period, nearest to 0, from the columns that hold the plain and the signed coordinate."""
     direct = rows[:, plain, None] - columns[None, :, plain]
     through_seam = rows[:, around, None] - columns[None, :, around]
-    return torch.where(torch.abs(direct) <= period / 2, direct, through_seam)
+    nearest = torch.where(torch.abs(direct) <= period / 2, direct, through_seam)
+    return differentiated_as(nearest, direct)
+
+
+def differentiated_as(value: Tensor, source: Tensor) -> Tensor:
+    """The value, with the derivatives (of every order) of a source that differs from it by a piecewise constant.
+
+    It keeps branches out of the backward pass, where they cost most.
+    """
+    return value.detach() + (source - source.detach())

@@ -17,7 +17,8 @@ class PlaceCells:
     Args:
         landmarks: number of landmarks, >= 4.
         side: of the arena, m; positions run from -side/2 to side/2 in x and y.
-        width: w, m.
+        width: w, m, at least half the landmarks' mean spacing side / sqrt(landmarks): where all landmarks are many
+            widths away, the difference of the softmaxes is lost in rounding.
         generator: draws the landmarks uniformly in the arena.
         device: of the landmarks.
 
@@ -26,7 +27,7 @@ class PlaceCells:
 
     Reference: the code of Sec. 4.1 of https://arxiv.org/abs/2406.06290, after Sorscher et al. 2019.
 
-    >>> cells = PlaceCells(64, generator=torch.Generator().manual_seed(0))
+    >>> cells = PlaceCells(64, width=0.3, generator=torch.Generator().manual_seed(0))
     >>> cells.code(torch.zeros(5, 2)).shape
     torch.Size([5, 64])
     """
@@ -44,6 +45,9 @@ class PlaceCells:
             raise ValueError(f"landmarks must be at least 4, got {landmarks}")
         if not (0 < side < math.inf and 0 < width < math.inf):
             raise ValueError(f"side and width must be positive and finite, got side={side!r}, width={width!r}")
+        if width < side / (2 * math.sqrt(landmarks)):
+            least = side / (2 * math.sqrt(landmarks))
+            raise ValueError(f"width must be at least {least:.3g} for {landmarks} landmarks, got {width!r}")
         self.side, self.width = side, width
         self.centers = ((torch.rand(landmarks, 2, generator=generator) - 0.5) * side).to(device)
         self._grid: tuple[Tensor, Tensor, Tensor] | None = None

@@ -21,7 +21,7 @@ from riemod.pruning import (
 )
 from riemod.regularization import ModuliRegularizer, inhibitors
 from riemod.tasks import RunConfig, Task, task_class
-from riemod.training.checkpoint import POINTER, Checkpoint, CheckpointError, generator_for, save_checkpoint
+from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
 # A checkpoint serves on another device, with other threads, and to be measured on more data.
@@ -133,7 +133,7 @@ def load(folder: RunFolder) -> Run:
     """
     description = folder.read_description()
     run = build(folder, description)
-    if not (folder.checkpoint / POINTER).is_file() and not folder.read_metrics():
+    if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
             _take(run, _draw_ticket(load(RunFolder(Path(description.ticket_of)))))
         return run

@@ -43,6 +43,8 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
     if run.epoch == run.config.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
     run.folder.keep_metrics(run.epoch)
+    if not run.folder.has_checkpoint:
+        save(run)
     total_steps = run.config.epochs * run.config.batches_per_epoch
     row: dict[str, float] = {}
     while run.epoch < run.config.epochs:
@@ -112,7 +114,7 @@ def _quick_evaluation(run: Run) -> dict[str, float]:
 def _check_losses(run: Run, losses: Tensor) -> None:
     if run.first_loss is None:
         run.first_loss = losses[0].item()
-    good = losses <= _largest_loss(run.first_loss)
+    good = losses.isfinite() & (losses <= _largest_loss(run.first_loss))
     if not bool(good.all()):
         step = int((~good).nonzero()[0])
         raise _divergence(run, f"the loss became {losses[step].item():.3g}", step + 1)
@@ -136,7 +138,7 @@ def _largest_loss(first: float) -> float:
 def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
     total = run.epoch * run.config.batches_per_epoch + step
     return TrainingDiverged(
-        f"{what} at step {step} of epoch {run.epoch + 1}, step {total} in all (the loss began at {run.first_loss:.3g}); "
+        f"{what} at step {step} of epoch {run.epoch + 1}, step {total} in all (first loss {run.first_loss:.3g}): "
         f"the checkpoint after {run.epoch} epochs is kept in {run.folder.checkpoint}; lower learning_rate or set clip"
     )
 

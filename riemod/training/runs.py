@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from riemod.tasks import RunConfig, task_class
-from riemod.training.checkpoint import write_atomically, write_json
+from riemod.training.checkpoint import POINTER, write_atomically, write_json
 
 
 class RunError(RuntimeError):
@@ -73,6 +73,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The folder of the last checkpoint."""
         return self.path / "checkpoint"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever committed."""
+        return (self.checkpoint / POINTER).is_file()
 
     @property
     def figures(self) -> Path:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
 from riemod import inhibitors
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
+from riemod.regularization import penalty
 from riemod.regularization.inhibitors import Inhibitor
 
 MANIFOLDS: dict[str, Callable[[], Manifold]] = {
@@ -33,8 +35,9 @@ SMOOTH: dict[str, Inhibitor] = {
 EVERY: dict[str, Inhibitor] = {**SMOOTH, "indrnn": inhibitors.IndRNN(cost=50.0)}
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def limit_tiles(patch: pytest.MonkeyPatch, elements: int) -> None:
+    """Let no tile have more entries, so that tiles end inside small weights."""
+    patch.setattr(penalty, "TILE_ELEMENTS", elements)
 
 
 def plain_squared_distance(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
@@ -64,8 +67,9 @@ def plain_squared_distance(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
     elif isinstance(manifold, PoincareBall):
         room = (1 - (x**2).sum(1))[:, None] * (1 - (y**2).sum(1))[None]
         argument = 1 + 2 * (difference**2).sum(2) / room
-        log_curvature = torch.as_tensor(manifold.geometry.log_curvature, dtype=x.dtype)
-        squared = torch.arccosh(torch.where(same, 2.0, argument)) ** 2 / torch.exp(log_curvature)
+        learned = manifold.geometry.log_curvature
+        strength = -manifold.curvature if learned is None else torch.exp(learned.to(x.dtype))
+        squared = torch.arccosh(torch.where(same, 2.0, argument)) ** 2 / strength
     else:
         raise TypeError(type(manifold).__name__)
     return torch.where(same, 0.0, squared)

@@ -140,7 +140,7 @@ def test_the_wide_gaussian_must_be_wider(narrow, wide):
 
 
 def test_a_diffusion_below_the_first_power_is_refused():
-    with pytest.raises(ValueError, match="exponent must be finite and >= 1, got 0.5"):
+    with pytest.raises(ValueError, match=r"exponent must be finite and >= 1, got 0\.5"):
         inhibitors.Diffusion(exponent=0.5)
 
 
@@ -189,7 +189,7 @@ def test_a_collapsing_inhibitor_does_run_points_together():
             with torch.no_grad():
                 moduli.points.copy_(embedding.manifold.geometry.projx(moduli.points))
         spreads.append(embedding.distances().mean().item())
-    assert spreads[0] < 0.1
+    assert spreads[0] < 0.2
     assert spreads[1] > 0.888
 
 
@@ -229,8 +229,9 @@ def test_a_bad_callable_is_refused(function, error, message):
 
 
 def test_a_callable_may_work_in_place():
-    as_inhibitor(lambda d: d.mul_(0))
-    assert as_inhibitor(lambda d: torch.where(d > 19, d, 0 * d)).collapses
+    assert as_inhibitor(lambda d: d.mul_(0)).collapses
+    # The distances that it was probed with are whole for the next one.
+    assert not as_inhibitor(lambda d: 1 / (1 + d)).collapses
 
 
 def test_by_name_lists_the_names():

@@ -1,0 +1,210 @@
+"""What of a ModuliRegularizer survives copying, saving and moving, and what it refuses."""
+
+import copy
+import gc
+
+import pytest
+import torch
+from torch import nn
+
+from riemod import ModuliRegularizer
+from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus
+from riemod.manifolds._geoopt import geoopt
+from riemod.regularization import Modules
+from tests.regularization.formulas import MANIFOLDS
+from tests.strategies import generator
+
+
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_a_copy_of_model_and_regularizer_is_linked_like_the_original(name):
+    layer = nn.GRU(2, 5)
+    moduli = ModuliRegularizer(layer, MANIFOLDS[name](), learn=True, generator=generator(0))
+    layer_copy, moduli_copy = copy.deepcopy((layer, moduli))
+    assert moduli_copy.targets[0].module is layer_copy
+    points, embedding = moduli_copy.points, moduli_copy.layer_embeddings(0)[0]
+    assert isinstance(points, geoopt.ManifoldParameter)
+    assert points is not moduli.points
+    assert points.manifold is embedding.manifold.geometry
+    assert type(points.manifold) is type(moduli.points.manifold)
+    assert embedding.manifold is not moduli.layer_embeddings(0)[0].manifold
+    assert moduli_copy().item() == moduli().item()
+    # The copy moves alone, points, weights and curvature.
+    before = moduli().item()
+    moduli_copy().backward()
+    with torch.no_grad():
+        for parameter in [*moduli_copy.parameters(), layer_copy.weight_hh_l0]:
+            assert parameter.grad is not None
+            parameter.mul_(0.5)
+    assert moduli().item() == before
+    assert all(parameter.grad is None for parameter in moduli.parameters())
+    assert layer.weight_hh_l0.grad is None
+    assert moduli_copy().item() != before
+
+
+def test_a_copy_stays_attached():
+    pair = nn.RNN(2, 5), None
+    model = nn.ModuleDict({"rnn": pair[0]})
+    model["moduli"] = ModuliRegularizer(pair[0], Torus(2))
+    twin = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="module is already attached to a ModuliRegularizer"):
+        ModuliRegularizer(twin["rnn"], Torus(2))
+    # A copy of the layer alone has no regularizer.
+    assert ModuliRegularizer(copy.deepcopy(pair[0]), Torus(2)).targets
+
+
+def test_a_layer_is_attached_once():
+    model = nn.Sequential(nn.RNN(2, 4), nn.RNN(4, 4))
+    moduli = ModuliRegularizer(model[1], Torus(2))
+    with pytest.raises(ValueError, match=r"module is already attached to a ModuliRegularizer.*RNN\(4, 4\)"):
+        ModuliRegularizer(model[1], Sphere(1))
+    with pytest.raises(ValueError, match="module is already attached"):
+        ModuliRegularizer(model, Torus(2))
+    # The failed one has not attached the first layer.
+    first = ModuliRegularizer(model[0], Torus(2))
+    value = moduli().item()
+    moduli.detach()
+    moduli.detach()
+    again = ModuliRegularizer(model[1], Sphere(1))
+    assert moduli().item() == value
+    with pytest.raises(ValueError, match="module is already attached"):
+        ModuliRegularizer(model[1], Torus(2))
+    del first, again
+    gc.collect()
+    assert ModuliRegularizer(model, Torus(2)).targets
+
+
+def test_a_regularizer_that_could_not_be_made_attaches_nothing():
+    layer = nn.RNN(2, 4)
+    with pytest.raises(ValueError, match="points must hold 4 neurons"):
+        ModuliRegularizer(layer, Torus(2), points=torch.zeros(5, 2))
+    assert ModuliRegularizer(layer, Torus(2)).targets
+
+
+def test_state_dict_round_trip(tmp_path):
+    def build(seed: int) -> ModuliRegularizer:
+        spaces = [
+            Product([Torus(1), PoincareBall(2, learn_curvature=True)]),
+            Modules([(Sphere(1), 2), (Torus(2), None)], 1.0),
+        ]
+        return ModuliRegularizer(model, spaces, learn=True, generator=generator(seed))
+
+    model = nn.RNN(2, 5, num_layers=2)
+    moduli = build(0)
+    with torch.no_grad():
+        moduli.embeddings[0].manifold.factors[1].geometry.log_curvature.fill_(0.3)
+    value = moduli().item()
+    torch.save(moduli.state_dict(), tmp_path / "moduli.pt")
+    moduli.detach()
+    fresh = build(1)
+    assert fresh().item() != value
+    fresh.load_state_dict(torch.load(tmp_path / "moduli.pt", weights_only=True))
+    assert fresh().item() == value
+    for embedding in fresh.embeddings:
+        assert isinstance(embedding.points, geoopt.ManifoldParameter)
+        assert embedding.points.manifold is embedding.manifold.geometry
+    with pytest.raises(RuntimeError, match=r"size mismatch for embeddings\.0\.points"):
+        ModuliRegularizer(nn.RNN(2, 6), Torus(2)).load_state_dict(
+            ModuliRegularizer(nn.RNN(2, 5), Torus(2)).state_dict()
+        )
+
+
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_to_float64_takes_points_and_curvature(name):
+    layer = nn.RNN(2, 5)
+    moduli = ModuliRegularizer(layer, MANIFOLDS[name](), learn=True, generator=generator(0))
+    single = moduli().item()
+    moduli.to(torch.float64)
+    layer.to(torch.float64)
+    assert all(parameter.dtype == torch.float64 for parameter in moduli.parameters())
+    assert isinstance(moduli.points, geoopt.ManifoldParameter)
+    assert moduli.points.manifold is moduli.layer_embeddings(0)[0].manifold.geometry
+    value = moduli()
+    assert value.dtype == torch.float64
+    assert value.item() == pytest.approx(single, rel=1e-5)
+    value.backward()
+    assert moduli.points.grad is not None
+
+
+def test_points_of_another_dtype_than_the_weight_are_refused():
+    layer = nn.RNN(2, 5)
+    moduli = ModuliRegularizer(layer, Torus(2))
+    moduli.to(torch.float64)
+    with pytest.raises(TypeError, match=r"points must have the weight's dtype torch\.float32, got torch\.float64"):
+        moduli()
+    moduli.to(torch.float32)
+    layer.to(torch.float64)
+    with pytest.raises(TypeError, match=r"points must have the weight's dtype torch\.float64, got torch\.float32"):
+        moduli()
+
+
+def test_given_points_start_it():
+    layer = nn.RNN(2, 4, num_layers=2)
+    points = [torch.rand(4, 2), torch.rand(4, 2, dtype=torch.float64)]
+    moduli = ModuliRegularizer(layer, Torus(2), points=points)
+    assert torch.equal(moduli.embeddings[0].points, points[0])
+    assert torch.equal(moduli.embeddings[1].points, points[1].float())
+    single = ModuliRegularizer(nn.RNN(2, 4), Torus(2), points=points[0])
+    assert torch.equal(single.points, points[0])
+    assert torch.equal(ModuliRegularizer(nn.RNN(2, 4), Torus(2), points=single.points).points, points[0])
+
+
+def test_the_same_generator_gives_the_same_bits():
+    draws = [
+        ModuliRegularizer(nn.RNN(2, 4, num_layers=2), KleinBottle(), generator=generator(5)).state_dict()
+        for _ in range(2)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(draws[0].values(), draws[1].values(), strict=True))
+
+
+def test_its_repr_says_what_it_does():
+    text = repr(ModuliRegularizer(nn.RNN(2, 4), Torus(2), strength=0.3))
+    assert "weight_hh_l0" in text
+    assert "strength=0.3" in text
+    assert "Torus(dim=2, period=10)" in text
+
+
+BAD = {
+    "negative strength": ({"strength": -0.1}, ValueError, "strength must be finite and >= 0, got -0.1"),
+    "nan strength": ({"strength": float("nan")}, ValueError, "strength must be finite and >= 0, got nan"),
+    "infinite strength": ({"strength": float("inf")}, ValueError, "strength must be finite and >= 0, got inf"),
+    "string strength": ({"strength": "1"}, ValueError, "strength must be finite and >= 0, got '1'"),
+    "power": ({"power": 0.5}, ValueError, "power must be finite and >= 1, got 0.5"),
+    "nan power": ({"power": float("nan")}, ValueError, "power must be finite and >= 1, got nan"),
+    "reduction": ({"reduction": "none"}, ValueError, "reduction must be 'mean' or 'sum', got 'none'"),
+    "inhibitor": ({"inhibitor": "dog"}, TypeError, "function must map a tensor of distances to a tensor, got 'dog'"),
+    "no manifold": ({"manifold": None}, TypeError, "manifold must be a Manifold, Modules, or .*, got NoneType"),
+    "class": ({"manifold": Torus}, TypeError, "manifold must be a Manifold, Modules, or a sequence of them"),
+    "name": ({"manifold": "torus"}, TypeError, "manifold must be a Manifold, Modules, or a sequence of them, got str"),
+    "too many": ({"manifold": [Torus(2)] * 2}, ValueError, "manifold must name one manifold for each of 1 .* got 2"),
+    "too few": ({"manifold": []}, ValueError, "manifold must name one manifold for each of 1 .* got 0"),
+    "modules": (
+        {"manifold": Modules([(Torus(2), 2), (Torus(2), 3)], between=1.0)},
+        ValueError,
+        r"parts must split 4 neurons, got sizes \[2, 3\]",
+    ),
+    "off": ({"points": torch.full((4, 2), 12.0)}, ValueError, "points must lie on Torus"),
+    "nan": ({"points": torch.full((4, 2), float("nan"))}, ValueError, "points must be finite"),
+    "shape": ({"points": torch.zeros(4, 3)}, ValueError, r"points must have shape \(n, 2\)"),
+    "number": ({"points": torch.zeros(3, 2)}, ValueError, "points must hold 4 neurons, got 3"),
+    "integers": ({"points": torch.zeros(4, 2, dtype=torch.int64)}, TypeError, "points must be floating-point"),
+    "list of rows": ({"points": [[0.0, 0.0]] * 4}, TypeError, "points must be a tensor for each embedding, got a list"),
+    "array": (
+        {"points": torch.zeros(4, 2).numpy()},
+        TypeError,
+        "points must be a tensor for each embedding, got a nda",
+    ),
+    "none in list": ({"points": [None]}, TypeError, "points must be a tensor for each embedding, got a NoneType"),
+    "two": ({"points": [torch.zeros(4, 2)] * 2}, ValueError, "points must be 1 tensors, one for each embedding, got 2"),
+    "no points": ({"points": []}, ValueError, "points must be 1 tensors, one for each embedding, got 0"),
+    "linear": ({"module": nn.Linear(2, 2)}, ValueError, "module must be or hold a recurrent layer or cell"),
+    "tensor": ({"module": torch.zeros(2, 2)}, TypeError, "module must be a torch.nn.Module, got Tensor"),
+    "projected": ({"module": nn.LSTM(2, 4, proj_size=2)}, ValueError, "module must not project its hidden state"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(name):
+    changed, error, message = BAD[name]
+    arguments = {"module": nn.RNN(2, 4), "manifold": Torus(2), **changed}
+    with pytest.raises(error, match=message):
+        ModuliRegularizer(arguments.pop("module"), arguments.pop("manifold"), **arguments)

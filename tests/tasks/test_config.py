@@ -1,0 +1,209 @@
+"""Configurations: every number checked and named, nothing unknown, and the paper's own scale to the digit."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+from riemod.tasks import TASKS, AddingConfig, Navigation, NavigationConfig, RunConfig, task_class
+
+PRESETS = [(task, preset) for task in TASKS for preset in TASKS[task].presets]
+
+
+def config(**changes: Any) -> RunConfig:
+    return dataclasses.replace(Navigation.presets["smoke"], **changes)
+
+
+@pytest.mark.parametrize(("task", "preset"), PRESETS)
+def test_every_preset_is_valid_and_says_its_own_name(task: str, preset: str):
+    values = TASKS[task].presets[preset]
+    assert values.preset == preset
+    assert {"smoke", "cpu", "paper"} == set(TASKS[task].presets)
+    # Without a manifold it is the control: nothing learned, nothing pruned until the user says so.
+    assert (values.manifold, values.learn, values.sparsity, values.seed) == ("none", False, 0.0, 0)
+
+
+@pytest.mark.parametrize(("task", "preset"), PRESETS)
+def test_a_config_survives_json(task: str, preset: str):
+    values = TASKS[task].presets[preset]
+    again = type(values).from_dict(json.loads(json.dumps(values.to_dict())))
+    assert again == values
+    assert type(again) is type(values)
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config().epochs = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_unknown_keys_are_an_error():
+    with pytest.raises(ValueError, match=r"unknown keys \['learning_rat'\].*learning_rate"):
+        NavigationConfig.from_dict(config().to_dict() | {"learning_rat": 0.1})
+    with pytest.raises(ValueError, match="landmarks"):
+        AddingConfig.from_dict(config().to_dict())
+
+
+def test_a_missing_key_takes_its_default_or_is_an_error():
+    values = config().to_dict()
+    for field in dataclasses.fields(NavigationConfig):
+        without = {name: value for name, value in values.items() if name != field.name}
+        if field.default is dataclasses.MISSING:
+            with pytest.raises(ValueError, match=rf"lacks the keys \['{field.name}'\]"):
+                NavigationConfig.from_dict(without)
+        else:
+            assert getattr(NavigationConfig.from_dict(without), field.name) == field.default
+
+
+BAD_VALUES = [
+    ("preset", "tiny"),
+    ("epochs", 0),
+    ("batches_per_epoch", 0),
+    ("batch_size", -1),
+    ("evaluation_batches", 0),
+    ("threads", 0),
+    ("seed", -1),
+    ("learning_rate", 0.0),
+    ("learning_rate", math.nan),
+    ("learning_rate", math.inf),
+    ("learning_rate_decay", "step"),
+    ("embedding_learning_rate", -1e-3),
+    ("weight_decay", -0.1),
+    ("weight_decay", math.nan),
+    ("clip", 0.0),
+    ("clip", math.nan),
+    ("manifold", "mobius"),
+    ("inhibitor", "mexican"),
+    ("strength", -1.0),
+    ("strength", math.nan),
+    ("strength", math.inf),
+    ("reduction", "max"),
+    ("power", 0.5),
+    ("power", math.nan),
+    ("power", math.inf),
+    ("learn", True),
+    ("sparsity", -0.1),
+    ("sparsity", 1.1),
+    ("sparsity", math.nan),
+    ("schedule", "exponential"),
+    ("dense_epochs", -1),
+    ("tail_epochs", -1),
+    ("tail_epochs", 6),
+    ("scope", "layer"),
+    ("hidden_size", 0),
+    ("steps", 0),
+    ("side", 0.0),
+    ("side", math.inf),
+    ("width", math.nan),
+    ("step_seconds", -0.02),
+    ("turn_std", -1.0),
+    ("turn_std", math.nan),
+    ("speed_scale", 0.0),
+    ("border", math.inf),
+    ("border_slowdown", -0.25),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_a_value_out_of_range_is_named(name: str, value: object):
+    with pytest.raises(ValueError, match=rf"^{name}\b|got .*{name}="):
+        config(**{name: value})
+
+
+def test_dense_and_tail_epochs_must_leave_some_for_pruning():
+    assert config(epochs=6, dense_epochs=3, tail_epochs=2).epochs == 6
+    with pytest.raises(ValueError, match=r"dense_epochs and tail_epochs .* epochs=6 .* dense_epochs=3, tail_epochs=3"):
+        config(epochs=6, dense_epochs=3, tail_epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 6.0),
+        ("epochs", "6"),
+        ("epochs", True),
+        ("seed", None),
+        ("threads", 1.5),
+        ("learning_rate", "1e-3"),
+        ("clip", "none"),
+        ("learn", "False"),
+        ("learn", 1),
+        ("device", None),
+        ("landmarks", 64.5),
+        ("side", [2.2]),
+    ],
+)
+def test_a_value_of_another_type_is_named(name: str, value: object):
+    with pytest.raises(TypeError, match=rf"^{name} must be of type"):
+        config(**{name: value})
+
+
+def test_whole_numbers_will_do_where_a_fraction_may_stand():
+    assert config(sparsity=1, strength=0, clip=None, threads=2) == config(sparsity=1.0, strength=0.0, threads=2)
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(ValueError, match="task must be one of navigation, adding, got 'subtracting'"):
+        task_class("subtracting")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", ""])
+def test_a_device_that_is_not_here_is_named(device: str):
+    with pytest.raises(ValueError, match=rf"device must .*, got {device!r}"):
+        Navigation(config(device=device))
+
+
+def test_landmarks_too_few_or_too_narrow_are_named():
+    with pytest.raises(ValueError, match="landmarks must be at least 4, got 3"):
+        Navigation(config(landmarks=3, width=2.0))
+    with pytest.raises(ValueError, match="width must be at least"):
+        Navigation(config(landmarks=16, width=0.1))
+
+
+def test_the_paper_preset_of_navigation_is_the_reference_s_table():
+    paper = TASKS["navigation"].presets["paper"]
+    expected = {
+        "hidden_size": 4096,
+        "landmarks": 512,
+        "width": 0.12,
+        "side": 2.2,
+        "step_seconds": 0.02,
+        "turn_std": 11.52,
+        "border": 0.03,
+        "border_slowdown": 0.25,
+        "batch_size": 200,
+        "steps": 50,
+        "epochs": 30,
+        "batches_per_epoch": 1000,
+        "learning_rate": 1e-4,
+        "learning_rate_decay": "none",
+        "strength": 0.1,
+        "reduction": "mean",
+        "power": 1.0,
+        "inhibitor": "dog",
+        "schedule": "linear",
+        "scope": "global",
+        "dense_epochs": 0,
+        "tail_epochs": 0,
+    }
+    assert {name: getattr(paper, name) for name in expected} == expected
+    assert isinstance(paper, NavigationConfig)
+    assert round(paper.speed_scale, 3) == 0.817
+
+
+def test_the_paper_preset_of_adding_is_the_reference_s_table():
+    paper = TASKS["adding"].presets["paper"]
+    expected = {
+        # 100 epochs, then 10 at the final mask.
+        "epochs": 110,
+        "tail_epochs": 10,
+        "dense_epochs": 0,
+        "batches_per_epoch": 313,
+        "batch_size": 32,
+        "strength": 1e-3,
+        "reduction": "mean",
+        "schedule": "linear",
+        "scope": "global",
+    }
+    assert {name: getattr(paper, name) for name in expected} == expected

@@ -1,0 +1,404 @@
+"""Checkpoints: whole or not at all, of this run or refused, and never unpickled."""
+
+import dataclasses
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from riemod.optim import riemannian_adam
+from riemod.training import CheckpointError, Run, RunDescription, RunError, RunFolder, evaluate, load, start, train
+from riemod.training.checkpoint import POINTER, Checkpoint, generator_for, save_checkpoint, write_atomically, write_json
+
+Bits = Callable[[Run], dict[str, Tensor]]
+Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture
+def finished(tmp_path: Path, begin: Callable[..., Run]) -> Run:
+    """A finished run."""
+    run = begin(tmp_path / "run")
+    train(run)
+    return run
+
+
+def weights_file(run: Run) -> Path:
+    (file,) = run.folder.checkpoint.glob("*.safetensors")
+    return file
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL inside one process: nothing in the library catches it."""
+
+
+def stop_after(epochs: int) -> Callable[[int, int, dict[str, float]], None]:
+    """A reporter that stops the run in the epoch after so many."""
+
+    def report(step: int, total: int, row: dict[str, float]) -> None:
+        if step > epochs * 4:
+            raise Killed
+
+    return report
+
+
+@pytest.mark.parametrize("task", ["adding", "navigation"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"learn": False},
+        {"manifold": "none", "learn": False},
+        {"scope": "tensor", "schedule": "cubic", "learning_rate_decay": "tail", "weight_decay": 0.1},
+        {"manifold": "sphere", "inhibitor": "ricker"},
+        {"manifold": "poincare"},
+    ],
+)
+def test_a_run_goes_on_to_the_same_bits(
+    task: str, changes: dict[str, Any], tmp_path: Path, begin: Callable[..., Run], bits: Bits, same: Same
+):
+    whole, broken = begin(tmp_path / "whole", task, **changes), begin(tmp_path / "broken", task, **changes)
+    train(whole)
+    for epochs in (0, 1, 2):
+        with pytest.raises(Killed):
+            train(broken, stop_after(epochs))
+        broken = load(broken.folder)
+        assert broken.epoch == epochs
+    train(broken)
+    assert same(bits(broken), bits(whole))
+    assert broken.folder.metrics_file.read_bytes() == whole.folder.metrics_file.read_bytes()
+    assert broken.folder.read_record()["metrics"] == whole.folder.read_record()["metrics"]
+
+
+def test_loading_gives_back_every_bit(finished: Run, bits: Bits, same: Same):
+    loaded = load(finished.folder)
+    assert same(bits(loaded), bits(finished))
+    assert (loaded.epoch, loaded.seconds, loaded.first_loss) == (3, finished.seconds, finished.first_loss)
+    assert loaded.description == finished.description
+    steps = [state["step"] for run in (finished, loaded) for state in run.optimizer.members[1].state.values()]
+    assert [type(step) for step in steps] == [int, int]
+
+
+def test_a_checkpoint_is_two_files_that_anyone_can_read(finished: Run):
+    assert sorted(path.suffix for path in finished.folder.checkpoint.iterdir()) == [".json", ".safetensors"]
+    pointer = json.loads((finished.folder.checkpoint / POINTER).read_text())
+    assert pointer["file"] == weights_file(finished).name
+    assert pointer["sha256"] == hashlib.sha256(weights_file(finished).read_bytes()).hexdigest()
+    tensors = load_file(weights_file(finished))
+    assert torch.equal(tensors["model/rnn.weight_hh_l0"], finished.model.get_parameter("rnn.weight_hh_l0"))
+
+
+def test_nothing_is_ever_unpickled(
+    tmp_path: Path, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, bits: Bits, same: Same
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was pickled or unpickled")
+
+    for module, names in (
+        (pickle, ("load", "loads", "dump", "dumps", "Unpickler", "Pickler")),
+        (torch, ("load", "save")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, refuse)
+    run = begin(tmp_path / "run")
+    train(run)
+    assert same(bits(load(run.folder)), bits(run))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 200, -1])
+def test_truncated_weights_are_refused(keep: int, finished: Run, contents: Contents):
+    file = weights_file(finished)
+    file.write_bytes(file.read_bytes()[:keep])
+    assert_refused(finished, contents, "truncated or corrupted")
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.999])
+def test_one_changed_byte_of_the_weights_is_refused(place: float, finished: Run, contents: Contents):
+    file = weights_file(finished)
+    content = bytearray(file.read_bytes())
+    content[int(place * len(content))] ^= 1
+    file.write_bytes(content)
+    assert_refused(finished, contents, "truncated or corrupted: its SHA-256 differs")
+
+
+def test_every_truncation_and_changed_byte_of_the_pointer_is_refused(finished: Run, contents: Contents):
+    pointer = finished.folder.checkpoint / POINTER
+    whole = pointer.read_bytes()
+    checkpoint = finished.folder.checkpoint
+    kept = json.loads(whole)
+    for keep in range(len(whole)):
+        damaged = whole[:keep], whole[:keep] + bytes([whole[keep] ^ 1]) + whole[keep + 1 :]
+        for content in damaged:
+            pointer.write_bytes(content)
+            try:
+                Checkpoint(checkpoint)
+            except CheckpointError:
+                continue
+            # White space and such: the same JSON in other bytes.
+            assert json.loads(content) == kept
+    pointer.write_bytes(whole[: len(whole) // 2])
+    assert_refused(finished, contents, f"{POINTER} is corrupted")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "corrupted"),
+        (b"\xff\xfe\x00", "corrupted"),
+        (b"[]", "corrupted"),
+        (b"null", "corrupted"),
+        (b"{}", "corrupted"),
+        (b'{"format": 99, "file": "x", "sha256": "y"}', "has format 99, this version reads 1"),
+        (b'{"format": 1, "file": "x.safetensors", "sha256": "y"}', "names x.safetensors, which is missing"),
+        (b'{"format": 1, "file": 3, "sha256": "y"}', "corrupted"),
+    ],
+)
+def test_a_pointer_of_nonsense_is_refused(content: bytes, message: str, finished: Run, contents: Contents):
+    (finished.folder.checkpoint / POINTER).write_bytes(content)
+    assert_refused(finished, contents, message)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(finished: Run, contents: Contents):
+    for content in (b"", b"nonsense", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"):
+        weights_file(finished).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        pointer = {"format": 1, "file": weights_file(finished).name, "sha256": digest}
+        write_json(finished.folder.checkpoint / POINTER, pointer)
+        assert_refused(finished, contents, "is corrupted")
+
+
+@pytest.mark.parametrize("gone", ["weights", "pointer", "folder"])
+def test_missing_files_are_refused(gone: str, finished: Run, contents: Contents):
+    """A run that has trained is never taken for one that has not, or an untrained net would be measured as it."""
+    if gone == "weights":
+        weights_file(finished).unlink()
+    elif gone == "pointer":
+        (finished.folder.checkpoint / POINTER).unlink()
+    else:
+        shutil.rmtree(finished.folder.checkpoint)
+    assert_refused(finished, contents, "missing")
+
+
+def assert_refused(run: Run, contents: Contents, message: str) -> None:
+    """Loading names the checkpoint and the trouble, and leaves every file of the run as it was."""
+    before = contents(run.folder.path)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load(run.folder)
+    assert "checkpoint" in str(error.value)
+    assert contents(run.folder.path) == before
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        ("adding", {"hidden_size": 7}, "hidden_size is 7 in it, 6 in config.json"),
+        ("adding", {"manifold": "klein"}, "manifold is 'klein' in it, 'torus' in config.json"),
+        ("adding", {"manifold": "none", "learn": False}, "manifold is 'none' in it"),
+        ("adding", {"learn": False}, "learn is False in it, True in config.json"),
+        ("adding", {"seed": 1}, "seed is 1 in it, 0 in config.json"),
+        ("adding", {"steps": 5}, "steps is 5 in it, 4 in config.json"),
+        ("navigation", {}, "task is 'navigation' in it, 'adding' in config.json"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(
+    task: str, changes: dict[str, Any], message: str, finished: Run, begin: Callable[..., Run], contents: Contents
+):
+    other = begin(finished.folder.path.with_name("other"), task, **changes)
+    shutil.rmtree(finished.folder.checkpoint)
+    shutil.copytree(other.folder.checkpoint, finished.folder.checkpoint)
+    assert_refused(finished, contents, f"of another run: {message}")
+
+
+def test_a_checkpoint_serves_with_other_threads_and_more_data_to_measure_on(finished: Run, bits: Bits, same: Same):
+    config = dataclasses.replace(finished.config, threads=1, evaluation_batches=7)
+    write_json(finished.folder.config_file, finished.description._replace(config=config).to_dict())
+    loaded = load(finished.folder)
+    assert same(bits(loaded), bits(finished))
+    assert evaluate(loaded) != evaluate(finished)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("config", {"epochs": 3}, "lacks the keys"),
+        ("config", [], "damaged"),
+        ("task", "subtracting", "task must be one of"),
+        ("task", None, "task must be one of"),
+    ],
+)
+def test_a_damaged_config_is_named(key: str, value: object, message: str, finished: Run, contents: Contents):
+    content = json.loads(finished.folder.config_file.read_text()) | {key: value}
+    finished.folder.config_file.write_text(json.dumps(content))
+    before = contents(finished.folder.path)
+    with pytest.raises(RunError, match=rf"config.json is damaged: .*{message}|config.json is {message}"):
+        load(finished.folder)
+    assert contents(finished.folder.path) == before
+
+
+def test_a_truncated_or_missing_config_is_named(finished: Run, tmp_path: Path):
+    text = finished.folder.config_file.read_text()
+    finished.folder.config_file.write_text(text[: len(text) // 2])
+    with pytest.raises(RunError, match=r"config\.json is damaged"):
+        load(finished.folder)
+    finished.folder.config_file.unlink()
+    with pytest.raises(RunError, match=rf"run must be a folder with a config\.json, got {finished.folder.path}"):
+        load(finished.folder)
+    with pytest.raises(RunError, match=r"run must be a folder with a config\.json"):
+        load(RunFolder(tmp_path / "nothing"))
+
+
+def test_a_config_from_before_an_option_was_added_still_loads(finished: Run, bits: Bits, same: Same):
+    content = json.loads(finished.folder.config_file.read_text())
+    del content["config"]["learning_rate_decay"]
+    finished.folder.config_file.write_text(json.dumps(content))
+    assert same(bits(load(finished.folder)), bits(finished))
+
+
+def small_model(size: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, size), nn.ReLU(), nn.Linear(size, 1))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: small_model(4), r"model.0.weight must be \(4, 2\) torch.float32, got \(3, 2\) torch.float32"),
+        (lambda: small_model().double(), r"model.0.weight must be \(3, 2\) torch.float64, got \(3, 2\) torch.float32"),
+        (lambda: nn.Sequential(nn.Linear(2, 3)), r"its model also has \['2.bias', '2.weight'\]"),
+        (lambda: nn.Sequential(*small_model(), nn.Linear(1, 1)), r"its model lacks \['3.bias', '3.weight'\]"),
+    ],
+)
+def test_another_model_is_refused_and_left_alone(build: Callable[[], nn.Module], message: str, tmp_path: Path):
+    model = small_model()
+    save_checkpoint(tmp_path, {"model": model}, riemannian_adam(model), {})
+    other = build()
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint(tmp_path).load({"model": other}, riemannian_adam(other))
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+def test_another_optimiser_is_refused_and_the_model_left_alone(tmp_path: Path):
+    model = small_model()
+    save_checkpoint(tmp_path, {"model": model}, riemannian_adam(model), {})
+    other = small_model()
+    other.get_parameter("0.weight").requires_grad_(False)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"its optimiser trains \[\[4\]\] .* this one \[\[3\]\]"):
+        Checkpoint(tmp_path).load({"model": other}, riemannian_adam(other))
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+def test_tied_weights_and_progress_survive(tmp_path: Path):
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = model[0].weight
+    progress = {"epoch": 3, "seconds": 0.1 + 0.2, "none": None}
+    save_checkpoint(tmp_path, {"model": model}, riemannian_adam(model), progress)
+    other = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.load({"model": other})
+    assert torch.equal(other[1].weight, model[0].weight)
+    assert checkpoint.progress == progress
+
+
+def test_what_json_cannot_say_is_not_saved(tmp_path: Path):
+    model = small_model()
+    with pytest.raises(ValueError, match="JSON"):
+        save_checkpoint(tmp_path, {"model": model}, riemannian_adam(model), {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_old_weights_and_what_a_kill_left_are_swept_away(tmp_path: Path):
+    model = small_model()
+    optimizer = riemannian_adam(model)
+    (tmp_path / "notes.txt").write_text("mine")
+    for epoch in range(3):
+        (tmp_path / ".0123456789abcdef.safetensors.partial").write_bytes(b"half")
+        save_checkpoint(tmp_path, {"model": model}, optimizer, {"epoch": epoch})
+        assert len(list(tmp_path.glob("*.safetensors*"))) == 1
+        assert Checkpoint(tmp_path).progress["epoch"] == epoch
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_every_key_has_a_stream_of_its_own():
+    keys = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 11), (1, 1), (11,), (1, 2, 3), (12, 3)]
+    first = {key: int(torch.randint(2**62, (), generator=generator_for("cpu", *key))) for key in keys}
+    assert len(set(first.values())) == len(keys)
+    assert first == {key: int(torch.randint(2**62, (), generator=generator_for("cpu", *key))) for key in keys}
+
+
+@pytest.mark.parametrize("lines", ['{"epoch": 1, "spars', "{", "\x00\x00\x00", ""])
+def test_a_half_written_row_is_dropped_when_the_run_goes_on(
+    lines: str, tmp_path: Path, begin: Callable[..., Run], bits: Bits, same: Same
+):
+    whole, broken = begin(tmp_path / "whole"), begin(tmp_path / "broken")
+    train(whole)
+    with pytest.raises(Killed):
+        train(broken, stop_after(1))
+    with broken.folder.metrics_file.open("a") as file:
+        file.write(lines)
+    assert [row["epoch"] for row in broken.folder.read_metrics()] == [0]
+    broken = load(broken.folder)
+    train(broken)
+    assert broken.folder.metrics_file.read_bytes() == whole.folder.metrics_file.read_bytes()
+    assert same(bits(broken), bits(whole))
+
+
+def test_rows_that_are_ahead_of_the_checkpoint_are_run_again(tmp_path: Path, begin: Callable[..., Run]):
+    run = begin(tmp_path / "run")
+    with pytest.raises(Killed):
+        train(run, stop_after(1))
+    run.folder.append_metrics({"epoch": 1, "train_loss": -1.0})
+    run = load(run.folder)
+    train(run)
+    rows = run.folder.read_metrics()
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert all(row["train_loss"] > 0 for row in rows)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    tmp_path: Path, describe: Callable[..., RunDescription], begin: Callable[..., Run], bits: Bits, same: Same
+):
+    whole = begin(tmp_path / "whole")
+    train(whole)
+    for number, leftovers in enumerate(([], ["checkpoint"], ["checkpoint", "checkpoint/.0.safetensors.partial"])):
+        folder = RunFolder(tmp_path / str(number))
+        folder.create(describe())
+        for name in leftovers:
+            path = folder.path / name
+            path.write_bytes(b"half") if path.suffix else path.mkdir()
+        run = load(folder)
+        train(run)
+        assert same(bits(run), bits(whole))
+        assert len(list(folder.checkpoint.iterdir())) == 2
+
+
+def test_a_failed_start_can_be_told_from_a_run(tmp_path: Path, describe: Callable[..., RunDescription]):
+    start(RunFolder(tmp_path / "run"), describe())
+    with pytest.raises(RunError, match=r"is not finished: riemod resume"):
+        RunFolder(tmp_path / "run").read_record()
+    with pytest.raises(RunError, match=r"run must be a folder with a config\.json"):
+        RunFolder(tmp_path / "other").read_record()
+    (tmp_path / "run" / "record.json").write_text('{"task": ')
+    with pytest.raises(RunError, match=r"record\.json is damaged"):
+        RunFolder(tmp_path / "run").read_record()
