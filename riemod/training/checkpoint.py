@@ -144,11 +144,6 @@ class Checkpoint:
             module.load_state_dict(self.state(name))
         if optimizer is not None:
             optimizer.load_state_dict({"members": [self._member_state(index) for index in range(len(self._members))]})
-            # torch's Adam makes a float32 tensor of a loaded step count, which rounds geoopt's bias correction.
-            for member, state in zip(optimizer.members, self._members, strict=True):
-                parameters = [parameter for group in member.param_groups for parameter in group["params"]]
-                for index, numbers in state["numbers"].items():
-                    member.state[parameters[int(index)]].update(numbers)
 
     def _member_state(self, index: int) -> dict[str, Any]:
         member = self._members[index]

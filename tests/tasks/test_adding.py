@@ -71,16 +71,14 @@ def test_the_loss_and_the_rmse_are_those_of_the_model_s_answers():
 
 def test_the_model_answers_from_its_last_hidden_state():
     model = AddingModel(6)
+    weight = model.get_parameter
     sequence = torch.rand(9, 4, 2, generator=generator(5))
     state = torch.zeros(4, 6)
     for numbers in sequence:
-        state = torch.relu(
-            numbers @ model.rnn.weight_ih_l0.T
-            + model.rnn.bias_ih_l0
-            + state @ model.rnn.weight_hh_l0.T
-            + model.rnn.bias_hh_l0
-        )
-    torch.testing.assert_close(model(sequence), (state @ model.decoder.weight.T + model.decoder.bias).squeeze(-1))
+        inputs = numbers @ weight("rnn.weight_ih_l0").T + weight("rnn.bias_ih_l0")
+        state = torch.relu(inputs + state @ weight("rnn.weight_hh_l0").T + weight("rnn.bias_hh_l0"))
+    answers = state @ weight("decoder.weight").T + weight("decoder.bias")
+    torch.testing.assert_close(model(sequence), answers.squeeze(-1))
 
 
 def test_the_seed_decides_the_data():

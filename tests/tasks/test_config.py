@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from riemod.tasks import TASKS, AddingConfig, Navigation, NavigationConfig, RunConfig, task_class
+from riemod.tasks import TASKS, AddingConfig, Navigation, NavigationConfig, task_class
 
 PRESETS = [(task, preset) for task in TASKS for preset in TASKS[task].presets]
 
 
-def config(**changes: Any) -> RunConfig:
-    return dataclasses.replace(Navigation.presets["smoke"], **changes)
+def config(**changes: Any) -> NavigationConfig:
+    smoke = Navigation.presets["smoke"]
+    assert isinstance(smoke, NavigationConfig)
+    return dataclasses.replace(smoke, **changes)
 
 
 @pytest.mark.parametrize(("task", "preset"), PRESETS)

@@ -1,12 +1,13 @@
 """The navigation task: its batches, its loss, its metrics, and the levels to read them against."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks import Navigation
+from riemod.tasks import Navigation, NavigationConfig
 from riemod.tasks.navigation import NavigationModel
 
 
@@ -14,8 +15,10 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def task(**changes: float) -> Navigation:
-    return Navigation(dataclasses.replace(Navigation.presets["smoke"], **changes))
+def task(preset: str = "smoke", **changes: Any) -> Navigation:
+    config = Navigation.presets[preset]
+    assert isinstance(config, NavigationConfig)
+    return Navigation(dataclasses.replace(config, **changes))
 
 
 class Answer(nn.Module):
@@ -34,7 +37,7 @@ class Answer(nn.Module):
 @pytest.fixture(scope="module")
 def paper() -> Navigation:
     """The paper's arena, landmarks and steps, with a small net that nobody trains."""
-    return Navigation(dataclasses.replace(Navigation.presets["paper"], hidden_size=8))
+    return task("paper", hidden_size=8)
 
 
 def test_a_batch_is_one_walk_seen_four_ways():
@@ -127,8 +130,9 @@ def test_the_model_is_three_linear_maps_around_a_relu_recurrence():
         "rnn.weight_ih_l0",
     ]
     code, velocity = torch.rand(4, 5, generator=generator(7)), torch.randn(3, 4, 2, generator=generator(8))
-    state, expected = code @ model.encoder.weight.T, []
+    weight = model.get_parameter
+    state, expected = code @ weight("encoder.weight").T, []
     for step in velocity:
-        state = torch.relu(step @ model.rnn.weight_ih_l0.T + state @ model.rnn.weight_hh_l0.T)
-        expected.append(state @ model.decoder.weight.T)
+        state = torch.relu(step @ weight("rnn.weight_ih_l0").T + state @ weight("rnn.weight_hh_l0").T)
+        expected.append(state @ weight("decoder.weight").T)
     torch.testing.assert_close(model(code, velocity), torch.stack(expected))

@@ -1,6 +1,7 @@
 """Random walks against the reference's statistics, and against its wall rule written out for one animal."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,7 +192,7 @@ def test_the_global_generator_is_left_alone():
         ("border_slowdown", math.nan),
     ],
 )
-def test_bad_numbers_are_named(argument: str, value: float):
-    arguments = {"batch": 2, "steps": 3} | {argument: value}
+def test_bad_numbers_are_named(argument: str, value: Any):
+    arguments: dict[str, Any] = {"batch": 2, "steps": 3} | {argument: value}
     with pytest.raises(ValueError, match=argument):
         random_trajectories(**arguments)

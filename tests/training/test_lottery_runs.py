@@ -31,12 +31,12 @@ def masks(run: Run) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("task", ["adding", "navigation"])
 @pytest.mark.parametrize("scope", ["global", "tensor"])
-# At 0.7 the tensors' own roundings do not add up to the total's: the mask must be kept, not pruned to again.
-@pytest.mark.parametrize("sparsity", [0.0, 0.7, 0.9])
+# At 0.54 and 0.66 a tensor pruned once more, to the share that all tensors have together, would lose one weight more.
+@pytest.mark.parametrize("sparsity", [0.0, 0.54, 0.66, 0.9])
 def test_a_ticket_keeps_the_mask_through_its_training(
     task: str, scope: str, sparsity: float, tmp_path: Path, begin: Callable[..., Run]
 ):
-    parent = begin(tmp_path / "parent", task, scope=scope, sparsity=sparsity)
+    parent = begin(tmp_path / "parent", task, scope=scope, sparsity=sparsity, hidden_size=5)
     train(parent)
     ticket = lottery(parent, RunFolder(tmp_path / "ticket"))
     expected = masks(parent)
