@@ -18,7 +18,7 @@ from riemod.training import Run, RunError, RunFolder, load
 from riemod.training.checkpoint import generator_for
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from riemod.plotting import Axes
 
 ARMS = {"learned torus": ("--manifold", "torus", "--learn"), "no regularizer": ()}
 EPOCHS = 30

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from riemod.optim import JointOptimizer
 
 POINTER = "latest.json"
+_PARTIAL = ".partial"
 _FORMAT = 1
 
 
@@ -27,9 +28,14 @@ class CheckpointError(RuntimeError):
     """A checkpoint that is missing, damaged, or of another model."""
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a file is what a crash left of an atomic write."""
+    return path.name.endswith(_PARTIAL)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that after a crash it holds either the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}{_PARTIAL}")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

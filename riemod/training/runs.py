@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from riemod.tasks import RunConfig, task_class
-from riemod.training.checkpoint import POINTER, write_atomically, write_json
+from riemod.training.checkpoint import POINTER, is_partial, write_atomically, write_json
 
 
 class RunError(RuntimeError):
@@ -90,7 +90,8 @@ class RunFolder:
         Raises:
             RunError: if the folder already holds something.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        # A process killed while it wrote config.json leaves a partial file, and no run.
+        if self.path.exists() and (not self.path.is_dir() or any(not is_partial(path) for path in self.path.iterdir())):
             raise RunError(
                 f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder"
             )

@@ -81,11 +81,7 @@ class Killer:
 
 def run_to_the_end(folder: RunFolder, begin: Callable[[], Run]) -> Run:
     """What a user does after a kill: resume what is there, and begin what never was."""
-    if folder.config_file.is_file():
-        run = load(folder)
-    else:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        run = begin()
+    run = load(folder) if folder.config_file.is_file() else begin()
     train(run)
     return run
 
