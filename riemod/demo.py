@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from riemod.plotting import Axes
 
 ARMS = {"learned torus": ("--manifold", "torus", "--learn"), "no regularizer": ()}
-EPOCHS = 30
+EPOCHS = 24
 _OPTIONS = (
     *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
-    *("--epochs", str(EPOCHS), "--dense-epochs", "8", "--tail-epochs", "10"),
+    *("--epochs", str(EPOCHS), "--dense-epochs", "7", "--tail-epochs", "8"),
 )
 _DECODED_SEED = 3
 
