@@ -54,17 +54,19 @@ def resume(run: RunPath, quiet: bool = False) -> None:
     _train(load(folder), quiet)
 
 
-def lottery(run: RunPath, out: Path, quiet: bool = False) -> None:
+def lottery(run: RunPath, out: Path, threads: int | None = None, quiet: bool = False) -> None:
     """Train a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
 
     Args:
         run: the finished run's folder.
         out: new folder for the ticket's run.
+        threads: CPU threads; None for as many as the run had.
         quiet: print nothing but errors.
     """
     folder = RunFolder(run)
-    _use_threads(folder.read_description().config)
-    _train(lottery_run(load(folder), RunFolder(out)), quiet)
+    ticket = lottery_run(load(folder), RunFolder(out), threads)
+    _use_threads(ticket.config)
+    _train(ticket, quiet)
 
 
 def evaluate(run: RunPath) -> None:
@@ -93,19 +95,19 @@ def show(run: RunPath) -> None:
         if finished
         else progress_table(str(run), folder.read_description(), folder.read_metrics())
     )
-    Console().print(table)
+    _console().print(table)
 
 
 def demo(out: Path = Path("runs/demo")) -> None:
-    """Train navigation with a learned torus and without a regularizer, prune both, retrain both tickets, and draw.
+    """Train navigation with a learned torus and without, prune both, retrain the torus net's ticket, and draw.
 
     Args:
-        out: folder for the four runs and the figures; finished runs found there are kept.
+        out: folder for the three runs and the figures; finished runs found there are kept.
     """
     # matplotlib is needed by this command alone.
     from riemod.demo import run_demo
 
-    run_demo(out, Console())
+    run_demo(out, _console())
 
 
 def train_task(task: Annotated[Literal["navigation", "adding"], tyro.conf.Positional], /) -> None:
@@ -138,6 +140,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, 1)
     except (CheckpointError, RunError, ValueError, OSError) as error:
         _fail(error, 2)
+
+
+def _console(quiet: bool = False) -> Console:
+    """The terminal; where there is none, a width that tables fit in."""
+    console = Console(quiet=quiet)
+    return console if console.is_terminal else Console(quiet=quiet, width=120)
 
 
 def _fail(error: Exception, status: int) -> None:
@@ -177,7 +185,7 @@ def _use_threads(config: RunConfig) -> None:
 
 def _train(run: Run, quiet: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    console = Console(quiet=quiet)
+    console = _console(quiet)
     metric = f"eval_{run.task.primary_metric}"
     unit = run.task.units[run.task.primary_metric]
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:

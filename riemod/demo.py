@@ -1,4 +1,4 @@
-"""The demonstration: navigation pruned to 90 % on a learned torus and without, then both lottery tickets."""
+"""The demonstration: navigation pruned to 90 % on a learned torus and without, then the torus net's lottery ticket."""
 
 import subprocess
 import sys
@@ -20,41 +20,34 @@ from riemod.training.checkpoint import generator_for
 if TYPE_CHECKING:
     from riemod.plotting import Axes
 
-ARMS = {"learned torus": ("--manifold", "torus", "--learn"), "no regularizer": ()}
-EPOCHS = 24
-_OPTIONS = (
-    *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
-    *("--epochs", str(EPOCHS), "--dense-epochs", "7", "--tail-epochs", "8"),
-)
+TORUS, PLAIN, TICKET = "learned torus", "no regularizer", "ticket of the torus"
+_OPTIONS = ("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet")
 _DECODED_SEED = 3
 
 
 def run_demo(out: Path, console: Console) -> None:
-    """Train both arms side by side, then both tickets, and leave a comparison on the console and figures in `out`.
+    """Train both arms side by side, then the torus arm's ticket; print a comparison, and draw figures in `out`.
 
     Args:
-        out: folder of the four runs and of figures/; finished runs in it are kept, unfinished ones resumed.
+        out: folder of the three runs and of figures/; finished runs in it are kept, unfinished ones resumed.
         console: where to print.
 
     Raises:
         RunError: if a training process fails.
     """
     began = time.perf_counter()
-    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in ARMS}
-    tickets = {f"{name}, ticket": RunFolder(out / f"{name.replace(' ', '-')}-ticket") for name in ARMS}
+    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in (TORUS, PLAIN, TICKET)}
+    train = ["train", "navigation", *_OPTIONS]
     commands = {
-        name: ["train", "navigation", *_OPTIONS, *ARMS[name], "--out", str(folder.path)]
-        for name, folder in folders.items()
+        TORUS: [*train, "--manifold", "torus", "--learn", "--out", str(folders[TORUS].path)],
+        PLAIN: [*train, "--out", str(folders[PLAIN].path)],
     }
     _train_side_by_side(folders, commands, console)
-    commands = {
-        f"{name}, ticket": ["lottery", str(folder.path), "--out", str(tickets[f"{name}, ticket"].path), "--quiet"]
-        for name, folder in folders.items()
-    }
-    _train_side_by_side(tickets, commands, console)
-    records = {name: folder.read_record() for name, folder in (folders | tickets).items()}
-    console.print(comparison_table(f"navigation at 90 % sparsity, {EPOCHS} epochs, seed 0", records))
-    for path in draw_figures(folders, out / "figures"):
+    lottery = ["lottery", str(folders[TORUS].path), "--out", str(folders[TICKET].path), "--threads", "2", "--quiet"]
+    _train_side_by_side(folders, {TICKET: lottery}, console)
+    records = {name: folder.read_record() for name, folder in folders.items()}
+    console.print(comparison_table("navigation at 90 % sparsity, cpu preset, seed 0", records))
+    for path in draw_figures({name: folders[name] for name in (TORUS, PLAIN)}, out / "figures"):
         console.print(f"figure {path}")
     console.print(f"done in {time.perf_counter() - began:.0f} s")
 
@@ -132,21 +125,23 @@ def _decoded_walk(runs: dict[str, Run]) -> tuple[Tensor, dict[str, Tensor]]:
 
 def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    epochs = Navigation.presets["cpu"].epochs
     try:
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[level]}"), console=console) as progress:
-            bars = {name: progress.add_task(name, total=EPOCHS, level="") for name in folders}
-            for name, folder in folders.items():
+            bars = {name: progress.add_task(name, total=epochs, level="") for name in commands}
+            for name, command in commands.items():
+                folder = folders[name]
                 if not folder.record_file.is_file():
                     started = folder.config_file.is_file()
-                    arguments = ["resume", str(folder.path), "--quiet"] if started else commands[name]
+                    arguments = ["resume", str(folder.path), "--quiet"] if started else command
                     processes[name] = subprocess.Popen([sys.executable, "-m", "riemod", *arguments])
             while True:
                 running = [process for process in processes.values() if process.poll() is None]
-                for name, folder in folders.items():
-                    rows = folder.read_metrics()
+                for name, bar in bars.items():
+                    rows = folders[name].read_metrics()
                     level = f"{rows[-1]['eval_error_top3']:.1f} cm at {rows[-1]['sparsity']:.0%}" if rows else ""
-                    progress.update(bars[name], completed=len(rows), level=level)
+                    progress.update(bar, completed=len(rows), level=level)
                 if not running:
                     break
                 time.sleep(0.5)

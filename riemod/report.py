@@ -57,6 +57,7 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
         records: by the name of their column.
     """
     table = Table("", *records, "unit", title=title, title_justify="left")
+    table.columns[0].no_wrap = True
     first = next(iter(records.values()))
     for group in ("metrics", "levels"):
         for key, entry in first[group].items():

@@ -113,14 +113,21 @@ def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket 
     return run
 
 
-def lottery(parent: Run, folder: RunFolder) -> Run:
+def lottery(parent: Run, folder: RunFolder, threads: int | None = None) -> Run:
     """A new run of a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
+
+    Args:
+        parent: the finished run.
+        folder: of the new run.
+        threads: CPU threads of the new run; the parent's if None.
 
     Raises:
         RunError: if the run is not finished, or the folder is taken.
     """
     ticket = _draw_ticket(parent)
-    config = dataclasses.replace(parent.config, learn=False, sparsity=parent.pruner.sparsity()["total"])
+    sparsity = parent.pruner.sparsity()["total"]
+    threads = parent.config.threads if threads is None else threads
+    config = dataclasses.replace(parent.config, learn=False, sparsity=sparsity, threads=threads)
     return start(folder, RunDescription(parent.description.task, config, str(parent.folder.path)), ticket)
 
 
