@@ -196,7 +196,7 @@ class _TiledPenalty(torch.autograd.Function):
 
 
 def _inside_torch_func() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _tile(

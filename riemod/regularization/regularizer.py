@@ -134,7 +134,7 @@ class ModuliRegularizer(nn.Module):
         """The penalty as it stands, a scalar of the weights' dtype: strength * the sum over weights of Eq. 6."""
         if torch.compiler.is_compiling():
             # The tiles differentiate themselves on the way, which no compiler follows: one break of the graph, not six.
-            return torch.compiler.disable(self._penalty)()
+            return torch.compiler.disable(self._penalty)()  # pyright: ignore[reportCallIssue]
         return self._penalty()
 
     def _penalty(self) -> Tensor:

@@ -241,7 +241,7 @@ BAD = {
     "tied": (shared, TORUS, ValueError, "module must name every weight once"),
     "two manifolds": (lambda: LINEAR, [Torus(2), Torus(2)], ValueError,
                       "manifold must be the same object for both sides of weight.*got Torus.* its sources and Torus"),
-    "two costs": (lambda: LINEAR, [Modules([(TORUS, 1), (TORUS, None)], 1.0), Modules([(TORUS, 1), (TORUS, None)], 2.0)],
+    "two costs": (lambda: LINEAR, [Modules([(TORUS, 1), (TORUS, None)], cost) for cost in (1.0, 2.0)],
                   ValueError, "one cost between modules on both sides of weight, got 1.0 for its sources and 2.0"),
     "too few": (lambda: chain(LINEAR, nn.Linear(3, 2)), [TORUS, TORUS], ValueError,
                 "manifold must name one manifold for each of 3 sets of neurons, got 2"),
