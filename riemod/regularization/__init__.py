@@ -4,5 +4,6 @@ from riemod.regularization import inhibitors
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.regularizer import ModuliRegularizer
+from riemod.regularization.targets import chain, recurrent
 
-__all__ = ["Modules", "ModuliRegularizer", "NeuronEmbedding", "inhibitors", "moduli_penalty"]
+__all__ = ["Modules", "ModuliRegularizer", "NeuronEmbedding", "chain", "inhibitors", "moduli_penalty", "recurrent"]
