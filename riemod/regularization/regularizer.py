@@ -103,6 +103,7 @@ class ModuliRegularizer(nn.Module):
         self.layouts = layouts
         if not learn:
             self.freeze()
+        self._prepare(generator)
         self._attach()
 
     def forward(self) -> Tensor:
@@ -144,14 +145,25 @@ class ModuliRegularizer(nn.Module):
         chosen = list(self.embeddings)[first : first + counts[layer]]
         return [embedding for embedding in chosen if isinstance(embedding, NeuronEmbedding)]
 
-    @torch.no_grad()
+    def start_epoch(self, epoch: int) -> None:
+        """What a training loop calls before each epoch, counted from 0, for controls that change with it."""
+
     def coefficients(self, layer: int = 0) -> Tensor:
         """(n, n) costs f(d(x_j, x_k)) of one layer, without strength and reduction, for analysis."""
+        return self.costs(layer, 0, self.targets[layer].neurons)
+
+    @torch.no_grad()
+    def costs(self, layer: int, first: int, last: int) -> Tensor:
+        """(last - first, n): the rows from `first` up to `last` of a layer's `coefficients`, and no more memory."""
         target, layout = self.targets[layer], self.layouts[layer]
-        costs = target.weight.new_full((target.neurons, target.neurons), _cost_between(layout))
+        costs = target.weight.new_full((last - first, target.neurons), _cost_between(layout))
         for embedding, part in _ranges(self.layer_embeddings(layer)):
-            rows = embedding.coordinates()
-            costs[part, part] = self.inhibitor.of_squared_distance(embedding.manifold.squared_distance(rows, rows))
+            top, bottom = max(first, part.start), min(last, part.stop)
+            if top < bottom:
+                columns = embedding.coordinates()
+                rows = columns[top - part.start : bottom - part.start]
+                squared = embedding.manifold.squared_distance(rows, columns)
+                costs[top - first : bottom - first, part] = self.inhibitor.of_squared_distance(squared)
         return costs
 
     def extra_repr(self) -> str:
@@ -176,6 +188,9 @@ class ModuliRegularizer(nn.Module):
                     if targets != sources:
                         total = total + _cost_between(layout) * _power_sum(block[targets, sources], self.power)
         return total / weight.numel() if self.reduction == "mean" else total
+
+    def _prepare(self, generator: torch.Generator | None) -> None:
+        """What a control makes of the points once they are there, or an error."""
 
     def _attach(self) -> None:
         for target in self.targets:
