@@ -128,6 +128,7 @@ class ModuliRegularizer(nn.Module):
         self.layouts = layouts
         if not learn:
             self.freeze()
+        self._prepare(generator)
         self._attach()
 
     def forward(self) -> Tensor:
@@ -180,16 +181,26 @@ class ModuliRegularizer(nn.Module):
         """The embeddings of one weight's sources; those of its targets if it is recurrent."""
         return self._set_embeddings(self.sides[layer].sources)
 
-    @torch.no_grad()
+    def start_epoch(self, epoch: int) -> None:
+        """What a training loop calls before each epoch, counted from 0, for controls that change with it."""
+
     def coefficients(self, layer: int = 0) -> Tensor:
         """(n, m) costs f(d(x_j, y_k)) of one weight, without strength and reduction, for analysis."""
+        return self.costs(layer, 0, self.targets[layer].neurons)
+
+    @torch.no_grad()
+    def costs(self, layer: int, first: int, last: int) -> Tensor:
+        """(last - first, m): the rows from `first` up to `last` of a weight's `coefficients`, and no more memory."""
         target = self.targets[layer]
         between = cost_between(self.layouts[self.sides[layer].targets])
-        costs = target.weight.new_full((target.neurons, target.sources), between)
+        costs = target.weight.new_full((last - first, target.sources), between)
         pairs = zip(ranges_of(self.layer_embeddings(layer)), ranges_of(self.source_embeddings(layer)), strict=True)
-        for (embedding, rows), (source, columns) in pairs:
-            squared = embedding.manifold.squared_distance(embedding.coordinates(), source.coordinates())
-            costs[rows, columns] = self.inhibitor.of_squared_distance(squared)
+        for (embedding, part), (source, columns) in pairs:
+            top, bottom = max(first, part.start), min(last, part.stop)
+            if top < bottom:
+                rows = embedding.coordinates()[top - part.start : bottom - part.start]
+                squared = embedding.manifold.squared_distance(rows, source.coordinates())
+                costs[top - first : bottom - first, columns] = self.inhibitor.of_squared_distance(squared)
         return costs
 
     def extra_repr(self) -> str:
@@ -231,6 +242,9 @@ class ModuliRegularizer(nn.Module):
                     if index != other:
                         total = total + between * _power_sum(block[targets, sources], self.power)
         return total / sum(block.numel() for block in blocks) if self.reduction == "mean" else total
+
+    def _prepare(self, generator: torch.Generator | None) -> None:
+        """What a control makes of the points once they are there, or an error."""
 
     def _attach(self) -> None:
         for target in self.targets:

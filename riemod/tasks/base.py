@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
+ArmName = Literal["moduli", "none", "matched_l1", "shuffled", "random_geometry"]
 InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
 
 
@@ -69,6 +70,11 @@ class RunConfig:
     """Exponent of |w|, at least 1."""
     learn: bool = False
     """Train the neurons' positions together with the weights."""
+    arm: ArmName = "moduli"
+    """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
+    coefficients shuffled over pairs, or points redrawn each epoch."""
+    proximal: bool = False
+    """Shrink weights by rate x strength x f after each step, in place of the penalty's gradient; power 1 only."""
 
     sparsity: float = 0.0
     """Fraction of zeros after pruning, 0 to 1."""
@@ -112,6 +118,14 @@ class RunConfig:
             )
         if self.learn and self.manifold == "none":
             raise ValueError("learn needs a manifold, got manifold='none'")
+        if self.arm != "moduli" and self.manifold == "none":
+            raise ValueError(f"arm={self.arm!r} is a control for a manifold and needs one, got manifold='none'")
+        if self.learn and self.arm != "moduli":
+            raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
+        if self.proximal and self.manifold == "none":
+            raise ValueError("proximal needs a manifold, got manifold='none'")
+        if self.proximal and self.power != 1:
+            raise ValueError(f"proximal needs power=1, got power={self.power!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
 

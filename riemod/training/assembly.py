@@ -19,7 +19,7 @@ from riemod.pruning import (
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, inhibitors
+from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
@@ -78,7 +78,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     model.to(task.device)
     moduli = None
     if config.manifold != "none":
-        moduli = ModuliRegularizer(
+        moduli = controls.by_name(config.arm)(
             model,
             manifolds.by_name(config.manifold),
             inhibitor=inhibitors.by_name(config.inhibitor),

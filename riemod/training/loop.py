@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod.initialization import seeded_draws
+from riemod.pruning import backward_to_points, proximal_step
 from riemod.training.assembly import Draw, Run, save
 from riemod.training.checkpoint import generator_for, write_json
 from riemod.training.runs import environment
@@ -69,6 +70,9 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     config, epoch = run.config, run.epoch
     run.model.train()
     run.pruner.start_epoch(epoch)
+    shrunk = run.moduli if config.proximal else None
+    if run.moduli is not None:
+        run.moduli.start_epoch(epoch)
     losses = torch.empty(config.batches_per_epoch, device=run.task.device)
     penalties = torch.zeros(config.batches_per_epoch, device=run.task.device)
     generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
@@ -78,16 +82,20 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
             _set_rates(run, step)
             loss = run.task.loss(run.model, batch)
             losses[step] = loss.detach()
-            if run.moduli is not None:
+            if run.moduli is not None and shrunk is None:
                 penalty = run.moduli()
                 penalties[step] = penalty.detach()
                 loss = loss + penalty
             run.optimizer.zero_grad()
             loss.backward()
+            if shrunk is not None:
+                backward_to_points(shrunk)
             if config.clip is not None:
                 run.pruner.mask_gradients()
                 nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
             run.optimizer.step()
+            if shrunk is not None:
+                penalties[step] = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
             if (step + 1) % _CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
                 _check_losses(run, losses[: step + 1])
                 report(epoch * config.batches_per_epoch + step + 1)
@@ -163,6 +171,11 @@ def _epochs_without_progress(losses: list[float]) -> int:
     return sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch)
 
 
+def _zeros(weight: Tensor) -> float:
+    """The fraction of weights that are exactly 0: pruned, or shrunk to it."""
+    return 1 - int(weight.count_nonzero()) / weight.numel()
+
+
 def _record(run: Run) -> dict[str, Any]:
     metrics = evaluate(run)
     levels = run.task.reference_levels(generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED))
@@ -176,6 +189,7 @@ def _record(run: Run) -> dict[str, Any]:
         "wall_time": {"value": run.seconds, "unit": "s"},
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "sparsity": run.pruner.sparsity(),
+        "zeros": {name: _zeros(run.model.get_parameter(name)) for name in run.pruner.masks()},
         "metrics": {name: {"value": value, "unit": units[name]} for name, value in metrics.items()},
         "levels": {name: {"value": value, "unit": units[name.split()[0]]} for name, value in levels.items()},
     }

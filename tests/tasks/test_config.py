@@ -89,6 +89,9 @@ BAD_VALUES = [
     ("power", math.nan),
     ("power", math.inf),
     ("learn", True),
+    ("arm", "l2"),
+    ("arm", "shuffled"),
+    ("proximal", True),
     ("sparsity", -0.1),
     ("sparsity", 1.1),
     ("sparsity", math.nan),
@@ -115,6 +118,21 @@ BAD_VALUES = [
 def test_a_value_out_of_range_is_named(name: str, value: object):
     with pytest.raises(ValueError, match=rf"^{name}\b|got .*{name}="):
         config(**{name: value})
+
+
+def test_arms_and_the_proximal_step_need_what_they_need():
+    assert config(manifold="torus", arm="shuffled", proximal=True).arm == "shuffled"
+    with pytest.raises(ValueError, match=r"learn needs arm='moduli', .* got arm='none'"):
+        config(manifold="torus", arm="none", learn=True)
+    with pytest.raises(ValueError, match=r"proximal needs power=1, got power=2\.0"):
+        config(manifold="torus", proximal=True, power=2.0)
+    with pytest.raises(TypeError, match="proximal must be of type bool"):
+        config(manifold="torus", proximal=1)
+
+
+def test_a_config_from_before_arms_is_the_geometric_one():
+    old = {name: value for name, value in config(manifold="torus").to_dict().items() if name not in ("arm", "proximal")}
+    assert NavigationConfig.from_dict(old) == config(manifold="torus", arm="moduli", proximal=False)
 
 
 def test_dense_and_tail_epochs_must_leave_some_for_pruning():
