@@ -63,7 +63,7 @@ def bits(model: nn.Module) -> dict[str, Tensor]:
 
 
 def growth(matrix: Tensor) -> float:
-    """lim |A^k|^(1/k) by repeated squaring: LAPACK's eigenvalues of sparse matrices can be off by percents."""
+    """lim |A^k|^(1/k) by repeated squaring: the spectral radius, without eigenvalues."""
     logarithm, power = 0.0, 1
     for _ in range(30):
         norm = torch.linalg.matrix_norm(matrix).item()
@@ -237,6 +237,16 @@ def test_spectral_radius_is_the_largest_eigenvalue(seed: int, n: int, density: f
     assert found == pytest.approx(plain, rel=1e-6, abs=1e-2 * scale if found == 0 else 1e-9)
     order = torch.randperm(n, generator=source)
     assert spectral_radius(3 * matrix[order][:, order].T) == pytest.approx(3 * found, rel=1e-9)
+
+
+def test_an_entry_of_the_diagonal_is_no_eigenvalue_where_there_are_cycles():
+    matrix = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    # Its eigenvalues are 0 and exp(+-i pi / 3).
+    assert spectral_radius(0.5 * matrix) == pytest.approx(0.5)
+    matrix[1, 2], matrix[2, 1] = -0.5, 0.5
+    assert spectral_radius(matrix) == pytest.approx(0.5, rel=1e-6)
+    matrix[0, 0] = -0.75
+    assert spectral_radius(matrix) == 0.75
 
 
 def test_arnoldi_agrees_with_all_eigenvalues(monkeypatch: pytest.MonkeyPatch):

@@ -32,9 +32,10 @@ def spectral_radius(matrix: Tensor) -> float:
         raise ValueError("matrix must be finite, got NaN or infinity")
     values = matrix.detach().double().cpu()
     count, labels = connected_components(csr_array(values.numpy()), directed=True, connection="strong")
-    largest = float(values.diagonal().abs().max()) if len(values) else 0.0
     parts = torch.from_numpy(labels).long()
     sizes = parts.bincount(minlength=count)
+    alone = values.diagonal()[sizes[parts] == 1].abs()
+    largest = float(alone.max()) if len(alone) else 0.0
     for part in (sizes > 1).nonzero().flatten():
         inside = (parts == part).nonzero().flatten()
         largest = max(largest, _connected_radius(values[inside][:, inside]))
