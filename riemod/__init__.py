@@ -10,8 +10,9 @@ from riemod.pruning import (
     LotteryTicket,
     MagnitudePruner,
     lottery_ticket,
+    proximal_step,
 )
-from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, inhibitors, moduli_penalty
+from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, controls, inhibitors, moduli_penalty
 
 __version__ = importlib.metadata.version("riemod")
 
@@ -24,10 +25,12 @@ __all__ = [
     "Modules",
     "ModuliRegularizer",
     "NeuronEmbedding",
+    "controls",
     "inhibitors",
     "initialization",
     "lottery_ticket",
     "manifolds",
     "moduli_penalty",
     "optim",
+    "proximal_step",
 ]

@@ -110,7 +110,7 @@ def demo(out: Path = Path("runs/demo")) -> None:
     run_demo(out, _console())
 
 
-def train_task(task: Annotated[Literal["navigation", "adding"], tyro.conf.Positional], /) -> None:
+def train_task(task: Annotated[Literal["navigation", "adding", "language"], tyro.conf.Positional], /) -> None:
     """Train a task from a preset; `riemod train TASK --help` lists every option with its unit and default.
 
     Args:

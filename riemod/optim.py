@@ -139,8 +139,62 @@ def riemannian_adam(
         check_positive(name, rate)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
+    _check_decay(weight_decay)
+    weights, points = _split(model, moduli)
+    members: list[torch.optim.Optimizer] = []
+    if weights:
+        members.append(
+            torch.optim.AdamW(weights, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fusable(weights))
+        )
+    if points:
+        members.append(PointAdam(points, lr=embedding_lr, betas=betas, eps=eps))
+    return _joined(members, model)
+
+
+def sgd_with_riemannian_adam(
+    model: nn.Module,
+    moduli: ModuliRegularizer | None = None,
+    *,
+    lr: float = 1e-1,
+    embedding_lr: float = 1e-3,
+    weight_decay: float = 0.0,
+) -> JointOptimizer:
+    """w <- w - lr (gradient + weight_decay w) for the model's weights, Riemannian Adam for the neurons' points.
+
+    Weight decay and pruning masks act as in `riemannian_adam`.
+
+    Args:
+        model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.
+        moduli: the regularizer whose points (and learned curvature) are trained; None, or one with nothing to learn.
+        lr: learning rate of the weights, > 0.
+        embedding_lr: learning rate of the points in units of the manifold's length a step, > 0.
+        weight_decay: weight decay of the weights, >= 0.
+
+    Raises:
+        ValueError: if a rate is out of its range, or there is nothing to train.
+
+    >>> [type(member).__name__ for member in sgd_with_riemannian_adam(nn.RNN(2, 8), lr=0.5).members]
+    ['SGD']
+    """
+    for name, rate in (("lr", lr), ("embedding_lr", embedding_lr)):
+        check_positive(name, rate)
+    _check_decay(weight_decay)
+    weights, points = _split(model, moduli)
+    members: list[torch.optim.Optimizer] = []
+    if weights:
+        members.append(torch.optim.SGD(weights, lr=lr, weight_decay=weight_decay, fused=_fusable(weights)))
+    if points:
+        members.append(PointAdam(points, lr=embedding_lr))
+    return _joined(members, model)
+
+
+def _check_decay(weight_decay: float) -> None:
     if not 0 <= weight_decay < float("inf"):
         raise ValueError(f"weight_decay must be non-negative and finite, got {weight_decay!r}")
+
+
+def _split(model: nn.Module, moduli: ModuliRegularizer | None) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The weights to train, and the points and manifold parameters to train, each parameter once."""
     points = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     weights = []
@@ -151,13 +205,10 @@ def riemannian_adam(
             points[id(parameter)] = parameter
         else:
             weights.append(parameter)
-    members: list[torch.optim.Optimizer] = []
-    if weights:
-        members.append(
-            torch.optim.AdamW(weights, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fusable(weights))
-        )
-    if points:
-        members.append(PointAdam(list(points.values()), lr=embedding_lr, betas=betas, eps=eps))
+    return weights, list(points.values())
+
+
+def _joined(members: list[torch.optim.Optimizer], model: nn.Module) -> JointOptimizer:
     if not members:
         raise ValueError("model must have parameters that require gradients, got none")
     optimizer = JointOptimizer(members)

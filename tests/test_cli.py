@@ -250,8 +250,8 @@ def test_a_bad_option_is_named_and_makes_no_folder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "subtracting", "--out", "x"], "task must be one of navigation, adding, got 'subtracting'"),
-        (["train"], "navigation,adding"),
+        (["train", "subtracting", "--out", "x"], "task must be one of navigation, adding, language, got 'subtracting'"),
+        (["train"], "navigation,adding,language"),
         (["train", "adding", "--preset", "smoke"], "--out"),
         (["train", "adding", "--preset"], "--preset"),
         (["fly"], "fly"),

@@ -44,6 +44,9 @@ CONFINED = {
     "matplotlib": {"plotting", "topology", "report"},
     "gudhi": {"plotting", "topology", "report"},
     "sklearn": {"plotting", "topology", "report"},
+    "lightning": {"integrations/lightning.py"},
+    "transformers": {"integrations/transformers.py"},
+    "accelerate": set(),
     "benchmarks": set(),
     "analysis": set(),
 }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from riemod import ModuliRegularizer
 from riemod.manifolds import Euclidean, KleinBottle, PoincareBall, Product, Sphere, Torus
 from riemod.manifolds._geoopt import geoopt
-from riemod.optim import JointOptimizer, riemannian_adam
+from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
 from riemod.pruning.masks import register_mask
 from tests.regularization.nets import Net, assert_same_bits, build, everything, task_loss, train
 from tests.strategies import generator
@@ -240,3 +240,34 @@ def test_a_group_that_nobody_would_step_is_refused():
     with pytest.raises(ValueError, match="param_group must be that of a member"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
     assert len(optimizer.param_groups) == 2
+
+
+def test_plain_descent_moves_weights_by_their_gradient_and_points_as_ever():
+    net, moduli = build()
+    other_net, other_moduli = build()
+    mask = register_mask(net.rnn, "weight_hh_l0")
+    mask[0] = False
+    recurrent = net.get_parameter("rnn.weight_hh_l0")
+    for weight in (recurrent, other_net.get_parameter("rnn.weight_hh_l0")):
+        weight.detach().mul_(mask)
+    optimizer = sgd_with_riemannian_adam(net, moduli, lr=0.5, embedding_lr=1e-2, weight_decay=0.1)
+    reference = riemannian_adam(other_net, other_moduli, lr=0.5, embedding_lr=1e-2)
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    for model, regularizer, steps in ((net, moduli, optimizer), (other_net, other_moduli, reference)):
+        (task_loss(model, 0) + regularizer()).backward()
+        steps.step()
+    for name, value in net.named_parameters():
+        assert value.grad is not None
+        torch.testing.assert_close(value.detach(), before[name] - 0.5 * (value.grad + 0.1 * before[name]))
+    assert not bool(recurrent[0].any())
+    torch.testing.assert_close(moduli.points, other_moduli.points)
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.0), ("embedding_lr", math.nan), ("weight_decay", -1.0)])
+def test_plain_descent_names_a_bad_rate(name: str, value: float):
+    net, moduli = build()
+    with pytest.raises(ValueError, match=rf"^{name} must be"):
+        sgd_with_riemannian_adam(net, moduli, **{name: value})
+    net.requires_grad_(False)
+    with pytest.raises(ValueError, match="model must have parameters"):
+        sgd_with_riemannian_adam(net)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from riemod.initialization import reset_parameters
+from riemod.initialization import Initializer, sparsity_aware
 from riemod.pruning.magnitude import MagnitudePruner
 from riemod.pruning.masks import mask_name, masked_parameters
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -30,6 +30,7 @@ def lottery_ticket(
     moduli: ModuliRegularizer | None = None,
     *,
     generator: torch.Generator | None = None,
+    initialize: Initializer | None = None,
     rewind: Mapping[str, Any] | None = None,
 ) -> LotteryTicket:
     """Copies with the same masks, the same embedding, now fixed, and w = mask * w_0, w_0 fresh or of an earlier epoch.
@@ -39,6 +40,8 @@ def lottery_ticket(
         pruner: of this model. The ticket's copy has a constant schedule at the present sparsity: it prunes no further.
         moduli: a `ModuliRegularizer` on this model, or None. Its copy penalises the copied weights.
         generator: source of the fresh weights; None draws from torch's global generator.
+        initialize: draws the fresh weights; one of `riemod.initialization`, or alike. None is `sparsity_aware`:
+            variance by the inputs that the mask leaves, spectral radius 1 in plain RNNs. Torch's own is `default`.
         rewind: `state_dict()` of this model from an earlier epoch, from before or after the masks were made. Its
             weights are taken instead of fresh ones; its masks, and an embedding inside the model, are not.
 
@@ -47,8 +50,8 @@ def lottery_ticket(
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: the pruner is of another model, `rewind` has missing or unexpected keys or other shapes, or a
-            submodule does not know how to draw its weights.
+        ValueError: the pruner is of another model, `rewind` has missing or unexpected keys or other shapes, it comes
+            with an `initialize` that it would leave unused, or a submodule does not know how to draw its weights.
 
     Reference: Frankle and Carbin 2019, https://arxiv.org/abs/1803.03635; rewinding: Frankle et al. 2020,
     https://arxiv.org/abs/1912.05671.
@@ -68,13 +71,18 @@ def lottery_ticket(
         raise ValueError("pruner: it prunes another model than the given one")
     if moduli is not None and not isinstance(moduli, ModuliRegularizer):
         raise TypeError(f"moduli: expected a ModuliRegularizer or None, got {type(moduli).__name__}")
+    if initialize is not None and not callable(initialize):
+        raise TypeError(f"initialize: expected a draw of riemod.initialization or None, got {initialize!r}")
+    if initialize is not None and rewind is not None:
+        raise ValueError("initialize: give it or rewind, got both")
     weights = None if rewind is None else _checked_weights(model, moduli, rewind)
     ticket = LotteryTicket(*copy.deepcopy((model, pruner, moduli)))
     ticket.pruner.freeze()
     if ticket.moduli is not None:
         ticket.moduli.freeze()
     if weights is None:
-        reset_parameters(ticket.model, generator, skip=ticket.moduli)
+        draw = sparsity_aware if initialize is None else initialize
+        draw(ticket.model, generator=generator, skip=ticket.moduli)
     else:
         ticket.model.load_state_dict(weights, strict=False)
     for _, parameter, mask in masked_parameters(ticket.model):

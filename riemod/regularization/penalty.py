@@ -65,10 +65,11 @@ def moduli_penalty(
     check_exponent(power)
     check_reduction(reduction)
     check_weight(weight, points, sources)
-    rows = manifold.coordinates(points)
-    columns = rows if source_points is None else manifold.coordinates(source_points)
+    with torch.autocast(weight.device.type, enabled=False):
+        rows = manifold.coordinates(points)
+        columns = rows if source_points is None else manifold.coordinates(source_points)
     total = penalty_of_coordinates(weight, rows, columns, manifold, as_inhibitor(inhibitor), power)
-    return total / weight.numel() if reduction == "mean" else total
+    return (total / weight.numel() if reduction == "mean" else total).to(weight.dtype)
 
 
 def check_exponent(power: float) -> None:
@@ -105,8 +106,20 @@ def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
 def penalty_of_coordinates(
     weight: Tensor, rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor, power: float
 ) -> Tensor:
-    """The sum of Eq. 6 from tile coordinates, unchecked: what `moduli_penalty` and the regularizer share."""
-    return _TiledPenalty.apply(weight, rows, columns, manifold, inhibitor, power)[0]
+    """The sum of Eq. 6 from tile coordinates, unchecked: what `moduli_penalty` and the regularizer share.
+
+    A scalar of the weight's dtype, or float32 if that is narrower, for a sum of millions overflows float16: whoever
+    wants the weight's dtype divides for the mean first.
+    """
+    # Asked for here: inside the forward of an autograd function, torch.func hides it.
+    learn = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
+    with torch.autocast(weight.device.type, enabled=False):
+        return _TiledPenalty.apply(weight, rows, columns, manifold, inhibitor, power, learn)[0]
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What sums of tensors of that dtype are computed in: the same, but float32 for float16 and bfloat16."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 class _TiledPenalty(torch.autograd.Function):
@@ -114,9 +127,16 @@ class _TiledPenalty(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        weight: Tensor, rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor, power: float
+        weight: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        manifold: Manifold,
+        inhibitor: Inhibitor,
+        power: float,
+        learn: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        learn = rows.requires_grad or columns.requires_grad
+        dtype = working_dtype(weight.dtype)
+        rows, columns = rows.to(dtype), columns.to(dtype)
         weight_gradient = torch.empty_like(weight)
         row_gradient, column_gradient = torch.zeros_like(rows), torch.zeros_like(columns)
         total = torch.zeros((), dtype=torch.float64, device=weight.device)
@@ -125,7 +145,7 @@ class _TiledPenalty(torch.autograd.Function):
         for top in range(0, rows.shape[0], height):
             for left in range(0, columns.shape[0], width):
                 row_slice, column_slice = slice(top, top + height), slice(left, left + width)
-                block = weight[row_slice, column_slice].detach()
+                block = weight[row_slice, column_slice].detach().to(dtype)
                 value, slope, row_part, column_part = _tile(
                     block, rows[row_slice], columns[column_slice], manifold, inhibitor, power, learn
                 )
@@ -134,24 +154,49 @@ class _TiledPenalty(torch.autograd.Function):
                 if learn:
                     row_gradient[row_slice] += row_part
                     column_gradient[column_slice] += column_part
-        return total.to(weight.dtype), weight_gradient, row_gradient, column_gradient
+        return total.to(dtype), weight_gradient, row_gradient, column_gradient
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*output[1:])
+        ctx.dtypes = tuple(tensor.dtype for tensor in inputs[:3])
 
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         upstream = output_gradients[0]
-        if upstream is None:
-            return (None,) * 6
-        if torch.is_grad_enabled():
+        # torch.func always makes a graph of the backward, so there a second derivative is refused only when it is asked
+        # for: it arrives as a gradient of the saved gradients.
+        second = any(gradient is not None for gradient in output_gradients[1:])
+        if second or (torch.is_grad_enabled() and not _inside_torch_func()):
             raise RuntimeError("the moduli penalty is differentiable once: call backward without create_graph=True")
-        needed = ctx.needs_input_grad[:3]
-        scaled = (upstream * saved if need else None for saved, need in zip(ctx.saved_tensors, needed, strict=True))
-        return (*scaled, None, None, None)
+        if upstream is None:
+            return (None,) * 7
+        scaled = (
+            (upstream * saved.to(upstream.dtype)).to(dtype) if need else None
+            for saved, dtype, need in zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[:3], strict=True)
+        )
+        return (*scaled, None, None, None, None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        """One penalty after another: the tiles of a single one already fill the machine."""
+        results = [
+            _TiledPenalty.apply(
+                *(
+                    value if dim is None else value.select(dim, index)
+                    for value, dim in zip(inputs, in_dims, strict=True)
+                )
+            )
+            for index in range(info.batch_size)
+        ]
+        return tuple(torch.stack(column) for column in zip(*results, strict=True)), (0, 0, 0, 0)
+
+
+def _inside_torch_func() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _tile(

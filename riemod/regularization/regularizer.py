@@ -1,5 +1,6 @@
-"""ModuliRegularizer: points for the neurons of recurrent layers, and the penalty that they put on the weights."""
+"""ModuliRegularizer: points for the neurons that weights join, and the penalty that they put on the weights."""
 
+import functools
 import math
 import weakref
 from collections.abc import Callable, Sequence
@@ -8,38 +9,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod.manifolds.base import Manifold
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
+from riemod.regularization.neurons import (
+    Layout,
+    Penalised,
+    cost_between,
+    layouts_of,
+    parts_of,
+    ranges_of,
+    starts_of,
+    wire,
+)
 from riemod.regularization.penalty import (
     Reduction,
     check_exponent,
     check_reduction,
     check_weight,
     penalty_of_coordinates,
+    working_dtype,
 )
-from riemod.regularization.targets import recurrent_weights
-
-Layout = Manifold | Modules
+from riemod.regularization.targets import Target
 
 # Regularizers by the layer they penalise: a second one on the same weights would add up without a word.
 _ATTACHED: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[ModuliRegularizer]]" = weakref.WeakKeyDictionary()
 
 
 class ModuliRegularizer(nn.Module):
-    """strength * sum over layers of reduce_jk f(d(x_j, x_k)) |w_jk|^power, Eq. 6, for a module's recurrent weights.
+    """strength * sum over weights of reduce_jk f(d(x_j, y_k)) |w_jk|^power, Eq. 6, for the weights of a module.
 
-    Each recurrent layer (each direction of it, if it has two) gets points of its own; the gates of a GRU or LSTM share
-    them. Calling the regularizer gives the scalar to add to the task's loss. It holds the points and the manifold's
-    parameters, never the layer's: hand both to `riemod.optim.riemannian_adam`.
+    Each recurrent layer (each direction of it, if it has two) gets points of its own, x = y; the gates of a GRU or LSTM
+    share them. A linear layer gets points for its inputs, y, and for its outputs, x; a convolution for its channels,
+    and |w_jk| is then the Euclidean norm of the kernel slice. Calling the regularizer gives the scalar to add to the
+    task's loss. It holds the points and the manifold's parameters, never the layer's: hand both to
+    `riemod.optim.riemannian_adam`.
 
     Args:
-        module: a recurrent layer or cell of torch.nn, or a model that holds some.
-        manifold: where the neurons live: one `Manifold` or `Modules` for every layer, or a sequence with one per layer.
+        module: what to penalise, one thing or a list: a recurrent layer or cell of torch.nn, or a model that holds some
+            (these alone are penalised then); an `nn.Linear`, `nn.Conv1d` to `nn.Conv3d`; a (module, parameter name)
+            pair, for any matrix between two sets of neurons; what `recurrent` says of one's own cell; a `chain` of
+            layers that share the points in between.
+        manifold: where the neurons live: one `Manifold` or `Modules` for all of them, or a sequence with one per set of
+            neurons: one set for a recurrent layer, inputs and outputs for a linear one. Both sets of one weight need
+            the same manifold.
         inhibitor: f, an `Inhibitor` or any callable of the distance.
         strength: factor of the penalty, >= 0. With reduction "mean" each weight's coefficient is strength f / n^2, so a
             strength does not carry over between sizes.
-        reduction: "mean" over the entries of each recurrent matrix (the reference's) or "sum" (the paper's).
+        reduction: "mean" over the entries of each matrix (of a convolution: over its kernel slices; the reference's) or
+            "sum" (the paper's).
         power: exponent of |w|, >= 1.
         learn: whether the points (and a learned curvature) are trained.
         points: points to start from, (n, coordinate_dim), one tensor per embedding; drawn uniformly if not given.
@@ -47,10 +64,11 @@ class ModuliRegularizer(nn.Module):
         generator: draws the points.
 
     Raises:
-        ValueError: for a negative strength, power < 1, an unknown reduction, a layer that another regularizer already
-            penalises, a sequence of another length than the layers, points off the manifold, or learning with an
-            inhibitor that collapses.
-        TypeError: if `manifold` is neither a Manifold nor Modules, or `points` are not floating-point tensors.
+        ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
+            parameter that does not exist, a weight named twice or already penalised by another regularizer, a
+            sequence of another length than the sets of neurons, points off the manifold, or learning with an inhibitor
+            that collapses.
+        TypeError: if `module` or `manifold` is of none of these types, or `points` are not floating-point tensors.
 
     Reference: Eq. 5 and 6, Sec. 2.3 of https://arxiv.org/abs/2406.06290.
 
@@ -62,7 +80,7 @@ class ModuliRegularizer(nn.Module):
 
     def __init__(
         self,
-        module: nn.Module,
+        module: Penalised | Sequence[Penalised],
         manifold: Layout | Sequence[Layout],
         *,
         inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
@@ -86,28 +104,46 @@ class ModuliRegularizer(nn.Module):
                 "or allow_collapse=True"
             )
         self.strength, self.reduction, self.power = float(strength), reduction, power
-        targets = recurrent_weights(module)
-        layouts = _layouts(manifold, len(targets))
-        for target in targets:
-            if _ATTACHED.get(target.module):
-                raise ValueError(f"module is already attached to a ModuliRegularizer (detach() that): {target.module}")
-        pairs = zip(targets, layouts, strict=True)
-        parts = [(target.weight, *part) for target, layout in pairs for part in _parts(layout, target.neurons)]
+        wiring = wire(module)
+        layouts = layouts_of(manifold, wiring)
+        for target in wiring.targets:
+            if _is_attached(target):
+                raise ValueError(
+                    f"module is already attached to a ModuliRegularizer (detach() that): {target.parameter} of "
+                    f"{target.module}"
+                )
+        parts = [
+            (wiring.weight_at(index), *part)
+            for index, (layout, size) in enumerate(zip(layouts, wiring.sizes, strict=True))
+            for part in parts_of(layout, size)
+        ]
         self.embeddings = nn.ModuleList(
             NeuronEmbedding(
                 part, size, learn=learn, points=start, generator=generator, dtype=weight.dtype, device=weight.device
             )
-            for (weight, part, size), start in zip(parts, _starts(points, len(parts)), strict=True)
+            for (weight, part, size), start in zip(parts, starts_of(points, len(parts)), strict=True)
         )
-        self.targets = targets
+        self.targets = wiring.targets
+        self.sides = wiring.sides
         self.layouts = layouts
         if not learn:
             self.freeze()
+        self._prepare(generator)
         self._attach()
 
     def forward(self) -> Tensor:
-        """The penalty as it stands, a scalar: strength * the sum over layers of Eq. 6."""
-        return self.strength * torch.stack([self._layer_penalty(layer) for layer in range(len(self.targets))]).sum()
+        """The penalty as it stands, a scalar of the weights' dtype: strength * the sum over weights of Eq. 6."""
+        if torch.compiler.is_compiling():
+            # The tiles differentiate themselves on the way, which no compiler follows: one break of the graph, not six.
+            return torch.compiler.disable(self._penalty)()  # pyright: ignore[reportCallIssue]
+        return self._penalty()
+
+    def _penalty(self) -> Tensor:
+        dtype = functools.reduce(torch.promote_types, [target.weight.dtype for target in self.targets])
+        # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
+        with torch.autocast(self.targets[0].weight.device.type, enabled=False):
+            penalties = torch.stack([self._layer_penalty(layer) for layer in range(len(self.targets))])
+            return (self.strength * penalties.sum()).to(dtype)
 
     @property
     def learn(self) -> bool:
@@ -138,44 +174,77 @@ class ModuliRegularizer(nn.Module):
             _ATTACHED.get(target.module, weakref.WeakSet()).discard(self)
 
     def layer_embeddings(self, layer: int) -> list[NeuronEmbedding]:
-        """The embeddings of one recurrent layer: one, or one for each module of its neurons."""
-        counts = [len(layout.parts) if isinstance(layout, Modules) else 1 for layout in self.layouts]
-        first = sum(counts[:layer])
-        chosen = list(self.embeddings)[first : first + counts[layer]]
-        return [embedding for embedding in chosen if isinstance(embedding, NeuronEmbedding)]
+        """The embeddings of one weight's targets, a recurrent layer's neurons: one, or one for each module of them."""
+        return self._set_embeddings(self.sides[layer].targets)
+
+    def source_embeddings(self, layer: int) -> list[NeuronEmbedding]:
+        """The embeddings of one weight's sources; those of its targets if it is recurrent."""
+        return self._set_embeddings(self.sides[layer].sources)
+
+    def start_epoch(self, epoch: int) -> None:
+        """What a training loop calls before each epoch, counted from 0, for controls that change with it."""
+
+    def coefficients(self, layer: int = 0) -> Tensor:
+        """(n, m) costs f(d(x_j, y_k)) of one weight, without strength and reduction, for analysis."""
+        return self.costs(layer, 0, self.targets[layer].neurons)
 
     @torch.no_grad()
-    def coefficients(self, layer: int = 0) -> Tensor:
-        """(n, n) costs f(d(x_j, x_k)) of one layer, without strength and reduction, for analysis."""
-        target, layout = self.targets[layer], self.layouts[layer]
-        costs = target.weight.new_full((target.neurons, target.neurons), _cost_between(layout))
-        for embedding, part in _ranges(self.layer_embeddings(layer)):
-            rows = embedding.coordinates()
-            costs[part, part] = self.inhibitor.of_squared_distance(embedding.manifold.squared_distance(rows, rows))
+    def costs(self, layer: int, first: int, last: int) -> Tensor:
+        """(last - first, m): the rows from `first` up to `last` of a weight's `coefficients`, and no more memory."""
+        target = self.targets[layer]
+        between = cost_between(self.layouts[self.sides[layer].targets])
+        costs = target.weight.new_full((last - first, target.sources), between)
+        pairs = zip(ranges_of(self.layer_embeddings(layer)), ranges_of(self.source_embeddings(layer)), strict=True)
+        for (embedding, part), (source, columns) in pairs:
+            top, bottom = max(first, part.start), min(last, part.stop)
+            if top < bottom:
+                rows = embedding.coordinates()[top - part.start : bottom - part.start]
+                squared = embedding.manifold.squared_distance(rows, source.coordinates())
+                costs[top - first : bottom - first, columns] = self.inhibitor.of_squared_distance(squared)
         return costs
 
     def extra_repr(self) -> str:
         names = ", ".join(target.parameter for target in self.targets)
         return f"{names}, inhibitor={self.inhibitor}, strength={self.strength}, reduction={self.reduction!r}"
 
+    def _set_embeddings(self, index: int) -> list[NeuronEmbedding]:
+        counts = [len(layout.parts) if isinstance(layout, Modules) else 1 for layout in self.layouts]
+        first = sum(counts[:index])
+        chosen = list(self.embeddings)[first : first + counts[index]]
+        return [embedding for embedding in chosen if isinstance(embedding, NeuronEmbedding)]
+
     def _layer_penalty(self, layer: int) -> Tensor:
-        target, layout = self.targets[layer], self.layouts[layer]
-        parts = _ranges(self.layer_embeddings(layer))
-        coordinates = [embedding.coordinates() for embedding, _ in parts]
-        weight = target.weight
-        total = weight.new_zeros(())
-        for block in weight.split(target.neurons):
-            for (embedding, part), rows in zip(parts, coordinates, strict=True):
-                inside = block[part, part]
-                check_weight(inside, embedding.points, embedding.points)
+        target, sides = self.targets[layer], self.sides[layer]
+        rows = ranges_of(self.layer_embeddings(layer))
+        row_coordinates = [embedding.coordinates() for embedding, _ in rows]
+        if sides.sources == sides.targets:
+            columns, column_coordinates = rows, row_coordinates
+        else:
+            columns = ranges_of(self.source_embeddings(layer))
+            column_coordinates = [embedding.coordinates() for embedding, _ in columns]
+        between = cost_between(self.layouts[sides.targets])
+        blocks = target.blocks()
+        total = blocks[0].new_zeros((), dtype=working_dtype(blocks[0].dtype))
+        for block in blocks:
+            for index, ((embedding, targets), (source, sources)) in enumerate(zip(rows, columns, strict=True)):
+                inside = block[targets, sources]
+                check_weight(inside, embedding.points, source.points)
                 total = total + penalty_of_coordinates(
-                    inside, rows, rows, embedding.manifold, self.inhibitor, self.power
+                    inside,
+                    row_coordinates[index],
+                    column_coordinates[index],
+                    embedding.manifold,
+                    self.inhibitor,
+                    self.power,
                 )
-            for _, targets in parts:
-                for _, sources in parts:
-                    if targets != sources:
-                        total = total + _cost_between(layout) * _power_sum(block[targets, sources], self.power)
-        return total / weight.numel() if self.reduction == "mean" else total
+            for index, (_, targets) in enumerate(rows):
+                for other, (_, sources) in enumerate(columns):
+                    if index != other:
+                        total = total + between * _power_sum(block[targets, sources], self.power)
+        return total / sum(block.numel() for block in blocks) if self.reduction == "mean" else total
+
+    def _prepare(self, generator: torch.Generator | None) -> None:
+        """What a control makes of the points once they are there, or an error."""
 
     def _attach(self) -> None:
         for target in self.targets:
@@ -186,45 +255,13 @@ class ModuliRegularizer(nn.Module):
         self._attach()
 
 
-def _layouts(manifold: Layout | Sequence[Layout], layers: int) -> list[Layout]:
-    layouts = list(manifold) if isinstance(manifold, Sequence) else [manifold] * layers
-    for layout in layouts:
-        if not isinstance(layout, Manifold | Modules):
-            raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, got {type(layout).__name__}")
-    if len(layouts) != layers:
-        raise ValueError(f"manifold must name one manifold for each of {layers} recurrent layers, got {len(layouts)}")
-    return layouts
-
-
-def _starts(points: Tensor | Sequence[Tensor] | None, count: int) -> Sequence[Tensor | None]:
-    if points is None:
-        return [None] * count
-    starts = points if isinstance(points, Sequence) else [points]
-    for start in starts:
-        if not isinstance(start, Tensor):
-            raise TypeError(f"points must be a tensor for each embedding, got a {type(start).__name__}")
-    if len(starts) != count:
-        raise ValueError(f"points must be {count} tensors, one for each embedding, got {len(starts)}")
-    return starts
-
-
-def _parts(layout: Layout, neurons: int) -> list[tuple[Manifold, int]]:
-    if isinstance(layout, Manifold):
-        return [(layout, neurons)]
-    return [(manifold, size) for (manifold, _), size in zip(layout.parts, layout.sizes(neurons), strict=True)]
-
-
-def _ranges(embeddings: Sequence[NeuronEmbedding]) -> list[tuple[NeuronEmbedding, slice]]:
-    ranges, start = [], 0
-    for embedding in embeddings:
-        ranges.append((embedding, slice(start, start + embedding.size)))
-        start += embedding.size
-    return ranges
-
-
-def _cost_between(layout: Layout) -> float:
-    return layout.between if isinstance(layout, Modules) else 0.0
+def _is_attached(target: Target) -> bool:
+    others = _ATTACHED.get(target.module, weakref.WeakSet())
+    return any(
+        own.module is target.module and own.parameter == target.parameter for other in others for own in other.targets
+    )
 
 
 def _power_sum(weight: Tensor, power: float) -> Tensor:
-    return weight.abs().sum() if power == 1 else (weight.abs() ** power).sum()
+    magnitude = weight.abs().to(working_dtype(weight.dtype))
+    return magnitude.sum() if power == 1 else (magnitude**power).sum()

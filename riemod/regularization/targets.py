@@ -1,8 +1,18 @@
-"""Which weights are penalised: the recurrent (hidden to hidden) matrices of torch's recurrent layers and cells."""
+"""Which weights are penalised: hidden blocks of recurrent layers, matrices of linear layers, kernels, and a user's own.
 
+Orientation: entry [j, k] of a weight joins source k to target j, as in torch, so that a weight (n, m) has n targets and
+m sources. A weight is *recurrent* if these are the same neurons, and has two sets of points if not.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_KINDS = "nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d"
 
 
 @dataclass(frozen=True)
@@ -26,9 +36,56 @@ class RecurrentWeight:
         """(gates * n, n), the parameter as it is now."""
         return getattr(self.module, self.parameter)
 
+    @property
+    def sources(self) -> int:
+        """The number of its columns: n again."""
+        return self.neurons
+
     def blocks(self) -> tuple[Tensor, ...]:
         """The n x n hidden block of each gate."""
         return self.weight.split(self.neurons)
+
+
+@dataclass(frozen=True)
+class PairedWeight:
+    """One parameter (gates * n, m) or (n, m, *kernel) between n target neurons and m sources, each set with its points.
+
+    Args:
+        module: the layer that owns the parameter.
+        parameter: its name there.
+        neurons: n.
+        sources: m.
+        gates: how many blocks of n rows share the targets' points.
+    """
+
+    module: nn.Module
+    parameter: str
+    neurons: int
+    sources: int
+    gates: int = 1
+
+    @property
+    def weight(self) -> Tensor:
+        """The parameter as it is now."""
+        return getattr(self.module, self.parameter)
+
+    def blocks(self) -> tuple[Tensor, ...]:
+        """The n x m matrix of each gate; of a kernel, the Euclidean norms |w[j, k]| of its slices (App. I.2)."""
+        weight = self.weight
+        if weight.ndim > 2:
+            weight = torch.linalg.vector_norm(weight, dim=tuple(range(2, weight.ndim)))
+        return weight.split(self.neurons)
+
+
+Target = RecurrentWeight | PairedWeight
+Layer = nn.Module | tuple[nn.Module, str]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Layers in a row: the outputs of each are the inputs of the next, and share one set of points. See `chain`."""
+
+    targets: tuple[PairedWeight, ...]
 
 
 def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
@@ -48,8 +105,137 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     found = [target for child in module.modules() for target in _own_recurrent_weights(child)]
     if not found:
-        raise ValueError(f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}")
+        raise ValueError(
+            f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; anything else "
+            f"is named itself, as a module ({_KINDS}) or a (module, parameter name) pair; "
+            f"parameters here: {_names(module)}"
+        )
     return found
+
+
+def recurrent(module: nn.Module, parameter: str) -> RecurrentWeight:
+    """Declare a parameter of one's own cell recurrent: (gates * n, n), one set of n points for rows and columns alike.
+
+    Args:
+        module: the cell, or a model that holds it.
+        parameter: the parameter's name in `module`, with dots if it belongs to a part of it.
+
+    Returns:
+        What `ModuliRegularizer` takes in place of a layer.
+
+    Raises:
+        ValueError: if there is no such parameter (the message lists those there are), or its shape is not (gates n, n).
+        TypeError: if an argument is of another type.
+
+    >>> cell = nn.Module()
+    >>> cell.transition = nn.Parameter(torch.zeros(6, 3))
+    >>> recurrent(cell, "transition").gates
+    2
+    """
+    owner, name, weight = _find(module, parameter)
+    if weight.ndim != 2 or weight.shape[0] % weight.shape[1]:
+        raise ValueError(f"parameter {parameter!r} must be (gates * n, n) to be recurrent, got {tuple(weight.shape)}")
+    return RecurrentWeight(owner, name, weight.shape[1], weight.shape[0] // weight.shape[1])
+
+
+def chain(*layers: Layer) -> Chain:
+    """Layers in a row, which share the points of the neurons in between: k layers have k + 1 sets of points.
+
+    Args:
+        layers: two or more of `nn.Linear`, `nn.Conv1d` to `nn.Conv3d` or (module, parameter name) pairs, in the order
+            that data goes through them; what lies between them (activations, norms) is left out.
+
+    Returns:
+        What `ModuliRegularizer` takes in place of a layer.
+
+    Raises:
+        ValueError: if there are fewer than two, one has not as many inputs as the one before has outputs, or a layer
+            is of a kind that is not supported, or recurrent.
+        TypeError: if a layer is neither a module nor a pair.
+
+    Reference: App. I.1 of https://arxiv.org/abs/2406.06290.
+
+    >>> [target.neurons for target in chain(nn.Linear(4, 6), nn.Linear(6, 2)).targets]
+    [6, 2]
+    """
+    if len(layers) < 2:
+        raise ValueError(f"layers must be two or more in a chain, got {len(layers)}")
+    targets: list[PairedWeight] = []
+    for layer in layers:
+        found = weights_of(layer)
+        if len(found) != 1 or not isinstance(found[0], PairedWeight) or found[0].gates != 1:
+            raise ValueError(f"layers must be linear or convolutional in a chain, got {_describe(layer)}")
+        target = found[0]
+        if targets and targets[-1].neurons != target.sources:
+            raise ValueError(
+                f"layers must fit in a chain: {_describe(layers[len(targets) - 1])} has {targets[-1].neurons} outputs, "
+                f"{_describe(layer)} has {target.sources} inputs"
+            )
+        targets.append(target)
+    return Chain(tuple(targets))
+
+
+def weights_of(layer: Layer) -> Sequence[Target]:
+    """The weights that a layer, a model or a (module, parameter name) pair stands for.
+
+    Args:
+        layer: an `nn.Linear` or convolution (its weight), a recurrent layer, cell or a model that holds some (all their
+            recurrent weights), or a pair: a recurrent parameter of torch's layers, or a matrix with two sets of points.
+
+    Raises:
+        ValueError: if the kind is not supported, the parameter does not exist or has no rows and columns.
+        TypeError: if it is neither a module nor a pair.
+
+    >>> [(target.neurons, target.sources) for target in weights_of(nn.Conv2d(3, 16, 5))]
+    [(16, 3)]
+    """
+    if isinstance(layer, tuple):
+        if len(layer) != 2:
+            raise TypeError(f"module must be a module or a (module, parameter name) pair, got {len(layer)} items")
+        return [_named_weight(*layer)]
+    if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+        return [_named_weight(layer, "weight")]
+    return recurrent_weights(layer)
+
+
+def _named_weight(module: nn.Module, parameter: str) -> Target:
+    owner, name, weight = _find(module, parameter)
+    if isinstance(owner, nn.modules.conv._ConvNd):
+        if not isinstance(owner, _CONVOLUTIONS):
+            raise ValueError(f"module must be one of {_KINDS}, got {type(owner).__name__}")
+        if owner.groups != 1:
+            raise ValueError(
+                f"module must be a convolution with groups=1, got groups={owner.groups}: its kernels join no channels "
+                "of different groups"
+            )
+    if weight.ndim < 2 or weight.numel() == 0:
+        raise ValueError(f"parameter {parameter!r} must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}")
+    gates = 1
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
+        gates = weight.shape[0] // owner.hidden_size
+        if name in [target.parameter for target in _own_recurrent_weights(owner)]:
+            return RecurrentWeight(owner, name, owner.hidden_size, gates)
+    return PairedWeight(owner, name, weight.shape[0] // gates, weight.shape[1], gates)
+
+
+def _find(module: nn.Module, parameter: str) -> tuple[nn.Module, str, Tensor]:
+    """The module that owns a parameter, its name there, and the parameter."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    if not isinstance(parameter, str):
+        raise TypeError(f"parameter must be a name, got {parameter!r}")
+    path, _, name = parameter.rpartition(".")
+    owner = dict(module.named_modules(remove_duplicate=False)).get(path)
+    weight = None if owner is None else getattr(owner, name, None)
+    if owner is None or not isinstance(weight, Tensor):
+        raise ValueError(
+            f"parameter {parameter!r} does not exist in this {type(module).__name__}; it has {_names(module)}"
+        )
+    if is_lazy(weight):
+        raise ValueError(f"parameter {parameter!r} has no shape yet: run the {type(module).__name__} once before")
+    if not weight.is_floating_point():
+        raise ValueError(f"parameter {parameter!r} must be floating-point, got {weight.dtype}")
+    return owner, name, weight
 
 
 def _own_recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
@@ -64,3 +250,11 @@ def _own_recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
         return []
     neurons = module.hidden_size
     return [RecurrentWeight(module, name, neurons, getattr(module, name).shape[0] // neurons) for name in names]
+
+
+def _describe(layer: object) -> str:
+    return f"({type(layer[0]).__name__}, {layer[1]!r})" if isinstance(layer, tuple) else type(layer).__name__
+
+
+def _names(module: nn.Module) -> str:
+    return ", ".join(name for name, _ in module.named_parameters()) or "none"

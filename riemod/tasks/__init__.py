@@ -4,9 +4,10 @@ from typing import Any
 
 from riemod.tasks.adding import Adding, AddingConfig
 from riemod.tasks.base import RunConfig, Task
+from riemod.tasks.language import Language, LanguageConfig
 from riemod.tasks.navigation import Navigation, NavigationConfig
 
-TASKS: dict[str, type[Task[Any]]] = {"navigation": Navigation, "adding": Adding}
+TASKS: dict[str, type[Task[Any]]] = {"navigation": Navigation, "adding": Adding, "language": Language}
 
 
 def task_class(name: str) -> type[Task[Any]]:
@@ -23,4 +24,15 @@ def task_class(name: str) -> type[Task[Any]]:
     return TASKS[name]
 
 
-__all__ = ["TASKS", "Adding", "AddingConfig", "Navigation", "NavigationConfig", "RunConfig", "Task", "task_class"]
+__all__ = [
+    "TASKS",
+    "Adding",
+    "AddingConfig",
+    "Language",
+    "LanguageConfig",
+    "Navigation",
+    "NavigationConfig",
+    "RunConfig",
+    "Task",
+    "task_class",
+]

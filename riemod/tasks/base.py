@@ -7,12 +7,14 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
+ArmName = Literal["moduli", "none", "matched_l1", "shuffled", "random_geometry"]
 InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
 
 
@@ -20,8 +22,9 @@ InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "i
 class RunConfig:
     """Every number of a run. Same config, same machine: same bits."""
 
-    preset: Literal["smoke", "cpu", "paper"]
-    """Scale that the other defaults are taken from: seconds, minutes on 2 cores, or the paper's own."""
+    preset: Literal["smoke", "cpu", "paper", "steady"]
+    """Scale that the other defaults are taken from: seconds, minutes on 2 cores, or the paper's own (steady: likewise,
+    by a recipe of ours, where a task has it)."""
     seed: int = 0
     """Seed of every random draw: weights, points and data."""
     device: str = "cpu"
@@ -36,9 +39,16 @@ class RunConfig:
     batch_size: int
     """Sequences in a batch."""
     learning_rate: float
-    """Adam's rate for the weights at the start."""
-    learning_rate_decay: Literal["none", "tail"] = "none"
-    """Course of the rates: constant, or along half a cosine down to 2 percent over the tail epochs."""
+    """The optimiser's rate for the weights at the start."""
+    learning_rate_decay: Literal["none", "tail", "anneal"] = "none"
+    """Course of the rates: constant, along half a cosine down to 2 percent over the tail epochs, or divided after every
+    epoch whose validation loss is no new minimum."""
+    anneal_factor: float = 4.0
+    """Divisor of the rates in that last course, above 1."""
+    warmup_steps: int = 0
+    """Steps over which the rates first rise in proportion to the step."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """What moves the weights: Adam, or plain stochastic gradient descent; points follow Riemannian Adam either way."""
     embedding_learning_rate: float = 1e-3
     """Riemannian Adam's rate for the points, in units of the manifold's length a step."""
     weight_decay: float = 0.0
@@ -60,6 +70,11 @@ class RunConfig:
     """Exponent of |w|, at least 1."""
     learn: bool = False
     """Train the neurons' positions together with the weights."""
+    arm: ArmName = "moduli"
+    """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
+    coefficients shuffled over pairs, or points redrawn each epoch."""
+    proximal: bool = False
+    """Shrink weights by rate x strength x f after each step, in place of the penalty's gradient; power 1 only."""
 
     sparsity: float = 0.0
     """Fraction of zeros after pruning, 0 to 1."""
@@ -86,6 +101,10 @@ class RunConfig:
         for name in ("weight_decay", "strength"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)!r}")
+        if not 1 < self.anneal_factor < math.inf:
+            raise ValueError(f"anneal_factor must be above 1 and finite, got {self.anneal_factor!r}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must be >= 0, got {self.warmup_steps}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be positive, got {self.clip!r}")
         if not 1 <= self.power < math.inf:
@@ -99,6 +118,14 @@ class RunConfig:
             )
         if self.learn and self.manifold == "none":
             raise ValueError("learn needs a manifold, got manifold='none'")
+        if self.arm != "moduli" and self.manifold == "none":
+            raise ValueError(f"arm={self.arm!r} is a control for a manifold and needs one, got manifold='none'")
+        if self.learn and self.arm != "moduli":
+            raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
+        if self.proximal and self.manifold == "none":
+            raise ValueError("proximal needs a manifold, got manifold='none'")
+        if self.proximal and self.power != 1:
+            raise ValueError(f"proximal needs power=1, got power={self.power!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
 
@@ -155,6 +182,19 @@ class Task(ABC, Generic[ConfigT]):
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f"device must name one that torch has here, got {config.device!r}: {error}") from error
 
+    @classmethod
+    def of_run(cls, config: ConfigT, cache: Path) -> Self:
+        """The task of a run; `cache` is a folder where `keep` may have left what is costly to derive from its data."""
+        del cache
+        return cls(config)
+
+    def keep(self, cache: Path) -> None:
+        """Leave in `cache` what is costly to derive from the task's data; nothing for a task that draws its data."""
+
+    def data(self) -> dict[str, Any]:
+        """What tells the task's data from other data, JSON-ready; a checkpoint goes on with the same data alone."""
+        return {}
+
     @abstractmethod
     def build_model(self) -> nn.Module:
         """A fresh model on the CPU, drawn from torch's global generator, which the caller seeds."""
@@ -170,6 +210,10 @@ class Task(ABC, Generic[ConfigT]):
     @abstractmethod
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
         """Metrics on fresh batches, by name, the "loss" among them; `units` has the unit of each."""
+
+    def validate(self, model: nn.Module, generator: torch.Generator) -> dict[str, float]:
+        """Metrics after an epoch, the "loss" among them: `evaluate` on one batch, unless a task has better."""
+        return self.evaluate(model, generator, 1)
 
     @abstractmethod
     def reference_levels(self, generator: torch.Generator) -> dict[str, float]:

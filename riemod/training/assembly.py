@@ -10,7 +10,7 @@ from torch import nn
 
 from riemod import manifolds
 from riemod.initialization import seeded_draws
-from riemod.optim import JointOptimizer, riemannian_adam
+from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
 from riemod.pruning import (
     ConstantSchedule,
     CubicSchedule,
@@ -19,13 +19,13 @@ from riemod.pruning import (
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, inhibitors
+from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
-# A checkpoint serves on another device, with other threads, and to be measured on more data.
-_FREE = {"device", "threads", "evaluation_batches"}
+# A checkpoint serves on another device, with other threads, to be measured on more data, and if its data was moved.
+_FREE = {"device", "threads", "evaluation_batches", "data"}
 
 
 class Draw(IntEnum):
@@ -53,6 +53,7 @@ class Run:
     epoch: int = 0
     seconds: float = 0.0
     first_loss: float | None = None
+    validation_losses: list[float] = field(default_factory=list)
     modules: dict[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,13 +72,13 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
         ValueError: if the config asks for something impossible.
     """
     config = description.config
-    task = task_class(description.task)(config)
+    task = task_class(description.task).of_run(config, folder.cache)
     with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
         model = task.build_model()
     model.to(task.device)
     moduli = None
     if config.manifold != "none":
-        moduli = ModuliRegularizer(
+        moduli = controls.by_name(config.arm)(
             model,
             manifolds.by_name(config.manifold),
             inhibitor=inhibitors.by_name(config.inhibitor),
@@ -146,10 +147,12 @@ def load(folder: RunFolder) -> Run:
         return run
     checkpoint = Checkpoint(folder.checkpoint)
     _check_same_run(description, checkpoint)
+    _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
     checkpoint.load(run.modules, run.optimizer)
     run.epoch = checkpoint.progress["epoch"]
     run.seconds = checkpoint.progress["seconds"]
     run.first_loss = checkpoint.progress["first_loss"]
+    run.validation_losses = checkpoint.progress.get("validation_losses", [])
     return run
 
 
@@ -160,6 +163,8 @@ def save(run: Run) -> None:
         "epoch": run.epoch,
         "seconds": run.seconds,
         "first_loss": run.first_loss,
+        "validation_losses": run.validation_losses,
+        "data": run.task.data(),
     }
     save_checkpoint(run.folder.checkpoint, run.modules, run.optimizer, progress)
 
@@ -191,8 +196,18 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
             )
 
 
+def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
+    """With the same shapes another vocabulary would go unseen, and every word would be taken for another one."""
+    if own != saved:
+        name = next(key for key in {**own, **saved} if own.get(key) != saved.get(key))
+        raise CheckpointError(
+            f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
+        )
+
+
 def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:
-    return riemannian_adam(
+    kind = {"adam": riemannian_adam, "sgd": sgd_with_riemannian_adam}[config.optimizer]
+    return kind(
         model,
         moduli,
         lr=config.learning_rate,

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod.initialization import seeded_draws
-from riemod.optim import JointOptimizer
-from riemod.tasks import RunConfig
+from riemod.pruning import backward_to_points, proximal_step
 from riemod.training.assembly import Draw, Run, save
 from riemod.training.checkpoint import generator_for, write_json
 from riemod.training.runs import environment
@@ -43,6 +42,7 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
     if run.epoch == run.config.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
     run.folder.keep_metrics(run.epoch)
+    run.task.keep(run.folder.cache)
     if not run.folder.has_checkpoint:
         save(run)
     total_steps = run.config.epochs * run.config.batches_per_epoch
@@ -70,25 +70,32 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     config, epoch = run.config, run.epoch
     run.model.train()
     run.pruner.start_epoch(epoch)
-    _set_rates(run.optimizer, config, epoch)
+    shrunk = run.moduli if config.proximal else None
+    if run.moduli is not None:
+        run.moduli.start_epoch(epoch)
     losses = torch.empty(config.batches_per_epoch, device=run.task.device)
     penalties = torch.zeros(config.batches_per_epoch, device=run.task.device)
     generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
     batches = run.task.batches(generator, config.batches_per_epoch)
     with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)):
         for step, batch in enumerate(batches):
+            _set_rates(run, step)
             loss = run.task.loss(run.model, batch)
             losses[step] = loss.detach()
-            if run.moduli is not None:
+            if run.moduli is not None and shrunk is None:
                 penalty = run.moduli()
                 penalties[step] = penalty.detach()
                 loss = loss + penalty
             run.optimizer.zero_grad()
             loss.backward()
+            if shrunk is not None:
+                backward_to_points(shrunk)
             if config.clip is not None:
                 run.pruner.mask_gradients()
                 nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
             run.optimizer.step()
+            if shrunk is not None:
+                penalties[step] = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
             if (step + 1) % _CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
                 _check_losses(run, losses[: step + 1])
                 report(epoch * config.batches_per_epoch + step + 1)
@@ -96,6 +103,7 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     half = losses[config.batches_per_epoch // 2 :]
     metrics = _quick_evaluation(run)
     _check_end(run, metrics["loss"])
+    run.validation_losses.append(metrics["loss"])
     return {
         "epoch": epoch,
         "sparsity": run.pruner.sparsity()["total"],
@@ -108,7 +116,7 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
 def _quick_evaluation(run: Run) -> dict[str, float]:
     generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
-    return run.task.evaluate(run.model, generator, 1)
+    return run.task.validate(run.model, generator)
 
 
 def _check_losses(run: Run, losses: Tensor) -> None:
@@ -143,15 +151,29 @@ def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
     )
 
 
-def _set_rates(optimizer: JointOptimizer, config: RunConfig, epoch: int) -> None:
-    factor = 1.0
+def _set_rates(run: Run, step: int) -> None:
+    config, epoch, factor = run.config, run.epoch, 1.0
     into_tail = epoch - (config.epochs - config.tail_epochs) + 1
     if config.learning_rate_decay == "tail" and into_tail > 0:
         factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / config.tail_epochs))
+    elif config.learning_rate_decay == "anneal":
+        factor = config.anneal_factor ** -_epochs_without_progress(run.validation_losses)
+    if config.warmup_steps:
+        factor *= min((epoch * config.batches_per_epoch + step + 1) / config.warmup_steps, 1.0)
     rates = (config.learning_rate, config.embedding_learning_rate)
-    for member, rate in zip(optimizer.members, rates, strict=False):
+    for member, rate in zip(run.optimizer.members, rates, strict=False):
         for group in member.param_groups:
             group["lr"] = rate * factor
+
+
+def _epochs_without_progress(losses: list[float]) -> int:
+    """How many of the losses are no smaller than one before."""
+    return sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch)
+
+
+def _zeros(weight: Tensor) -> float:
+    """The fraction of weights that are exactly 0: pruned, or shrunk to it."""
+    return 1 - int(weight.count_nonzero()) / weight.numel()
 
 
 def _record(run: Run) -> dict[str, Any]:
@@ -162,10 +184,12 @@ def _record(run: Run) -> dict[str, Any]:
         "task": run.task.name,
         "config": run.config.to_dict(),
         "ticket_of": run.description.ticket_of,
+        "data": run.task.data(),
         **environment(),
         "wall_time": {"value": run.seconds, "unit": "s"},
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "sparsity": run.pruner.sparsity(),
+        "zeros": {name: _zeros(run.model.get_parameter(name)) for name in run.pruner.masks()},
         "metrics": {name: {"value": value, "unit": units[name]} for name, value in metrics.items()},
         "levels": {name: {"value": value, "unit": units[name.split()[0]]} for name, value in levels.items()},
     }

@@ -1,4 +1,4 @@
-"""A run's folder: config.json, metrics.jsonl, record.json, checkpoint/ and figures/."""
+"""A run's folder: config.json, metrics.jsonl, record.json, checkpoint/, cache/ and figures/."""
 
 import importlib.metadata
 import json
@@ -78,6 +78,11 @@ class RunFolder:
     def has_checkpoint(self) -> bool:
         """Whether a checkpoint was ever committed."""
         return (self.checkpoint / POINTER).is_file()
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what is derived from the task's data, and can be derived again."""
+        return self.path / "cache"
 
     @property
     def figures(self) -> Path:

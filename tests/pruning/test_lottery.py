@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from riemod import initialization
 from riemod.manifolds import Torus
+from riemod.manifolds._geoopt import geoopt
 from riemod.pruning import LinearSchedule, MagnitudePruner, lottery_ticket, masked_parameters
 from riemod.regularization import ModuliRegularizer
 
@@ -137,6 +139,43 @@ def test_rewinding_leaves_an_embedding_inside_the_model_alone():
     fresh = lottery_ticket(model, pruner, model.moduli, generator=seed(1))
     assert same(snapshot(fresh.moduli), points)
     assert not torch.equal(fresh.model.decoder.bias, model.decoder.bias)
+
+
+def test_the_draw_can_be_chosen():
+    model, pruner, moduli = pruned_net()
+    usual = lottery_ticket(model, pruner, moduli, generator=seed(1)).model
+    named = lottery_ticket(model, pruner, moduli, generator=seed(1), initialize=initialization.sparsity_aware).model
+    assert same(snapshot(usual), snapshot(named))
+    torch_s = lottery_ticket(model, pruner, moduli, generator=seed(1), initialize=initialization.default).model
+    fresh = Net()
+    initialization.reset_parameters(fresh, seed(1))
+    for name, parameter in torch_s.named_parameters():
+        mask = masks(model).get(name, torch.ones_like(parameter))
+        assert torch.equal(parameter, fresh.get_parameter(name) * mask)
+    assert not torch.equal(usual.rnn.weight_hh_l0, torch_s.rnn.weight_hh_l0)
+    radius = initialization.spectral_radius(usual.rnn.weight_hh_l0)
+    assert radius == 0 or abs(radius - 1) < 1e-5
+
+
+def test_a_draw_of_one_s_own_has_its_zeros_put_back():
+    model, pruner, moduli = pruned_net()
+
+    def ones(model, *, generator=None, skip=None):
+        for parameter in model.parameters():
+            if not isinstance(parameter, geoopt.ManifoldParameter):
+                torch.nn.init.ones_(parameter)
+
+    ticket = lottery_ticket(model, pruner, moduli, initialize=ones)
+    for _, parameter, mask in masked_parameters(ticket.model):
+        assert torch.equal(parameter, mask.float())
+
+
+def test_a_bad_draw():
+    model, pruner, moduli = pruned_net()
+    with pytest.raises(TypeError, match="initialize: expected a draw"):
+        lottery_ticket(model, pruner, moduli, initialize="orthogonal")
+    with pytest.raises(ValueError, match="initialize: give it or rewind, got both"):
+        lottery_ticket(model, pruner, moduli, initialize=initialization.default, rewind=snapshot(model))
 
 
 def test_bad_rewind_states():

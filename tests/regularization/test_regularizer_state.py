@@ -196,7 +196,7 @@ BAD = {
     "none in list": ({"points": [None]}, TypeError, "points must be a tensor for each embedding, got a NoneType"),
     "two": ({"points": [torch.zeros(4, 2)] * 2}, ValueError, "points must be 1 tensors, one for each embedding, got 2"),
     "no points": ({"points": []}, ValueError, "points must be 1 tensors, one for each embedding, got 0"),
-    "linear": ({"module": nn.Linear(2, 2)}, ValueError, "module must be or hold a recurrent layer or cell"),
+    "norm": ({"module": nn.LayerNorm(2)}, ValueError, "module must be or hold a recurrent layer or cell"),
     "tensor": ({"module": torch.zeros(2, 2)}, TypeError, "module must be a torch.nn.Module, got Tensor"),
     "projected": ({"module": nn.LSTM(2, 4, proj_size=2)}, ValueError, "module must not project its hidden state"),
 }

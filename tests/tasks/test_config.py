@@ -22,7 +22,7 @@ def config(**changes: Any) -> NavigationConfig:
 def test_every_preset_is_valid_and_says_its_own_name(task: str, preset: str):
     values = TASKS[task].presets[preset]
     assert values.preset == preset
-    assert {"smoke", "cpu", "paper"} == set(TASKS[task].presets)
+    assert set(TASKS[task].presets) - {"steady"} == {"smoke", "cpu", "paper"}
     # Without a manifold it is the control: nothing learned, nothing pruned until the user says so.
     assert (values.manifold, values.learn, values.sparsity, values.seed) == ("none", False, 0.0, 0)
 
@@ -70,6 +70,10 @@ BAD_VALUES = [
     ("learning_rate", math.nan),
     ("learning_rate", math.inf),
     ("learning_rate_decay", "step"),
+    ("anneal_factor", 1.0),
+    ("anneal_factor", math.nan),
+    ("warmup_steps", -1),
+    ("optimizer", "lion"),
     ("embedding_learning_rate", -1e-3),
     ("weight_decay", -0.1),
     ("weight_decay", math.nan),
@@ -85,6 +89,9 @@ BAD_VALUES = [
     ("power", math.nan),
     ("power", math.inf),
     ("learn", True),
+    ("arm", "l2"),
+    ("arm", "shuffled"),
+    ("proximal", True),
     ("sparsity", -0.1),
     ("sparsity", 1.1),
     ("sparsity", math.nan),
@@ -111,6 +118,21 @@ BAD_VALUES = [
 def test_a_value_out_of_range_is_named(name: str, value: object):
     with pytest.raises(ValueError, match=rf"^{name}\b|got .*{name}="):
         config(**{name: value})
+
+
+def test_arms_and_the_proximal_step_need_what_they_need():
+    assert config(manifold="torus", arm="shuffled", proximal=True).arm == "shuffled"
+    with pytest.raises(ValueError, match=r"learn needs arm='moduli', .* got arm='none'"):
+        config(manifold="torus", arm="none", learn=True)
+    with pytest.raises(ValueError, match=r"proximal needs power=1, got power=2\.0"):
+        config(manifold="torus", proximal=True, power=2.0)
+    with pytest.raises(TypeError, match="proximal must be of type bool"):
+        config(manifold="torus", proximal=1)
+
+
+def test_a_config_from_before_arms_is_the_geometric_one():
+    old = {name: value for name, value in config(manifold="torus").to_dict().items() if name not in ("arm", "proximal")}
+    assert NavigationConfig.from_dict(old) == config(manifold="torus", arm="moduli", proximal=False)
 
 
 def test_dense_and_tail_epochs_must_leave_some_for_pruning():
@@ -146,7 +168,7 @@ def test_whole_numbers_will_do_where_a_fraction_may_stand():
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(ValueError, match="task must be one of navigation, adding, got 'subtracting'"):
+    with pytest.raises(ValueError, match="task must be one of navigation, adding, language, got 'subtracting'"):
         task_class("subtracting")
 
 

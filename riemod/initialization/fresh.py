@@ -1,4 +1,4 @@
-"""Fresh weights from a seed of one's own."""
+"""Fresh weights from a seed of one's own, each module's by its own `reset_parameters()`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.nn import Module
 
 from riemod.manifolds._geoopt import geoopt
-
-__all__ = ["reset_parameters", "seeded_draws"]
 
 
 @contextmanager
@@ -72,7 +70,7 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
     if not isinstance(module, Module):
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
     resets = []
-    for name, submodule in _children_first(module, "", set() if skip is None else {skip}):
+    for name, submodule in children_first(module, "", set() if skip is None else {skip}):
         reset = getattr(submodule, "reset_parameters", None)
         if callable(reset):
             resets.append(reset)
@@ -99,10 +97,11 @@ def _is_drawn(parameter: Tensor) -> bool:
     return drawn and not isinstance(parameter, geoopt.ManifoldParameter)
 
 
-def _children_first(module: Module, name: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:
+def children_first(module: Module, name: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:
+    """Every module below one that is not in `seen` yet, with its name, each before its parent."""
     if module in seen:
         return
     seen.add(module)
     for child_name, child in module.named_children():
-        yield from _children_first(child, f"{name}.{child_name}" if name else child_name, seen)
+        yield from children_first(child, f"{name}.{child_name}" if name else child_name, seen)
     yield name, module

@@ -1,0 +1,88 @@
+"""A Lightning callback: penalty, pruning, masks and their log. Needs `pip install riemod[lightning]`."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from riemod.integrations._step import add_penalty, check_parts
+from riemod.pruning import MagnitudePruner
+from riemod.pruning.masks import attach_masks
+from riemod.regularization import ModuliRegularizer
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer  # pyright: ignore[reportMissingImports]
+except ImportError as error:
+    raise ImportError("riemod.integrations.lightning needs Lightning: pip install 'riemod[lightning]'") from error
+
+
+class ModuliCallback(Callback):
+    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimiser.
+
+    The penalty is added once a step, after gradients were accumulated, averaged over processes and unscaled, and before
+    they are clipped: so it is right under gradient accumulation and mixed precision as it stands. Let the
+    LightningModule hold the regularizer as an attribute, so that its points are saved, moved and (with several
+    processes, `strategy="ddp_find_unused_parameters_true"`) made equal; and let `configure_optimizers` return
+    `riemod.optim.riemannian_adam(self, self.moduli)` if points are learned. `training_step` must not add the penalty.
+
+    Args:
+        moduli: the penalty; None to prune alone.
+        pruner: one with a schedule, whose epoch is Lightning's, or one without, whose masks are only held.
+        log: whether "moduli/penalty" is logged each step, and "sparsity/<tensor>" each epoch.
+
+    Raises:
+        ValueError: if there is neither a regularizer nor a pruner.
+        TypeError: if one is of another type.
+
+    Reference: Eq. 5 of https://arxiv.org/abs/2406.06290.
+
+    >>> import riemod, torch
+    >>> layer = torch.nn.RNN(2, 8)
+    >>> ModuliCallback(riemod.ModuliRegularizer(layer, riemod.manifolds.Torus(2))).log
+    True
+    """
+
+    def __init__(
+        self, moduli: ModuliRegularizer | None = None, pruner: MagnitudePruner | None = None, *, log: bool = True
+    ) -> None:
+        super().__init__()
+        check_parts(moduli, pruner)
+        self.moduli, self.pruner, self.log = moduli, pruner, log
+        self._handles: list[RemovableHandle] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep pruned weights at zero under every optimiser."""
+        if self.pruner is not None:
+            self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prune to the schedule's sparsity of this epoch."""
+        if self.pruner is None:
+            return
+        if self.pruner.schedule is not None:
+            self.pruner.start_epoch(trainer.current_epoch)
+        if self.log:
+            pl_module.log_dict({f"sparsity/{name}": value for name, value in self.pruner.sparsity().items()})
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Add the penalty's gradients, and mask them all, so that clipping by the norm sees what is used."""
+        if self.moduli is not None:
+            penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer))
+            if self.log:
+                pl_module.log("moduli/penalty", penalty)
+        if self.pruner is not None:
+            self.pruner.mask_gradients()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let go of the optimisers."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+
+def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
+    """What an optimiser's gradients are multiplied by here: Lightning has unscaled them, but for fused optimisers."""
+    scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
+        return 1.0
+    return scaler.get_scale()

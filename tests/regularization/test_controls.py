@@ -1,0 +1,235 @@
+"""The controls: what each shares with the geometric arm, exactly, and what it has lost."""
+
+import copy
+import inspect
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from riemod import ModuliRegularizer, lottery_ticket
+from riemod.manifolds import Sphere, Torus
+from riemod.pruning import MagnitudePruner
+from riemod.regularization import Modules, controls
+from riemod.regularization.controls import ARMS, MatchedL1, NoPenalty, RandomGeometry, Shuffled
+from riemod.tasks.base import ArmName
+from tests.regularization.formulas import EVERY, MANIFOLDS
+from tests.strategies import generator, seeds
+
+CONTROLS = [name for name in ARMS if name != "moduli"]
+LAYOUTS: dict[str, Any] = MANIFOLDS | {"modules": lambda: Modules([(Torus(2), 4), (Sphere(2), None)], between=7.0)}
+
+
+def layer(kind: str = "rnn") -> nn.Module:
+    return {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](2, 9, num_layers=2, dtype=torch.float64)
+
+
+def arms(name: str, kind: str = "rnn", layout: str = "torus", seed: int = 0, **options: Any) -> tuple[Any, Any]:
+    """The geometric arm and a control of it, on one layer."""
+    module = layer(kind)
+    moduli = ModuliRegularizer(module, LAYOUTS[layout](), generator=generator(seed), **options)
+    moduli.detach()
+    return moduli, ARMS[name](module, LAYOUTS[layout](), generator=generator(seed), **options)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_arms_are_swapped_by_name(name: str):
+    assert controls.by_name(name) is ARMS[name]
+    assert inspect.signature(ARMS[name]) == inspect.signature(ModuliRegularizer)
+    moduli, control = arms(name)
+    assert torch.equal(control.embeddings[1].points, moduli.embeddings[1].points)
+    assert control.coefficients().shape == (9, 9)
+    assert torch.equal(control.costs(1, 2, 5), control.coefficients(1)[2:5])
+    with pytest.raises(ValueError, match="already attached"):
+        ModuliRegularizer(control.targets[0].module, Torus(2))
+
+
+def test_names():
+    assert tuple(ARMS) == get_args(ArmName)
+    with pytest.raises(ValueError, match=r"arm must be one of moduli, none, matched_l1, .*, got 'l2'"):
+        controls.by_name("l2")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+@pytest.mark.parametrize(("reduction", "power"), [("mean", 1), ("sum", 2)])
+@pytest.mark.parametrize("name", CONTROLS)
+def test_value_and_gradient_are_those_of_the_coefficients(
+    name: str, kind: str, layout: str, reduction: str, power: float
+):
+    _, control = arms(name, kind, layout, strength=0.3, reduction=reduction, power=power)
+    value = control()
+    weights = [target.weight for target in control.targets]
+    expected = torch.zeros((), dtype=torch.float64)
+    for index, weight in enumerate(weights):
+        costs = control.coefficients(index).repeat(weight.shape[0] // 9, 1)
+        terms = costs * weight.abs() ** power
+        expected = expected + 0.3 * (terms.mean() if reduction == "mean" else terms.sum())
+    torch.testing.assert_close(value, expected.detach() if name == "none" else expected)
+    if name == "none":
+        assert value.item() == 0
+        assert not value.requires_grad
+        return
+    found, wanted = torch.autograd.grad(value, weights), torch.autograd.grad(expected, weights)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(seed=seeds, inhibitor=st.sampled_from(sorted(EVERY)))
+def test_matched_means_are_exact(layout: str, seed: int, inhibitor: str):
+    moduli, control = arms("matched_l1", "gru", layout, seed, inhibitor=EVERY[inhibitor])
+    for index in (0, 1):
+        mean = moduli.coefficients(index).mean()
+        assert torch.equal(control.coefficients(index), mean.expand(9, 9))
+    with torch.no_grad():
+        for target in moduli.targets:
+            target.weight.fill_(-0.5)
+    torch.testing.assert_close(control(), moduli())
+
+
+def test_matched_means_follow_given_points():
+    moduli, _ = arms("matched_l1")
+    points = [embedding.points + 0.0 for embedding in moduli.embeddings]
+    control = MatchedL1(layer(), Torus(2), points=points)
+    torch.testing.assert_close(control.coefficients(1).mean(), moduli.coefficients(1).mean())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(seed=seeds)
+def test_a_shuffle_keeps_the_multiset_the_symmetry_and_the_diagonal(layout: str, seed: int):
+    moduli, control = arms("shuffled", layout=layout, seed=seed)
+    for index in (0, 1):
+        before, after = moduli.coefficients(index), control.coefficients(index)
+        assert torch.equal(after, after.T)
+        assert torch.equal(after.diagonal(), before.diagonal())
+        pairs = torch.ones(9, 9, dtype=torch.bool).triu(1)
+        assert torch.equal(after[pairs].sort().values, before[pairs].sort().values)
+        assert not torch.equal(after, before)
+    torch.testing.assert_close(control.coefficients().mean(), moduli.coefficients().mean())
+
+
+def test_a_shuffle_is_uniform_over_pairs():
+    """Of 36 pairs, the dearest lands on each equally often."""
+    counts = torch.zeros(9, 9)
+    module, points = layer(), [Sphere(2).sample(9, generator=generator(0), dtype=torch.float64)] * 2
+    for seed in range(720):
+        control = Shuffled(module, Sphere(2), points=points, generator=generator(seed))
+        control.detach()
+        costs = control.coefficients().triu(1)
+        counts += costs == costs.max()
+    hits = counts[torch.ones(9, 9, dtype=torch.bool).triu(1)]
+    assert hits.sum() == 720
+    # 35 degrees of freedom: 66.6 is the 0.999 quantile.
+    assert ((hits - 20) ** 2 / 20).sum() < 66.6
+
+
+def test_a_shuffle_follows_its_generator():
+    first, again, other = (arms("shuffled", seed=seed)[1].coefficients() for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    costs = arms("shuffled")[1]
+    costs.coefficients().zero_()
+    assert costs.coefficients().sum() > 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_random_geometry_is_redrawn_each_epoch_from_seed_and_epoch_alone(layout: str):
+    moduli, control = arms("random_geometry", layout=layout)
+    assert torch.equal(control.embeddings[0].points, moduli.embeddings[0].points)
+    assert torch.equal(control(), moduli())
+    seen = []
+    for epoch in (0, 1, 2):
+        control.start_epoch(epoch)
+        seen.append(torch.cat([embedding.points.detach().flatten() for embedding in control.embeddings]))
+        for embedding in control.embeddings:
+            embedding.manifold.check_points(embedding.points)
+            assert not embedding.points.requires_grad
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    _, late = arms("random_geometry", layout=layout)
+    late.start_epoch(2)
+    assert torch.equal(torch.cat([embedding.points.detach().flatten() for embedding in late.embeddings]), seen[2])
+    _, other = arms("random_geometry", layout=layout, seed=1)
+    other.start_epoch(2)
+    assert not torch.equal(other.embeddings[0].points, late.embeddings[0].points)
+
+
+def test_random_points_are_uniform_again():
+    control = RandomGeometry(nn.RNN(1, 4000), Torus(2), generator=generator(0))
+    control.start_epoch(5)
+    mean = control.points.detach().double().mean(0)
+    assert bool(((mean - 5).abs() < 4 * 10 / (12 * 4000) ** 0.5).all())
+
+
+def test_only_random_geometry_changes_with_the_epoch():
+    for name in ("moduli", "none", "matched_l1", "shuffled"):
+        _, control = arms(name)
+        before = [parameter.clone() for parameter in control.parameters()]
+        control.start_epoch(3)
+        assert all(torch.equal(one, other) for one, other in zip(before, control.parameters(), strict=True)), name
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_state_survives_copies_and_dicts(name: str):
+    _, control = arms(name)
+    control.start_epoch(1)
+    copied = copy.deepcopy(control)
+    assert torch.equal(copied(), control())
+    _, other = arms(name, seed=7)
+    other.load_state_dict(control.state_dict())
+    assert torch.equal(other.coefficients(1), control.coefficients(1))
+    other.start_epoch(4)
+    control.start_epoch(4)
+    assert torch.equal(other.coefficients(1), control.coefficients(1))
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_a_ticket_keeps_the_arm(name: str):
+    model = nn.Sequential(nn.RNN(2, 9))
+    control = ARMS[name](model, Torus(2), generator=generator(0))
+    pruner = MagnitudePruner(model)
+    pruner.prune(0.5)
+    ticket = lottery_ticket(model, pruner, control, generator=generator(1))
+    assert type(ticket.moduli) is type(control)
+    assert torch.equal(ticket.moduli.coefficients(), control.coefficients())
+    assert ticket.moduli.targets[0].weight is ticket.model[0].weight_hh_l0
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_does_not_learn_and_is_then_not_attached(name: str):
+    module = layer()
+    with pytest.raises(ValueError, match=f"learn must be False for {ARMS[name].__name__}"):
+        ARMS[name](module, Torus(2), learn=True)
+    ModuliRegularizer(module, Torus(2), learn=True)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_bad_arguments_are_named_by_every_arm(name: str):
+    for options, message in (
+        ({"strength": -1.0}, "strength must be"),
+        ({"power": 0.5}, "power must be"),
+        ({"reduction": "max"}, "reduction must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ARMS[name](layer(), Torus(2), **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        ARMS[name](layer(), Torus(2), strenght=1.0)
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.0, True, None])
+def test_epochs_are_counted_from_0(epoch: Any):
+    _, control = arms("random_geometry")
+    with pytest.raises(ValueError, match="epoch must be an integer >= 0"):
+        control.start_epoch(epoch)
+
+
+def test_no_penalty_is_nothing_to_any_step():
+    model = nn.RNN(2, 9)
+    control = NoPenalty(model, Torus(2), strength=5.0)
+    loss = model(torch.ones(3, 1, 2))[0].sum()
+    plain = torch.autograd.grad(loss, model.weight_hh_l0, retain_graph=True)[0]
+    assert torch.equal(torch.autograd.grad(loss + control(), model.weight_hh_l0)[0], plain)

@@ -1,0 +1,110 @@
+"""Runs of the controls and of the proximal step: resumed to the same bits, matched where they must be, and recorded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from riemod.regularization.controls import ARMS
+from riemod.training import Run, RunFolder, load, lottery, train
+
+Bits = Callable[[Run], dict[str, Tensor]]
+Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
+FIXED: dict[str, Any] = {"learn": False, "strength": 5.0}
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL inside one process: nothing in the library catches it."""
+
+
+def stop_in(epoch: int) -> Callable[[int, int, dict[str, float]], None]:
+    def report(step: int, total: int, row: dict[str, float]) -> None:
+        if step > epoch * 4:
+            raise Killed
+
+    return report
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"arm": "none", **FIXED},
+        {"arm": "matched_l1", **FIXED},
+        {"arm": "shuffled", **FIXED},
+        {"arm": "random_geometry", **FIXED},
+        {"arm": "random_geometry", "proximal": True, **FIXED},
+        {"arm": "shuffled", "proximal": True, **FIXED},
+        {"proximal": True, "strength": 5.0},
+    ],
+)
+def test_a_run_of_any_arm_goes_on_to_the_same_bits(
+    changes: dict[str, Any], tmp_path: Path, begin: Callable[..., Run], bits: Bits, same: Same
+):
+    whole, broken = begin(tmp_path / "whole", **changes), begin(tmp_path / "broken", **changes)
+    record = train(whole)
+    for epoch in (0, 1, 2):
+        with pytest.raises(Killed):
+            train(broken, stop_in(epoch))
+        broken = load(broken.folder)
+    train(broken)
+    assert same(bits(broken), bits(whole))
+    assert type(broken.moduli) is ARMS[changes.get("arm", "moduli")]
+    assert set(record["zeros"]) == set(record["sparsity"]) - {"total"}
+    for name, zeros in record["zeros"].items():
+        assert zeros >= record["sparsity"][name]
+
+
+def test_the_none_arm_is_a_run_without_a_manifold(tmp_path: Path, begin: Callable[..., Run]):
+    runs = [
+        begin(tmp_path / "arm", arm="none", **FIXED),
+        begin(tmp_path / "no manifold", manifold="none", **FIXED),
+        begin(tmp_path / "proximal", arm="none", proximal=True, **FIXED),
+        begin(tmp_path / "geometric", **FIXED),
+    ]
+    for run in runs:
+        train(run)
+    weights = [run.model.state_dict()["rnn.weight_hh_l0"] for run in runs]
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
+
+
+def test_arms_start_from_the_same_weights_and_points(tmp_path: Path, begin: Callable[..., Run]):
+    runs = [begin(tmp_path / arm, arm=arm, **FIXED) for arm in ARMS]
+    for run in runs:
+        assert run.moduli is not None
+        assert runs[0].moduli is not None
+        assert torch.equal(run.model.state_dict()["rnn.weight_hh_l0"], runs[0].model.state_dict()["rnn.weight_hh_l0"])
+        assert torch.equal(run.moduli.points, runs[0].moduli.points)
+
+
+def test_the_proximal_step_makes_exact_zeros_without_pruning(tmp_path: Path, begin: Callable[..., Run]):
+    shrunk = train(begin(tmp_path / "proximal", proximal=True, sparsity=0.0, learn=False, strength=200.0))
+    pulled = train(begin(tmp_path / "gradient", sparsity=0.0, learn=False, strength=200.0))
+    assert shrunk["zeros"]["rnn.weight_hh_l0"] > 0.1
+    assert shrunk["zeros"]["rnn.weight_ih_l0"] == 0
+    assert pulled["zeros"]["rnn.weight_hh_l0"] == 0
+    assert shrunk["sparsity"]["total"] == 0
+
+
+def test_the_proximal_step_still_learns_points(tmp_path: Path, begin: Callable[..., Run]):
+    run = begin(tmp_path / "run", proximal=True, strength=5.0)
+    assert run.moduli is not None
+    before = run.moduli.points.detach().clone()
+    train(run)
+    assert not torch.equal(run.moduli.points, before)
+    assert run.folder.read_metrics()[-1]["penalty"] > 0
+
+
+def test_random_geometry_is_redrawn_by_the_loop_and_in_its_ticket(tmp_path: Path, begin: Callable[..., Run]):
+    run = begin(tmp_path / "run", arm="random_geometry", **FIXED)
+    assert run.moduli is not None
+    before = run.moduli.points.clone()
+    train(run)
+    assert not torch.equal(run.moduli.points, before)
+    ticket = lottery(run, RunFolder(tmp_path / "ticket"))
+    assert type(ticket.moduli) is type(run.moduli)
+    train(ticket)
