@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from riemod.plotting import Axes
 
 TORUS, PLAIN, TICKET = "learned torus", "no regularizer", "ticket of the torus"
-_OPTIONS = ("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet")
+EPOCHS = 32
+_OPTIONS = (
+    *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
+    *("--epochs", str(EPOCHS), "--dense-epochs", "9", "--tail-epochs", "11"),
+)
 _DECODED_SEED = 3
 
 
@@ -46,7 +50,7 @@ def run_demo(out: Path, console: Console) -> None:
     lottery = ["lottery", str(folders[TORUS].path), "--out", str(folders[TICKET].path), "--threads", "2", "--quiet"]
     _train_side_by_side(folders, {TICKET: lottery}, console)
     records = {name: folder.read_record() for name, folder in folders.items()}
-    console.print(comparison_table("navigation at 90 % sparsity, cpu preset, seed 0", records))
+    console.print(comparison_table(f"navigation at 90 % sparsity, cpu preset with {EPOCHS} epochs, seed 0", records))
     for path in draw_figures({name: folders[name] for name in (TORUS, PLAIN)}, out / "figures"):
         console.print(f"figure {path}")
     console.print(f"done in {time.perf_counter() - began:.0f} s")
@@ -126,10 +130,9 @@ def _decoded_walk(runs: dict[str, Run]) -> tuple[Tensor, dict[str, Tensor]]:
 def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:
     processes: dict[str, subprocess.Popen[bytes]] = {}
     columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
-    epochs = Navigation.presets["cpu"].epochs
     try:
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[level]}"), console=console) as progress:
-            bars = {name: progress.add_task(name, total=epochs, level="") for name in commands}
+            bars = {name: progress.add_task(name, total=EPOCHS, level="") for name in commands}
             for name, command in commands.items():
                 folder = folders[name]
                 if not folder.record_file.is_file():
