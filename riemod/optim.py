@@ -23,6 +23,10 @@ class PointAdam(geoopt.optim.RiemannianAdam):
         for own in self.state.values():
             own["step"] = int(own["step"])
 
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step along the manifold; a closure is evaluated once, before."""
+        return super().step(closure)
+
 
 class JointOptimizer(torch.optim.Optimizer):
     """Several optimisers that step together and look like one: one list of parameter groups, one state, one state dict.
