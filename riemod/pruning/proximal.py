@@ -49,7 +49,7 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
         The penalty of the weights as they are now, strength * Eq. 6, a scalar.
 
     Raises:
-        ValueError: if the power is not 1, or `lr` is not positive and finite.
+        ValueError: if the power is not 1, a weight is a convolution's kernel, or `lr` is not positive and finite.
         TypeError: if `moduli` is not a ModuliRegularizer.
 
     Reference: Eq. 6 of https://arxiv.org/abs/2406.06290; decoupling: Loshchilov and Hutter 2019,
@@ -102,8 +102,14 @@ def backward_to_points(moduli: ModuliRegularizer) -> None:
 
 
 def check_proximal(moduli: ModuliRegularizer) -> None:
-    """Raise unless it is a regularizer with power 1, whose proximal map is a soft threshold."""
+    """Raise unless it is a regularizer of matrices with power 1, whose proximal map is a soft threshold."""
     if not isinstance(moduli, ModuliRegularizer):
         raise TypeError(f"moduli must be a ModuliRegularizer, got {type(moduli).__name__}")
     if moduli.power != 1:
         raise ValueError(f"power must be 1 for a proximal step, a soft threshold, got {moduli.power:g}")
+    for target in moduli.targets:
+        if target.weight.ndim != 2:
+            raise ValueError(
+                f"moduli must penalise matrices for a proximal step, got {target.parameter} of shape "
+                f"{tuple(target.weight.shape)}: the proximal map of a slice's norm is no soft threshold"
+            )

@@ -156,3 +156,21 @@ def test_bad_steps():
     with pytest.raises(TypeError, match="moduli must be a ModuliRegularizer, got GRU"):
         proximal_step(net, lr=0.1)  # pyright: ignore[reportArgumentType]
     assert torch.equal(net.weight_hh_l0, before)
+
+
+def test_a_linear_layer_is_shrunk_by_its_own_costs():
+    linear = nn.Linear(6, 4)
+    moduli = ModuliRegularizer(linear, Torus(2), strength=0.01, generator=generator(0))
+    before = linear.weight.detach().clone()
+    proximal_step(moduli, lr=0.1)
+    threshold = 0.1 * 0.01 * moduli.coefficients() / before.numel()
+    torch.testing.assert_close(linear.weight.detach(), before.sign() * (before.abs() - threshold).relu())
+
+
+def test_kernels_are_refused_and_left_as_they_are():
+    convolution = nn.Conv2d(6, 4, 3)
+    before = convolution.weight.detach().clone()
+    moduli = ModuliRegularizer(convolution, Torus(2), generator=generator(0))
+    with pytest.raises(ValueError, match="moduli must penalise matrices for a proximal step, got weight of shape"):
+        proximal_step(moduli, lr=0.1)
+    assert torch.equal(convolution.weight, before)

@@ -233,3 +233,9 @@ def test_no_penalty_is_nothing_to_any_step():
     loss = model(torch.ones(3, 1, 2))[0].sum()
     plain = torch.autograd.grad(loss, model.weight_hh_l0, retain_graph=True)[0]
     assert torch.equal(torch.autograd.grad(loss + control(), model.weight_hh_l0)[0], plain)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_weights_between_two_sets_of_neurons_are_refused(name: str):
+    with pytest.raises(ValueError, match=f"module must hold recurrent weights alone for {ARMS[name].__name__}"):
+        controls.by_name(name)(nn.Linear(6, 4), Torus(2))
