@@ -7,25 +7,28 @@ python -m benchmarks.navigation --table    # print the table of the committed re
 import sys
 from pathlib import Path
 
-from benchmarks.suite import Suite, print_table, run_suite
+from benchmarks.suite import Suite, print_table, run_processes
 
 SUITE = Suite(
     name="navigation-cpu",
     task="navigation",
-    options=("--preset", "cpu"),
+    preset="cpu",
+    options={},
     arms={
-        "torus learned": ("--manifold", "torus", "--learn"),
-        "torus fixed": ("--manifold", "torus"),
-        "none": (),
+        "torus learned": {"manifold": "torus", "learn": True},
+        "torus fixed": {"manifold": "torus"},
+        "none": {},
     },
     sparsities=(0.0, 0.9),
     seeds=(0, 1, 2),
     metrics={"error_top3": "cm", "error_maximum_likelihood": "cm"},
-    lost_level="error_top3 of holding the start",
+    hidden="rnn.weight_hh_l0",
+    lost=lambda record: (
+        record["metrics"]["error_top3"]["value"] > record["levels"]["error_top3 of holding the start"]["value"]
+    ),
 )
 
 if __name__ == "__main__":
-    records = Path(__file__).parent / "records" / SUITE.name
     if "--table" not in sys.argv:
-        run_suite(SUITE, Path("runs"), records)
-    print_table(SUITE, records)
+        run_processes(SUITE, Path("runs"))
+    print_table(SUITE)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.suite import Suite, print_table, run_suite
 from riemod import demo, plotting
 from riemod.manifolds import Torus
 from riemod.report import comparison_table
@@ -82,24 +81,3 @@ def test_position_colors_are_grey_where_unknown():
     colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
     assert np.ptp(colors[1]) == 0
     assert np.ptp(colors[0]) > 0.3
-
-
-def test_suite_runs_resumes_and_tabulates(tmp_path, capsys):
-    suite = Suite(
-        name="smoke",
-        task="adding",
-        options=("--preset", "smoke", "--epochs", "3"),
-        arms={"none": (), "torus fixed": ("--manifold", "torus")},
-        sparsities=(0.5,),
-        seeds=(0,),
-        metrics={"rmse": "1"},
-        lost_level="rmse of always answering 1",
-    )
-    run_suite(suite, tmp_path / "runs", tmp_path / "records")
-    names = sorted(path.name for path in (tmp_path / "records").iterdir())
-    assert names == ["none-50-seed0.json", "torus-fixed-50-seed0.json"]
-    capsys.readouterr()
-    run_suite(suite, tmp_path / "runs", tmp_path / "records")
-    assert capsys.readouterr().out == ""
-    print_table(suite, tmp_path / "records")
-    assert "torus fixed" in capsys.readouterr().out

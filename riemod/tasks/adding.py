@@ -1,13 +1,14 @@
 """The adding problem: sum the two marked numbers of a sequence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, RunConfig, Task
+from riemod.tasks.base import Batch, ReplicaTask, RunConfig
+from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class AddingConfig(RunConfig):
     """Hidden neurons n."""
     steps: int = 30
     """Numbers in a sequence."""
+    cell: Cell = "rnn_relu"
+    """Kind of the recurrent layer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,23 +31,24 @@ class AddingConfig(RunConfig):
 
 
 class AddingModel(nn.Module):
-    """A one-layer ReLU `nn.RNN` whose last hidden state is read out linearly.
+    """A recurrent layer whose last hidden state is read out linearly.
 
     Args:
         hidden_size: n.
+        cell: kind of the layer; a ReLU `nn.RNN` if not given.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, cell: Cell = "rnn_relu") -> None:
         super().__init__()
-        self.rnn = nn.RNN(2, hidden_size, nonlinearity="relu")
+        self.rnn = recurrent_layer(cell, 2, hidden_size)
         self.decoder = nn.Linear(hidden_size, 1)
 
     def forward(self, sequence: Tensor) -> Tensor:
         """(batch,) sums, from (T, batch, 2) numbers and marks."""
-        return self.decoder(self.rnn(sequence)[1][0]).squeeze(-1)
+        return self.decoder(self.rnn(sequence)[0][-1]).squeeze(-1)
 
 
-class Adding(Task[AddingConfig]):
+class Adding(ReplicaTask[AddingConfig]):
     """The adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
 
     name = "adding"
@@ -89,7 +93,7 @@ class Adding(Task[AddingConfig]):
     }
 
     def build_model(self) -> AddingModel:
-        return AddingModel(self.config.hidden_size)
+        return AddingModel(self.config.hidden_size, self.config.cell)
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         steps, size = self.config.steps, self.config.batch_size
@@ -104,6 +108,13 @@ class Adding(Task[AddingConfig]):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         sequence, total = batch
         return torch.nn.functional.mse_loss(model(sequence), total)
+
+    def replica_losses(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        sequences, totals = batch
+        layer = {name.removeprefix("rnn."): value for name, value in parameters.items() if name.startswith("rnn.")}
+        states = last_states(self.config.cell, layer, sequences)
+        answers = torch.baddbmm(parameters["decoder.bias"].unsqueeze(1), states, parameters["decoder.weight"].mT)
+        return (answers.squeeze(-1) - totals).square().mean(1)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ import math
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
 ArmName = Literal["moduli", "none", "matched_l1", "shuffled", "random_geometry"]
 InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
+InitializationName = Literal["default", "orthogonal", "identity", "nonnormal_chain", "sparsity_aware"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,9 @@ class RunConfig:
     """Decoupled weight decay of the weights a step, times the rate; never on points."""
     clip: float | None = None
     """Largest norm of the gradient; None to leave it as it is."""
+    initialization: InitializationName = "default"
+    """Draw of the weights; default is the task's own. A lottery ticket's is sparsity_aware unless it is asked for
+    another."""
     evaluation_batches: int = 5
     """Batches of the final evaluation, drawn afresh and the same for every run of a task."""
 
@@ -218,3 +222,16 @@ class Task(ABC, Generic[ConfigT]):
     @abstractmethod
     def reference_levels(self, generator: torch.Generator) -> dict[str, float]:
         """What a perfect answer and trivial answers score, by metric name: the levels to read the metrics against."""
+
+
+class ReplicaTask(Task[ConfigT]):
+    """A task whose models can be trained side by side, as one batched computation."""
+
+    @abstractmethod
+    def replica_losses(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """(N,) losses of N models, each on its own batch: what `loss` gives for each of them.
+
+        Args:
+            parameters: the models' parameters by name, stacked along a first axis of size N.
+            batch: the parts of the N batches, stacked likewise.
+        """

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from riemod.tasks.base import Batch, RunConfig, Task
 from riemod.tasks.corpus import Corpus, read_corpus, unigram_cross_entropy, unigram_entropy
-from riemod.tasks.language_model import Cell, LanguageModel
+from riemod.tasks.language_model import LanguageModel
+from riemod.tasks.recurrence import Cell
 
 # A net this close to the unigram floor, in nats a token, has learned how often words come, if that.
 _COLLAPSE_MARGIN = 0.02

@@ -1,15 +1,13 @@
 """The language model: word vectors, recurrent layers of any kind, and a decoder over all words."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from riemod.tasks.recurrence import Cell, recurrent_layer
+
 # Scores of all words for so many rows stay in the cache.
 _ROWS_AT_ONCE = 128
-
-Cell = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 
 
 class LanguageModel(nn.Module):
@@ -60,7 +58,7 @@ class LanguageModel(nn.Module):
         self.dropout, self.locked = dropout, locked
         self.encoder = nn.Embedding(vocabulary, embedding_size)
         sizes = [embedding_size] + [hidden_size] * (layers - 1)
-        self.layers = nn.ModuleList(_layer(cell, size, hidden_size) for size in sizes)
+        self.layers = nn.ModuleList(recurrent_layer(cell, size, hidden_size) for size in sizes)
         if adaptive:
             cutoffs = [vocabulary // 16, vocabulary // 4]
             self.decoder = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, vocabulary, cutoffs)
@@ -140,11 +138,3 @@ def _likeliest(softmax: nn.AdaptiveLogSoftmaxWithLoss, output: Tensor) -> Tensor
         best[rows[better]] = value[better]
         word[rows[better]] = softmax.cutoffs[group] + inside[better]
     return word
-
-
-def _layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
-    if cell == "gru":
-        return nn.GRU(input_size, hidden_size)
-    if cell == "lstm":
-        return nn.LSTM(input_size, hidden_size)
-    return nn.RNN(input_size, hidden_size, nonlinearity="tanh" if cell == "rnn_tanh" else "relu")

@@ -3,6 +3,7 @@
 from riemod.training.assembly import Run, load, lottery, start
 from riemod.training.checkpoint import CheckpointError
 from riemod.training.loop import TrainingDiverged, evaluate, train
+from riemod.training.replicas import train_replicas
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "lottery",
     "start",
     "train",
+    "train_replicas",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from riemod import manifolds
+from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
 from riemod.pruning import (
@@ -21,6 +22,7 @@ from riemod.pruning import (
 )
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.tasks import RunConfig, Task, task_class
+from riemod.tasks.base import InitializationName
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
@@ -75,6 +77,9 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     task = task_class(description.task).of_run(config, folder.cache)
     with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
         model = task.build_model()
+    if config.initialization != "default":
+        draw = initializer_by_name(config.initialization)
+        draw(model, generator=generator_for("cpu", Draw.WEIGHTS, config.seed))
     model.to(task.device)
     moduli = None
     if config.manifold != "none":
@@ -114,21 +119,36 @@ def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket 
     return run
 
 
-def lottery(parent: Run, folder: RunFolder, threads: int | None = None) -> Run:
+def lottery(
+    parent: Run,
+    folder: RunFolder,
+    threads: int | None = None,
+    *,
+    initialization: InitializationName = "sparsity_aware",
+    learning_rate: float | None = None,
+) -> Run:
     """A new run of a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
 
     Args:
         parent: the finished run.
         folder: of the new run.
         threads: CPU threads of the new run; the parent's if None.
+        initialization: draw of the fresh weights, by the name that `riemod.initialization` has for it.
+        learning_rate: of the new run; the parent's if None.
 
     Raises:
         RunError: if the run is not finished, or the folder is taken.
+        ValueError: for an unknown draw, or a rate that is not positive and finite.
     """
-    ticket = _draw_ticket(parent)
-    sparsity = parent.pruner.sparsity()["total"]
-    threads = parent.config.threads if threads is None else threads
-    config = dataclasses.replace(parent.config, learn=False, sparsity=sparsity, threads=threads)
+    changes = {"threads": threads, "learning_rate": learning_rate}
+    config = dataclasses.replace(
+        parent.config,
+        learn=False,
+        sparsity=parent.pruner.sparsity()["total"],
+        initialization=initialization,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    ticket = _draw_ticket(parent, initialization)
     return start(folder, RunDescription(parent.description.task, config, str(parent.folder.path)), ticket)
 
 
@@ -143,7 +163,8 @@ def load(folder: RunFolder) -> Run:
     run = build(folder, description)
     if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
-            _take(run, _draw_ticket(load(RunFolder(Path(description.ticket_of)))))
+            parent = load(RunFolder(Path(description.ticket_of)))
+            _take(run, _draw_ticket(parent, description.config.initialization))
         return run
     checkpoint = Checkpoint(folder.checkpoint)
     _check_same_run(description, checkpoint)
@@ -169,11 +190,12 @@ def save(run: Run) -> None:
     save_checkpoint(run.folder.checkpoint, run.modules, run.optimizer, progress)
 
 
-def _draw_ticket(parent: Run) -> LotteryTicket:
+def _draw_ticket(parent: Run, initialization: InitializationName) -> LotteryTicket:
     if parent.epoch < parent.config.epochs:
         raise RunError(f"run {parent.folder.path} is not finished: riemod resume {parent.folder.path}")
     generator = generator_for("cpu", Draw.TICKET, parent.config.seed)
-    return lottery_ticket(parent.model, parent.pruner, parent.moduli, generator=generator)
+    draw = initializer_by_name(initialization)
+    return lottery_ticket(parent.model, parent.pruner, parent.moduli, generator=generator, initialize=draw)
 
 
 def _take(run: Run, ticket: LotteryTicket) -> None:

@@ -15,7 +15,7 @@ from riemod.training.checkpoint import generator_for, write_json
 from riemod.training.runs import environment
 
 _EVALUATION_SEED = 0
-_CHECK_EVERY = 25
+CHECK_EVERY = 25
 _DIVERGENCE_FACTOR = 50.0
 
 
@@ -41,19 +41,34 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
     """
     if run.epoch == run.config.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
-    run.folder.keep_metrics(run.epoch)
-    run.task.keep(run.folder.cache)
-    if not run.folder.has_checkpoint:
-        save(run)
+    prepare(run)
     total_steps = run.config.epochs * run.config.batches_per_epoch
     row: dict[str, float] = {}
     while run.epoch < run.config.epochs:
         began = time.perf_counter()
         row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
-        run.epoch += 1
-        run.seconds += time.perf_counter() - began
-        run.folder.append_metrics(row)
+        commit_epoch(run, row, time.perf_counter() - began)
+    return finish(run)
+
+
+def prepare(run: Run) -> None:
+    """Bring a run's folder to where the run stands: rows of metrics, derived data, and a checkpoint."""
+    run.folder.keep_metrics(run.epoch)
+    run.task.keep(run.folder.cache)
+    if not run.folder.has_checkpoint:
         save(run)
+
+
+def commit_epoch(run: Run, row: dict[str, float], seconds: float) -> None:
+    """Count an epoch as done: its row of metrics first, then the checkpoint."""
+    run.epoch += 1
+    run.seconds += seconds
+    run.folder.append_metrics(row)
+    save(run)
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Evaluate a run that has trained its last epoch, and write its record."""
     record = _record(run)
     write_json(run.folder.record_file, record)
     return record
@@ -79,7 +94,7 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     batches = run.task.batches(generator, config.batches_per_epoch)
     with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)):
         for step, batch in enumerate(batches):
-            _set_rates(run, step)
+            set_rates(run, step)
             loss = run.task.loss(run.model, batch)
             losses[step] = loss.detach()
             if run.moduli is not None and shrunk is None:
@@ -96,16 +111,25 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
             run.optimizer.step()
             if shrunk is not None:
                 penalties[step] = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
-            if (step + 1) % _CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
-                _check_losses(run, losses[: step + 1])
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
+                check_losses(run, losses[: step + 1])
                 report(epoch * config.batches_per_epoch + step + 1)
+    return finish_epoch(run, losses, penalties)
+
+
+def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float]:
+    """The epoch's row of metrics, from the losses and penalties of its steps.
+
+    Raises:
+        TrainingDiverged: if the epoch ended in NaN, infinity, or far above where training began.
+    """
     run.pruner.apply(run.optimizer)
-    half = losses[config.batches_per_epoch // 2 :]
+    half = losses[run.config.batches_per_epoch // 2 :]
     metrics = _quick_evaluation(run)
     _check_end(run, metrics["loss"])
     run.validation_losses.append(metrics["loss"])
     return {
-        "epoch": epoch,
+        "epoch": run.epoch,
         "sparsity": run.pruner.sparsity()["total"],
         "train_loss": half.mean().item(),
         "penalty": penalties.mean().item(),
@@ -119,7 +143,8 @@ def _quick_evaluation(run: Run) -> dict[str, float]:
     return run.task.validate(run.model, generator)
 
 
-def _check_losses(run: Run, losses: Tensor) -> None:
+def check_losses(run: Run, losses: Tensor) -> None:
+    """Raise TrainingDiverged unless the losses of an epoch so far are finite and not far above the run's first."""
     if run.first_loss is None:
         run.first_loss = losses[0].item()
     good = losses.isfinite() & (losses <= _largest_loss(run.first_loss))
@@ -151,7 +176,8 @@ def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
     )
 
 
-def _set_rates(run: Run, step: int) -> None:
+def set_rates(run: Run, step: int) -> None:
+    """Give the optimiser the rates of a step of the present epoch."""
     config, epoch, factor = run.config, run.epoch, 1.0
     into_tail = epoch - (config.epochs - config.tail_epochs) + 1
     if config.learning_rate_decay == "tail" and into_tail > 0:

@@ -73,7 +73,8 @@ def test_the_record_says_whose_ticket_it_is(parent: Run, tmp_path: Path):
     assert record["config"]["learn"] is False
     assert record["config"]["sparsity"] == parent.pruner.sparsity()["total"]
     changed = {name for name, value in record["config"].items() if value != parent.config.to_dict()[name]}
-    assert changed <= {"learn", "sparsity"}
+    assert changed <= {"learn", "sparsity", "initialization"}
+    assert record["config"]["initialization"] == "sparsity_aware"
     assert json.loads((tmp_path / "ticket" / "config.json").read_text())["ticket_of"] == str(parent.folder.path)
 
 

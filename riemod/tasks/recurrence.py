@@ -1,0 +1,112 @@
+"""Recurrent layers by kind, and the last states of N one-layer nets side by side.
+
+There, parameters are stacked along a first axis of size N. `torch.nn.RNN` knows no such axis, and `torch.vmap` does not
+batch it. Matrix products become batched ones (bmm), so that many small nets fill a machine which one of them leaves
+idle; every model's result is its own, to float rounding.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Cell = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
+
+
+def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
+    """One recurrent layer of that kind."""
+    if cell == "gru":
+        return nn.GRU(input_size, hidden_size)
+    if cell == "lstm":
+        return nn.LSTM(input_size, hidden_size)
+    return nn.RNN(input_size, hidden_size, nonlinearity="tanh" if cell == "rnn_tanh" else "relu")
+
+
+def last_states(cell: Cell, parameters: Mapping[str, Tensor], sequence: Float[Tensor, "N T B k"]) -> Tensor:
+    """(N, B, n) hidden states after the last step, each model starting from zero.
+
+    Args:
+        cell: kind of the layer.
+        parameters: by the names that torch gives them (weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0), stacked.
+        sequence: (N, T, B, k) inputs; B sequences of T steps for each of the N models.
+    """
+    models, steps, batch, inputs = sequence.shape
+    weight, recurrent = parameters["weight_ih_l0"], parameters["weight_hh_l0"]
+    bias = parameters["bias_ih_l0"]
+    # The GRU's reset gate stands between its recurrent bias and the rest.
+    bias = bias if cell == "gru" else bias + parameters["bias_hh_l0"]
+    flat = sequence.reshape(models, steps * batch, inputs)
+    drive = torch.baddbmm(bias.unsqueeze(1), flat, weight.mT).view(models, steps, batch, -1)
+    if cell == "gru":
+        return _gru(drive, recurrent, parameters["bias_hh_l0"])
+    if cell == "lstm":
+        return _lstm(drive, recurrent)
+    return _Recurrence.apply(drive, recurrent, cell == "rnn_relu")
+
+
+class _Recurrence(torch.autograd.Function):
+    """h_t = phi(drive_t + W h_{t-1}), phi ReLU or tanh; returns h_T.
+
+    Written out because autograd would add up the gradient of W step by step: here it is one product over all steps.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, weight: Tensor, relu: bool) -> Tensor:
+        models, steps, batch, size = drive.shape
+        states = torch.empty_like(drive)
+        product = drive.new_empty(models, batch, size)
+        for step in range(steps):
+            out = states[:, step]
+            if step == 0:
+                out.copy_(drive[:, 0])
+            else:
+                torch.bmm(states[:, step - 1], weight.mT, out=product)
+                torch.add(product, drive[:, step], out=out)
+            _ = out.relu_() if relu else out.tanh_()
+        ctx.save_for_backward(states, weight)
+        ctx.relu = relu
+        return states[:, -1].clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        states, weight = ctx.saved_tensors
+        models, steps, batch, size = states.shape
+        before = torch.empty_like(states)
+        carried = gradient.contiguous().clone()
+        for step in range(steps - 1, -1, -1):
+            own, out = states[:, step], before[:, step]
+            if ctx.relu:
+                torch.ops.aten.threshold_backward(carried, own, 0, grad_input=out)
+            else:
+                torch.ops.aten.tanh_backward(carried, own, grad_input=out)
+            if step:
+                torch.bmm(out, weight, out=carried)
+        later = before.view(models, steps * batch, size)[:, batch:]
+        earlier = states.view(models, steps * batch, size)[:, :-batch]
+        return before, torch.bmm(later.mT, earlier), None
+
+
+def _gru(drive: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    models, steps, batch, gates = drive.shape
+    state = drive.new_zeros(models, batch, gates // 3)
+    for step in range(steps):
+        recurrent = torch.baddbmm(bias.unsqueeze(1), state, weight.mT)
+        reset, update, candidate = drive[:, step].chunk(3, dim=-1)
+        own_reset, own_update, own_candidate = recurrent.chunk(3, dim=-1)
+        update = torch.sigmoid(update + own_update)
+        candidate = torch.tanh(candidate + torch.sigmoid(reset + own_reset) * own_candidate)
+        state = torch.lerp(candidate, state, update)
+    return state
+
+
+def _lstm(drive: Tensor, weight: Tensor) -> Tensor:
+    models, steps, batch, gates = drive.shape
+    state = memory = drive.new_zeros(models, batch, gates // 4)
+    for step in range(steps):
+        entry, forget, candidate, output = torch.baddbmm(drive[:, step], state, weight.mT).chunk(4, dim=-1)
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(entry) * torch.tanh(candidate)
+        state = torch.sigmoid(output) * torch.tanh(memory)
+    return state
