@@ -1,7 +1,9 @@
 """The command `riemod`: train, resume, lottery, evaluate, show, demo."""
 
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -13,21 +15,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from riemod.report import progress_table, record_table
 from riemod.tasks import RunConfig, task_class
+from riemod.tasks.base import InitializationName
 from riemod.training import (
     CheckpointError,
+    Reporter,
     Run,
     RunDescription,
     RunError,
     RunFolder,
     TrainingDiverged,
+    check_replicas,
     load,
     start,
     train,
+    train_replicas,
 )
 from riemod.training import evaluate as evaluate_run
 from riemod.training import lottery as lottery_run
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
+RunPaths = Annotated[
+    tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help="folders of runs")
+]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's folder")]
 
 
@@ -38,33 +47,51 @@ class TrainOptions(Generic[ConfigT]):
     out: Path
     """New folder for the run."""
     config: tyro.conf.OmitArgPrefixes[ConfigT]
+    replicas: int = 1
+    """Train so many runs side by side, of the seeds from `seed` on, each in the folder seedK of `out`; adding only."""
     quiet: bool = False
     """Print nothing but errors."""
 
 
-def resume(run: RunPath, quiet: bool = False) -> None:
-    """Go on with a run that was stopped or killed, to the bits it would have ended with.
+def resume(runs: RunPaths, quiet: bool = False) -> None:
+    """Go on with a run that was stopped or killed, to the bits it would have ended with; several go on side by side.
 
     Args:
-        run: the run's folder.
+        runs: the run's folder, or those of several runs that differ in no more than replicas may.
         quiet: print nothing but errors.
     """
-    folder = RunFolder(run)
-    _use_threads(folder.read_description().config)
-    _train(load(folder), quiet)
+    if not runs:
+        raise ValueError("RUN must name at least one run's folder, got none")
+    folders = [RunFolder(run) for run in runs]
+    _use_threads(folders[0].read_description().config)
+    if len(folders) == 1:
+        _train(load(folders[0]), quiet)
+    else:
+        _train_replicas([load(folder) for folder in folders], quiet)
 
 
-def lottery(run: RunPath, out: Path, threads: int | None = None, quiet: bool = False) -> None:
+def lottery(
+    run: RunPath,
+    out: Path,
+    threads: int | None = None,
+    initialization: InitializationName = "sparsity_aware",
+    learning_rate: float | None = None,
+    quiet: bool = False,
+) -> None:
     """Train a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
 
     Args:
         run: the finished run's folder.
         out: new folder for the ticket's run.
         threads: CPU threads; None for as many as the run had.
+        initialization: draw of the fresh weights; default is the task's own.
+        learning_rate: of the ticket's run; None for the run's own.
         quiet: print nothing but errors.
     """
     folder = RunFolder(run)
-    ticket = lottery_run(load(folder), RunFolder(out), threads)
+    ticket = lottery_run(
+        load(folder), RunFolder(out), threads, initialization=initialization, learning_rate=learning_rate
+    )
     _use_threads(ticket.config)
     _train(ticket, quiet)
 
@@ -163,7 +190,21 @@ def _train_command(task_name: str, arguments: list[str]) -> None:
         options_type, args=arguments, default=default, prog=f"riemod train {task_name}", description=task.__doc__
     )
     _use_threads(options.config)
-    _train(start(RunFolder(options.out), RunDescription(task_name, options.config, None)), options.quiet)
+    if options.replicas < 1:
+        raise ValueError(f"replicas must be at least 1, got {options.replicas}")
+    if options.replicas == 1:
+        _train(start(RunFolder(options.out), RunDescription(task_name, options.config, None)), options.quiet)
+        return
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise RunError(f"out must be a new or empty folder, got {options.out}: resume its runs, or name another folder")
+    configs = [
+        dataclasses.replace(options.config, seed=options.config.seed + index) for index in range(options.replicas)
+    ]
+    folders = [RunFolder(options.out / f"seed{config.seed}") for config in configs]
+    descriptions = [RunDescription(task_name, config, None) for config in configs]
+    check_replicas(folders, descriptions)
+    runs = [start(folder, description) for folder, description in zip(folders, descriptions, strict=True)]
+    _train_replicas(runs, options.quiet)
 
 
 def _preset(arguments: list[str], known: list[str]) -> str:
@@ -184,8 +225,31 @@ def _use_threads(config: RunConfig) -> None:
 
 
 def _train(run: Run, quiet: bool) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     console = _console(quiet)
+    with _progress(run, console) as report:
+        try:
+            record = train(run, report)
+        except KeyboardInterrupt:
+            raise RunError(f"interrupted after {run.epoch} epochs: riemod resume {run.folder.path}") from None
+    console.print(record_table(str(run.folder.path), record))
+
+
+def _train_replicas(runs: list[Run], quiet: bool) -> None:
+    console = _console(quiet)
+    folders = [str(run.folder.path) for run in runs]
+    with _progress(runs[0], console) as report:
+        try:
+            records = train_replicas(runs, report)
+        except KeyboardInterrupt:
+            raise RunError(f"interrupted: riemod resume {' '.join(folders)}") from None
+    for folder, record in zip(folders, records, strict=True):
+        console.print(record_table(folder, record))
+
+
+@contextmanager
+def _progress(run: Run, console: Console) -> Iterator[Reporter]:
+    """A bar of steps with their rate and the primary metric; the run says of which task."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     metric = f"eval_{run.task.primary_metric}"
     unit = run.task.units[run.task.primary_metric]
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
@@ -197,8 +261,4 @@ def _train(run: Run, quiet: bool) -> None:
             rate = f"{speed:.0f} steps/s{level}" if speed else level
             progress.update(bar, completed=step, total=total, rate=rate)
 
-        try:
-            record = train(run, report)
-        except KeyboardInterrupt:
-            raise RunError(f"interrupted after {run.epoch} epochs: riemod resume {run.folder.path}") from None
-    console.print(record_table(str(run.folder.path), record))
+        yield report

@@ -2,17 +2,19 @@
 
 from riemod.training.assembly import Run, load, lottery, start
 from riemod.training.checkpoint import CheckpointError
-from riemod.training.loop import TrainingDiverged, evaluate, train
-from riemod.training.replicas import train_replicas
+from riemod.training.loop import Reporter, TrainingDiverged, evaluate, train
+from riemod.training.replicas import check_replicas, train_replicas
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
 __all__ = [
     "CheckpointError",
+    "Reporter",
     "Run",
     "RunDescription",
     "RunError",
     "RunFolder",
     "TrainingDiverged",
+    "check_replicas",
     "evaluate",
     "load",
     "lottery",

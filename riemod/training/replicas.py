@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod.pruning import backward_to_points, proximal_step
+from riemod.tasks import task_class
 from riemod.tasks.base import Batch, ReplicaTask
 from riemod.training.assembly import Draw, Run
 from riemod.training.checkpoint import generator_for
@@ -28,6 +29,7 @@ from riemod.training.loop import (
     prepare,
     set_rates,
 )
+from riemod.training.runs import RunDescription, RunFolder
 
 # What replicas may differ in: nothing that shapes the computation or the course of the rates.
 _OWN = {
@@ -55,7 +57,7 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
         ValueError: if there are no runs, a task cannot train side by side, or the configs differ in more than that.
         TrainingDiverged: after all others have finished, if runs diverged; their last good checkpoints stay.
     """
-    _check_alike(runs)
+    check_replicas([run.folder for run in runs], [run.description for run in runs])
     done = {id(run): run.folder.read_record() for run in runs if _is_done(run)}
     active = [run for run in runs if id(run) not in done]
     for run in active:
@@ -86,28 +88,28 @@ def _report(report: Reporter | None, runs: Sequence[Run], total: int, row: dict[
         report(sum(run.epoch * run.config.batches_per_epoch for run in runs), total, row)
 
 
-def _check_alike(runs: Sequence[Run]) -> None:
-    if not runs:
+def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
+    """Raise a ValueError unless runs so described, in those folders, can train side by side."""
+    if not folders:
         raise ValueError("runs must hold at least one run, got none")
-    first = runs[0]
-    if not isinstance(first.task, ReplicaTask):
-        raise ValueError(f"replicas need a task that trains side by side, such as adding, got {first.task.name!r}")
+    first = descriptions[0]
+    if not issubclass(task_class(first.task), ReplicaTask):
+        raise ValueError(f"replicas need a task that trains side by side, such as adding, got {first.task!r}")
     if first.config.optimizer != "adam" or first.config.learning_rate_decay == "anneal":
         raise ValueError(
             "replicas need optimizer='adam' and rates that do not depend on the losses, got "
             f"optimizer={first.config.optimizer!r}, learning_rate_decay={first.config.learning_rate_decay!r}"
         )
-    if len({run.folder.path.resolve() for run in runs}) < len(runs):
+    if len({folder.path.resolve() for folder in folders}) < len(folders):
         raise ValueError("runs must be in folders of their own, got one folder twice")
-    own = first.config.to_dict() | {"task": first.task.name}
-    for run in runs[1:]:
-        other = run.config.to_dict() | {"task": run.task.name}
-        if names := sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name)):
-            wrong = [name for name in names if name not in _OWN]
-            if wrong:
+    own = first.config.to_dict() | {"task": first.task}
+    for folder, description in zip(folders, descriptions, strict=True):
+        other = description.config.to_dict() | {"task": description.task}
+        for name in own.keys() | other.keys():
+            if name not in _OWN and own.get(name) != other.get(name):
                 raise ValueError(
-                    f"runs must differ in nothing but {', '.join(sorted(_OWN))}; {run.folder.path} has {wrong[0]}="
-                    f"{other.get(wrong[0])!r}, {first.folder.path} has {own.get(wrong[0])!r}"
+                    f"runs must differ in nothing but {', '.join(sorted(_OWN))}; {folder.path} has {name}="
+                    f"{other.get(name)!r}, {folders[0].path} has {own.get(name)!r}"
                 )
 
 

@@ -5,31 +5,21 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 
 from riemod.cli import COMMANDS, main
 from riemod.tasks import TASKS
 from riemod.training import RunFolder
+from tests.cli.text import flat
 
 SMALL = ["--preset", "smoke", "--epochs", "3", "--batches-per-epoch", "2", "--batch-size", "8", "--hidden-size", "8"]
 SMALL += ["--dense-epochs", "0", "--tail-epochs", "1", "--evaluation-batches", "2", "--quiet"]
 TORUS = ["--manifold", "torus", "--learn", "--sparsity", "0.5"]
-
-
-@pytest.fixture(autouse=True)
-def _as_a_user_has_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No run-time types (tyro's marks of missing values have none), a wide terminal, and the threads as before."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    monkeypatch.setenv("COLUMNS", "200")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -38,28 +28,6 @@ def small_run(tmp_path: Path) -> Path:
     path = tmp_path / "run"
     main(["train", "adding", *SMALL, *TORUS, "--out", str(path)])
     return path
-
-
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must end with a status and a message on standard error alone, and give that message."""
-
-    def run(*arguments: str, status: int = 2) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        assert end.value.code == status
-        out, errors = capsys.readouterr()
-        assert out == ""
-        assert "Traceback" not in errors
-        return flat(errors)
-
-    return run
-
-
-def flat(text: str) -> str:
-    """A table or a help text without its boxes, on one line."""
-    return re.sub(r"[\s│─╭╮╰╯┃]+", " ", text)
 
 
 @pytest.mark.parametrize(("task", "preset"), [(task, preset) for task in TASKS for preset in TASKS[task].presets])
