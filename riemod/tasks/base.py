@@ -33,6 +33,9 @@ class RunConfig:
     threads: int | None = None
     """CPU threads; None for torch's choice. The same bits need the same number."""
 
+    tensorboard: bool = False
+    """Also write the metrics of every epoch as TensorBoard event files, in the run's folder."""
+
     epochs: int
     """Epochs, each of them `batches_per_epoch` steps."""
     batches_per_epoch: int

@@ -26,8 +26,9 @@ from riemod.tasks.base import InitializationName
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
 
-# A checkpoint serves on another device, with other threads, to be measured on more data, and if its data was moved.
-_FREE = {"device", "threads", "evaluation_batches", "data"}
+# A checkpoint serves on another device, with other threads, to be measured on more data, if its data was moved, and
+# whoever else is told of its metrics.
+_FREE = {"device", "threads", "evaluation_batches", "data", "tensorboard"}
 
 
 class Draw(IntEnum):

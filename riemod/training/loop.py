@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from riemod.pruning import backward_to_points, proximal_step
 from riemod.training.assembly import Draw, Run, save
 from riemod.training.checkpoint import generator_for, write_json
 from riemod.training.runs import environment
+from riemod.training.tensorboard import epoch_log
 
 _EVALUATION_SEED = 0
 CHECK_EVERY = 25
@@ -38,16 +40,20 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
 
     Raises:
         TrainingDiverged: if the loss is not finite, or 50 times its first value; the last good checkpoint stays.
+        RunError: if the config asks for TensorBoard, and it is not installed.
     """
     if run.epoch == run.config.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
-    prepare(run)
     total_steps = run.config.epochs * run.config.batches_per_epoch
     row: dict[str, float] = {}
-    while run.epoch < run.config.epochs:
-        began = time.perf_counter()
-        row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
-        commit_epoch(run, row, time.perf_counter() - began)
+    with ExitStack() as stack:
+        log = epoch_log(run, stack)
+        prepare(run)
+        while run.epoch < run.config.epochs:
+            began = time.perf_counter()
+            row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
+            commit_epoch(run, row, time.perf_counter() - began)
+            log(row)
     return finish(run)
 
 

@@ -7,7 +7,8 @@ gradients and its optimiser's moments. Pruning, checkpoints and evaluation work 
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -30,10 +31,14 @@ from riemod.training.loop import (
     set_rates,
 )
 from riemod.training.runs import RunDescription, RunFolder
+from riemod.training.tensorboard import epoch_log
+
+Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
+"""Called after an epoch with the runs that went through it, and their rows of metrics."""
 
 # What replicas may differ in: nothing that shapes the computation or the course of the rates.
 _OWN = {
-    *("seed", "threads", "evaluation_batches", "initialization"),
+    *("seed", "threads", "evaluation_batches", "initialization", "tensorboard"),
     *("manifold", "inhibitor", "strength", "reduction", "power", "learn", "arm", "proximal"),
     *("sparsity", "schedule", "dense_epochs", "scope"),
 }
@@ -60,19 +65,29 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
     check_replicas([run.folder for run in runs], [run.description for run in runs])
     done = {id(run): run.folder.read_record() for run in runs if _is_done(run)}
     active = [run for run in runs if id(run) not in done]
-    for run in active:
-        prepare(run)
     lost: list[str] = []
     total = sum(run.config.epochs * run.config.batches_per_epoch for run in runs)
-    while waiting := [run for run in active if run.epoch < run.config.epochs]:
-        epoch = min(run.epoch for run in waiting)
-        level = _Level([run for run in waiting if run.epoch == epoch])
-        while level.runs and level.runs[0].epoch < level.runs[0].config.epochs:
-            failed = level.train_epoch(lambda row: _report(report, runs, total, row))
+    with ExitStack() as stack:
+        logs = {id(run): epoch_log(run, stack) for run in active}
+        for run in active:
+            prepare(run)
+
+        def committed(rows: list[tuple[Run, dict[str, float]]]) -> None:
+            for run, row in rows:
+                logs[id(run)](row)
+            if report is not None and rows:
+                report(sum(run.epoch * run.config.batches_per_epoch for run in runs), total, rows[0][1])
+
+        while waiting := [run for run in active if run.epoch < run.config.epochs]:
+            epoch = min(run.epoch for run in waiting)
+            level = _Level([run for run in waiting if run.epoch == epoch])
+            behind = [run.epoch for run in waiting if run.epoch > epoch]
+            # The next one that stands further on joins in when the others have come to where it stands.
+            failed: list[tuple[Run, TrainingDiverged]] = []
+            while not failed and level.epoch < min([*behind, level.epochs]):
+                failed = level.train_epoch(committed)
             lost += [f"{run.folder.path}: {error}" for run, error in failed]
             active = [run for run in active if all(run is not other for other, _ in failed)]
-            if failed or any(run.epoch == level.runs[0].epoch for run in active if run not in level.runs):
-                break
     done |= {id(run): finish(run) for run in active}
     if lost:
         raise TrainingDiverged("\n".join(lost))
@@ -81,11 +96,6 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
 
 def _is_done(run: Run) -> bool:
     return run.epoch == run.config.epochs and run.folder.record_file.is_file()
-
-
-def _report(report: Reporter | None, runs: Sequence[Run], total: int, row: dict[str, float]) -> None:
-    if report is not None:
-        report(sum(run.epoch * run.config.batches_per_epoch for run in runs), total, row)
 
 
 def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
@@ -141,7 +151,17 @@ class _Level:
                 own.data, own.grad = stacked.data[index], stacked.grad[index]
                 state.update(step=step, **{key: moment[index] for key, moment in moments.items()})
 
-    def train_epoch(self, report: Any) -> list[tuple[Run, TrainingDiverged]]:
+    @property
+    def epoch(self) -> int:
+        """The epoch that the runs stand at."""
+        return self.runs[0].epoch
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the runs have in all."""
+        return self.runs[0].config.epochs
+
+    def train_epoch(self, committed: Committed) -> list[tuple[Run, TrainingDiverged]]:
         """Train one epoch and commit it for every run that did not diverge; those that did are returned."""
         began = time.perf_counter()
         runs, config = self.runs, self.runs[0].config
@@ -180,9 +200,7 @@ class _Level:
         seconds = (time.perf_counter() - began) / len(runs)
         for index, row in rows.items():
             commit_epoch(runs[index], row, seconds)
-        if rows:
-            report(next(iter(rows.values())))
-        self.runs = [run for index, run in enumerate(runs) if index not in failed]
+        committed([(runs[index], row) for index, row in rows.items()])
         return [(runs[index], error) for index, error in failed.items()]
 
     def _step(self, batch: Batch, masks: dict[str, Tensor], costs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from riemod.tasks import TASKS
 from riemod.tasks.adding import Adding
-from riemod.training import Run, RunDescription, RunError, RunFolder, evaluate, load, start, train
+from riemod.training import Run, RunDescription, RunError, RunFolder, evaluate, load, start, train, train_replicas
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
@@ -244,3 +245,37 @@ def test_a_task_of_one_s_own_is_trained_by_the_same_loop(
     train(run)
     assert json.loads(run.folder.config_file.read_text())["task"] == "product"
     assert evaluate(load(run.folder))["loss"] < 0.5 * untrained
+
+
+@pytest.mark.parametrize("trained", [lambda run: [train(run)], lambda run: train_replicas([run])])
+def test_metrics_go_to_tensorboard_once_an_epoch(
+    trained: Callable[[Run], Any], tmp_path: Path, begin: Callable[..., Run]
+):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = begin(tmp_path / "run", tensorboard=True)
+
+    def stop(step: int, total: int, row: dict[str, float]) -> None:
+        if run.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stop)
+    trained(load(run.folder))
+    accumulator = events.EventAccumulator(str(run.folder.path / "tensorboard"))
+    accumulator.Reload()
+    rows = run.folder.read_metrics()
+    assert set(accumulator.Tags()["scalars"]) == rows[0].keys() - {"epoch"}
+    for name in rows[0].keys() - {"epoch"}:
+        scalars = accumulator.Scalars(name)
+        assert [scalar.step for scalar in scalars] == [0, 1, 2]
+        assert [scalar.value for scalar in scalars] == pytest.approx([row[name] for row in rows])
+
+
+def test_no_training_without_a_tensorboard_that_was_asked_for(
+    tmp_path: Path, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run = begin(tmp_path / "run", tensorboard=True)
+    with pytest.raises(RunError, match=r"pip install 'riemod\[tensorboard\]'"):
+        train(run)
+    assert run.folder.read_metrics() == []
