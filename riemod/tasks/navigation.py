@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from riemod.tasks.base import Batch, RunConfig, Task
+from riemod.tasks.cross_entropy import cross_entropy
 from riemod.tasks.place_cells import PlaceCells
 from riemod.tasks.trajectories import Trajectories, random_trajectories
 
@@ -190,7 +190,7 @@ class Navigation(Task[NavigationConfig]):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         start_code, velocity, code, _ = batch
         scores = model(start_code, velocity)
-        return F.cross_entropy(scores.flatten(0, 1), code.flatten(0, 1))
+        return cross_entropy(scores.flatten(0, 1), code.flatten(0, 1))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
@@ -219,7 +219,7 @@ class Navigation(Task[NavigationConfig]):
         error = (self.cells.decode_top(scores) - position).norm(dim=-1)
         likely = (self.cells.decode_maximum_likelihood(scores) - position).norm(dim=-1)
         return {
-            "loss": F.cross_entropy(scores.flatten(0, 1), code.flatten(0, 1)).item(),
+            "loss": cross_entropy(scores.flatten(0, 1), code.flatten(0, 1)).item(),
             "error_top3": 100 * error.mean().item(),
             "error_maximum_likelihood": 100 * likely.mean().item(),
             "beyond_10_cm": (error >= 0.10).float().mean().item(),

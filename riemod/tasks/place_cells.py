@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from riemod.tasks.cross_entropy import PIECE
+
 
 class PlaceCells:
     """A difference-of-softmaxes code of position by landmarks scattered in a square arena.
@@ -54,13 +56,24 @@ class PlaceCells:
 
     def code(self, position: Tensor) -> Tensor:
         """(..., landmarks) probabilities, the code of positions (..., 2) in m."""
-        squared = (position * position).sum(-1, keepdim=True) + (self.centers * self.centers).sum(-1)
-        squared = squared - 2 * position @ self.centers.T
-        broad = torch.exp((squared - squared.amin(-1, keepdim=True)) * (-0.25 / self.width**2))
-        narrow = broad * broad
-        difference = narrow / narrow.sum(-1, keepdim=True) - broad / broad.sum(-1, keepdim=True)
+        flat = position.reshape(-1, 2)
+        codes = flat.new_empty(flat.shape[0], self.centers.shape[0])
+        # On CPU in pieces that stay in the cache through all passes over them.
+        rows = max(1, PIECE // self.centers.shape[0]) if flat.device.type == "cpu" else flat.shape[0]
+        for points, out in zip(flat.split(rows), codes.split(rows), strict=True):
+            self._write_code(points, out)
+        return codes.view(*position.shape[:-1], -1)
+
+    def _write_code(self, points: Tensor, out: Tensor) -> None:
+        """The codes of (b, 2) positions into (b, landmarks)."""
+        # |x|^2 is the same for all landmarks, and no softmax sees it: -a (|c|^2 - 2 c.x) is left of -a d^2.
+        scale = 0.25 / self.width**2
+        torch.addmm((self.centers * self.centers).sum(-1) * -scale, points, self.centers.T, alpha=2 * scale, out=out)
+        broad = out.sub_(out.amax(-1, keepdim=True)).exp_()
+        total, narrow_total = broad.sum(-1, keepdim=True), torch.linalg.vecdot(broad, broad).unsqueeze(-1)
+        difference = torch.addcmul(-1 / total, broad, 1 / narrow_total).mul_(broad)
         minimum = difference.amin(-1, keepdim=True)
-        return (difference - minimum) / (-minimum * self.centers.shape[0])
+        torch.div(difference.sub_(minimum), -minimum * self.centers.shape[0], out=out)
 
     def decode_top(self, scores: Tensor, count: int = 3) -> Tensor:
         """(..., 2) m: the mean of the `count` most active landmarks of scores (..., landmarks), the paper's decoder."""
