@@ -157,13 +157,14 @@ def read_records(suite: Suite) -> dict[tuple[str, float], list[Record]]:
 def print_table(suite: Suite) -> None:
     """Mean, standard deviation and 95 % interval (Student's t) of every metric, and how many runs were lost."""
     columns = [f"{name}, {unit}" for name, unit in suite.metrics.items()]
-    table = Table("arm", "sparsity", "n", *columns, "hidden sparsity", "lost", "time, s", title=suite.name)
+    table = Table("arm", "sparsity", "n", *columns, "hidden zeros", "lost", "time, s", title=suite.name)
     for (arm, sparsity), found in read_records(suite).items():
         if not found:
             continue
         cells = [summary([record["metrics"][name]["value"] for record in found]) for name in suite.metrics]
         lost = sum(suite.lost(record) for record in found)
-        hidden = statistics.mean(record["sparsity"][suite.hidden] for record in found)
+        # Records of version 0.1.0's first days have the masks' sparsity alone.
+        hidden = statistics.mean(record.get("zeros", record["sparsity"])[suite.hidden] for record in found)
         seconds = statistics.mean(record["wall_time"]["value"] for record in found)
         table.add_row(arm, f"{sparsity:.0%}", str(len(found)), *cells, f"{hidden:.1%}", str(lost), f"{seconds:.0f}")
     Console(width=180).print(table)

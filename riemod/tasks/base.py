@@ -33,6 +33,9 @@ class RunConfig:
     threads: int | None = None
     """CPU threads; None for torch's choice. The same bits need the same number."""
 
+    matmul: Literal["highest", "high", "medium"] = "highest"
+    """Precision of float32 matrix products, as torch names it: float32 throughout, TF32 where the device has it, or
+    bfloat16 where it has that. Medium is about twice as fast on CPUs with AVX-512 BF16 or AMX."""
     tensorboard: bool = False
     """Also write the metrics of every epoch as TensorBoard event files, in the run's folder."""
 

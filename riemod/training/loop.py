@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
     total_steps = run.config.epochs * run.config.batches_per_epoch
     row: dict[str, float] = {}
     with ExitStack() as stack:
+        stack.enter_context(matmul_precision(run.config.matmul))
         log = epoch_log(run, stack)
         prepare(run)
         while run.epoch < run.config.epochs:
@@ -54,7 +55,18 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
             row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
             commit_epoch(run, row, time.perf_counter() - began)
             log(row)
-    return finish(run)
+        return finish(run)
+
+
+@contextmanager
+def matmul_precision(name: str) -> Iterator[None]:
+    """Inside, float32 matrix products of the process have that precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def prepare(run: Run) -> None:
@@ -84,7 +96,8 @@ def evaluate(run: Run) -> dict[str, float]:
     """The task's metrics on fresh data, the same data for every run of the task at these settings."""
     generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
-    return run.task.evaluate(run.model, generator, run.config.evaluation_batches)
+    with matmul_precision(run.config.matmul):
+        return run.task.evaluate(run.model, generator, run.config.evaluation_batches)
 
 
 def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:

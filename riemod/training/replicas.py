@@ -27,6 +27,7 @@ from riemod.training.loop import (
     commit_epoch,
     finish,
     finish_epoch,
+    matmul_precision,
     prepare,
     set_rates,
 )
@@ -68,6 +69,7 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
     lost: list[str] = []
     total = sum(run.config.epochs * run.config.batches_per_epoch for run in runs)
     with ExitStack() as stack:
+        stack.enter_context(matmul_precision(runs[0].config.matmul))
         logs = {id(run): epoch_log(run, stack) for run in active}
         for run in active:
             prepare(run)

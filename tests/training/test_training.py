@@ -279,3 +279,22 @@ def test_no_training_without_a_tensorboard_that_was_asked_for(
     with pytest.raises(RunError, match=r"pip install 'riemod\[tensorboard\]'"):
         train(run)
     assert run.folder.read_metrics() == []
+
+
+def test_matrix_products_have_the_precision_that_was_asked_for(
+    tmp_path: Path, begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[str] = []
+    plain = Adding.loss
+
+    def loss(self: Adding, model: nn.Module, batch: Any) -> Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return plain(self, model, batch)
+
+    monkeypatch.setattr(Adding, "loss", loss)
+    before = torch.get_float32_matmul_precision()
+    run = begin(tmp_path / "run", matmul="medium")
+    train(run)
+    evaluate(run)
+    assert set(seen) == {"medium"}
+    assert torch.get_float32_matmul_precision() == before
