@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from riemod.initialization import seeded_draws
 from riemod.pruning import backward_to_points, proximal_step
+from riemod.tasks.base import Batch
 from riemod.training.assembly import Draw, Run, save
 from riemod.training.checkpoint import generator_for, write_json
 from riemod.training.runs import environment
@@ -102,38 +103,45 @@ def evaluate(run: Run) -> dict[str, float]:
 
 def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     config, epoch = run.config, run.epoch
-    run.model.train()
-    run.pruner.start_epoch(epoch)
-    shrunk = run.moduli if config.proximal else None
-    if run.moduli is not None:
-        run.moduli.start_epoch(epoch)
+    start_epoch(run)
     losses = torch.empty(config.batches_per_epoch, device=run.task.device)
-    penalties = torch.zeros(config.batches_per_epoch, device=run.task.device)
+    penalties = torch.empty_like(losses)
     generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
     batches = run.task.batches(generator, config.batches_per_epoch)
     with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)):
         for step, batch in enumerate(batches):
             set_rates(run, step)
-            loss = run.task.loss(run.model, batch)
-            losses[step] = loss.detach()
-            if run.moduli is not None and shrunk is None:
-                penalty = run.moduli()
-                penalties[step] = penalty.detach()
-                loss = loss + penalty
-            run.optimizer.zero_grad()
-            loss.backward()
-            if shrunk is not None:
-                backward_to_points(shrunk)
-            if config.clip is not None:
-                run.pruner.mask_gradients()
-                nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
-            run.optimizer.step()
-            if shrunk is not None:
-                penalties[step] = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
+            losses[step], penalties[step] = train_step(run, batch)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
                 check_losses(run, losses[: step + 1])
                 report(epoch * config.batches_per_epoch + step + 1)
     return finish_epoch(run, losses, penalties)
+
+
+def start_epoch(run: Run) -> None:
+    """Prune, draw points where the arm does so, and go into training mode."""
+    run.model.train()
+    run.pruner.start_epoch(run.epoch)
+    if run.moduli is not None:
+        run.moduli.start_epoch(run.epoch)
+
+
+def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
+    """One step on a batch: the task's loss, and the penalty, both from before the step and without a graph."""
+    config, shrunk = run.config, run.moduli if run.config.proximal else None
+    task_loss = run.task.loss(run.model, batch)
+    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.proximal else run.moduli()
+    run.optimizer.zero_grad()
+    (task_loss + penalty).backward()
+    if shrunk is not None:
+        backward_to_points(shrunk)
+    if config.clip is not None:
+        run.pruner.mask_gradients()
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+    run.optimizer.step()
+    if shrunk is not None:
+        penalty = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
+    return task_loss.detach(), penalty.detach()
 
 
 def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float]:

@@ -30,6 +30,7 @@ from riemod.training.loop import (
     matmul_precision,
     prepare,
     set_rates,
+    start_epoch,
 )
 from riemod.training.runs import RunDescription, RunFolder
 from riemod.training.tensorboard import epoch_log
@@ -170,10 +171,7 @@ class _Level:
         shape = (config.batches_per_epoch, len(runs))
         losses, penalties = (torch.zeros(shape, device=self.task.device) for _ in range(2))
         for run in runs:
-            run.model.train()
-            run.pruner.start_epoch(run.epoch)
-            if run.moduli is not None:
-                run.moduli.start_epoch(run.epoch)
+            start_epoch(run)
         masks = self._masks()
         for name, mask in masks.items():
             for key in ("exp_avg", "exp_avg_sq"):
