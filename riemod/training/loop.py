@@ -40,7 +40,8 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
         The record, as written.
 
     Raises:
-        TrainingDiverged: if the loss is not finite, or 50 times its first value; the last good checkpoint stays.
+        TrainingDiverged: if the loss is not finite, or an epoch ends at 50 times its first value; the last good
+            checkpoint stays.
         RunError: if the config asks for TensorBoard, and it is not installed.
     """
     if run.epoch == run.config.epochs and run.folder.record_file.is_file():
@@ -171,10 +172,18 @@ def _quick_evaluation(run: Run) -> dict[str, float]:
 
 
 def check_losses(run: Run, losses: Tensor) -> None:
-    """Raise TrainingDiverged unless the losses of an epoch so far are finite and not far above the run's first."""
+    """Raise TrainingDiverged if a loss of the epoch so far is not finite, or the epoch ends far above the run's first.
+
+    Within an epoch the loss may leap: pruning can throw a recurrent net far off its course, from where it comes back
+    in a few dozen steps.
+    """
     if run.first_loss is None:
         run.first_loss = losses[0].item()
-    good = losses.isfinite() & (losses <= _largest_loss(run.first_loss))
+    good = losses.isfinite()
+    if bool(good.all()) and len(losses) == run.config.batches_per_epoch:
+        good = losses <= _largest_loss(run.first_loss)
+        # Whatever came before the last good loss is over.
+        good[: int(good.nonzero()[-1]) if bool(good.any()) else 0] = True
     if not bool(good.all()):
         step = int((~good).nonzero()[0])
         raise _divergence(run, f"the loss became {losses[step].item():.3g}", step + 1)

@@ -55,6 +55,18 @@ def test_a_runaway_loss_stops_the_run_and_names_the_step(
     assert same(bits(kept), bits(healthy))
 
 
+def test_a_leap_that_the_net_comes_back_from_is_no_divergence(tmp_path: Path, begin: Callable[..., Run]):
+    run = begin(tmp_path / "run")
+    real, steps = run.task.loss, iter(range(1, 10_000))
+
+    def loss(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        leaps = torch.is_grad_enabled() and next(steps) in (5, 6, 7)
+        return real(model, batch) * (1e4 if leaps else 1.0)
+
+    run.task.loss = loss
+    assert train(run)["metrics"]["loss"]["value"] < 10
+
+
 @pytest.mark.parametrize("value", [math.nan, 1e6])
 def test_what_the_last_step_of_an_epoch_broke_is_not_saved(
     value: float, tmp_path: Path, begin: Callable[..., Run], bits: Bits
