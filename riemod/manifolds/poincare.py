@@ -165,6 +165,9 @@ class PoincareBall(Manifold):
             return row_coordinates[:, -1, None] * column_coordinates[None, :, -1] * (half * half)
         return (-4 / self.curvature) * (half * half)
 
+    def tile_key(self) -> tuple[object, ...]:
+        return (type(self), self.dim, None if self.learn_curvature else self.curvature)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         return points.detach().double().cpu().numpy()
 

@@ -143,7 +143,7 @@ class ModuliRegularizer(nn.Module):
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(self.targets[0].weight.device.type, enabled=False):
             penalties = torch.stack([self._layer_penalty(layer) for layer in range(len(self.targets))])
-            return (self.strength * penalties.sum()).to(dtype)
+            return penalties.sum().to(dtype)
 
     @property
     def learn(self) -> bool:
@@ -224,6 +224,8 @@ class ModuliRegularizer(nn.Module):
             column_coordinates = [embedding.coordinates() for embedding, _ in columns]
         between = cost_between(self.layouts[sides.targets])
         blocks = target.blocks()
+        entries = sum(block.numel() for block in blocks)
+        scale = self.strength / entries if self.reduction == "mean" else self.strength
         total = blocks[0].new_zeros((), dtype=working_dtype(blocks[0].dtype))
         for block in blocks:
             for index, ((embedding, targets), (source, sources)) in enumerate(zip(rows, columns, strict=True)):
@@ -236,12 +238,13 @@ class ModuliRegularizer(nn.Module):
                     embedding.manifold,
                     self.inhibitor,
                     self.power,
+                    scale,
                 )
             for index, (_, targets) in enumerate(rows):
                 for other, (_, sources) in enumerate(columns):
                     if index != other:
-                        total = total + between * _power_sum(block[targets, sources], self.power)
-        return total / sum(block.numel() for block in blocks) if self.reduction == "mean" else total
+                        total = total + (scale * between) * _power_sum(block[targets, sources], self.power)
+        return total
 
     def _prepare(self, generator: torch.Generator | None) -> None:
         """What a control makes of the points once they are there, or an error."""
