@@ -16,7 +16,7 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.regularization import tiles
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
-from riemod.regularization.tiles import Law
+from riemod.regularization.tiles import KnownCosts, Law
 
 Reduction = Literal["mean", "sum"]
 
@@ -122,22 +122,43 @@ def penalty_of_coordinates(
     """
     if torch.compiler.is_compiling():
         # The tiles differentiate themselves on the way, which no compiler follows: one break of the graph, not many.
-        outside: Callable[..., Tensor] = torch.compiler.disable(penalty_of_coordinates)
+        outside: Callable[..., Tensor] = torch.compiler.disable(penalty_of_coordinates)  # pyright: ignore[reportAssignmentType]
         return outside(weight, rows, columns, manifold, inhibitor, power, scale)
     # Asked for here: inside the forward of an autograd function, torch.func hides it.
-    differentiable = torch.is_grad_enabled()
-    learn = differentiable and (rows.requires_grad or columns.requires_grad)
+    learn = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
+    return _apply(weight, rows, columns, Law(manifold, inhibitor, power, learn), scale)
+
+
+def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float = 1.0) -> Tensor:
+    """scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known and fixed."""
+    return _apply(weight, costs, costs.new_empty(0), KnownCosts(power), scale)
+
+
+def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor) -> Tensor:
+    """(n, m): f(d(x_j, y_k)) from tile coordinates, by the same tiles as the penalty, in float32 or float64."""
+    with torch.no_grad():
+        # The slope of f |w| at w = 1 is f.
+        weight = rows.new_ones((), dtype=working_dtype(rows.dtype)).expand(len(rows), len(columns))
+        plan = _Plan(Law(manifold, inhibitor, 1, False), 1.0, True, _worth_a_kernel(weight))
+        return _TiledPenalty.forward(weight, rows, columns, plan)[1]
+
+
+def _apply(weight: Tensor, rows: Tensor, columns: Tensor, law: Law | KnownCosts, scale: float) -> Tensor:
     # A narrow gradient keeps its digits only if it is scaled last.
     narrow = working_dtype(weight.dtype) != weight.dtype
     plan = _Plan(
-        law=Law(manifold, inhibitor, power, learn),
+        law=law,
         scale=1.0 if narrow else scale,
-        weight_gradient=differentiable and weight.requires_grad,
-        compiled=weight.numel() >= tiles.COMPILED_FROM and not _inside_torch_func(),
+        weight_gradient=torch.is_grad_enabled() and weight.requires_grad,
+        compiled=_worth_a_kernel(weight),
     )
     with torch.autocast(weight.device.type, enabled=False):
         total = _TiledPenalty.apply(weight, rows, columns, plan)[0]
         return total * scale if narrow else total
+
+
+def _worth_a_kernel(weight: Tensor) -> bool:
+    return weight.numel() >= tiles.COMPILED_FROM and not inside_torch_func()
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -149,7 +170,7 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
 class _Plan:
     """What a penalty is computed from besides tensors."""
 
-    law: Law
+    law: Law | KnownCosts
     scale: float
     weight_gradient: bool
     compiled: bool
@@ -161,19 +182,23 @@ class _TiledPenalty(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, rows: Tensor, columns: Tensor, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = working_dtype(weight.dtype)
+        known = isinstance(plan.law, KnownCosts)
         rows, columns = rows.detach().to(dtype), columns.detach().to(dtype).t().contiguous()
-        height, width = tiles.tile_shape(columns.shape[1], weight.device)
+        height, width = tiles.tile_shape(weight.shape[1], weight.device)
         tile = tiles.Tile(plan.law, plan.compiled, dtype, weight.device)
         weight_gradient = torch.empty_like(weight) if plan.weight_gradient else weight.new_empty(0)
-        scratch = weight.new_empty(0 if plan.weight_gradient else min(height, rows.shape[0]), width)
-        row_gradient, column_gradient = torch.zeros_like(rows), torch.zeros_like(columns)
-        totals = rows.new_zeros(rows.shape[0], dtype=torch.float64)
+        scratch = weight.new_empty(0 if plan.weight_gradient else min(height, len(weight)), width)
+        row_gradient = rows.new_zeros(0 if known else rows.shape)
+        column_gradient = torch.zeros_like(columns)
+        totals = rows.new_zeros(len(weight), dtype=torch.float64)
         factor = rows.new_full((), plan.scale)
-        across = tiles.spans(columns.shape[1], width)
-        for down in tiles.spans(rows.shape[0], height):
+        across = tiles.spans(weight.shape[1], width)
+        for down in tiles.spans(len(weight), height):
             for along in across:
-                block, own, others = weight[down, along], rows[down], columns[:, along]
-                slope = weight_gradient[down, along] if plan.weight_gradient else scratch[: len(own), : others.shape[1]]
+                block = weight[down, along]
+                high, wide = block.shape
+                own, others = (rows[down, along], columns) if known else (rows[down], columns[:, along])
+                slope = weight_gradient[down, along] if plan.weight_gradient else scratch[:high, :wide]
                 value, row_slope, column_slope = tile(block, slope, own, others, factor)
                 totals[down] += value
                 if row_slope is not None and column_slope is not None:
@@ -193,12 +218,12 @@ class _TiledPenalty(torch.autograd.Function):
         # torch.func always makes a graph of the backward, so there a second derivative is refused only when it is asked
         # for: it arrives as a gradient of the saved gradients.
         second = any(gradient is not None for gradient in output_gradients[1:])
-        if second or (torch.is_grad_enabled() and not _inside_torch_func()):
+        if second or (torch.is_grad_enabled() and not inside_torch_func()):
             raise RuntimeError("the moduli penalty is differentiable once: call backward without create_graph=True")
         if upstream is None:
             return (None,) * 4
         # Once the graph is gone no one else sees what was saved: it may be scaled in place, and be the gradient.
-        own = not (_inside_torch_func() or torch._C._autograd._get_current_graph_task_keep_graph())  # pyright: ignore[reportAttributeAccessIssue]
+        own = not (inside_torch_func() or torch._C._autograd._get_current_graph_task_keep_graph())  # pyright: ignore[reportAttributeAccessIssue]
         scaled = (
             _scaled(saved, upstream, dtype, own) if need else None
             for saved, dtype, need in zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[:3], strict=True)
@@ -231,5 +256,6 @@ def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype, own: bool) -> T
     return (upstream * saved.to(upstream.dtype)).to(dtype)
 
 
-def _inside_torch_func() -> bool:
+def inside_torch_func() -> bool:
+    """Whether a transform of torch.func is at work."""
     return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]

@@ -13,8 +13,8 @@ import logging
 import types
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +55,42 @@ class Law:
         """f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c): the latter lie along the tile's rows."""
         return self.inhibitor.of_squared_distance(self.manifold.squared_distance(rows, columns.t()))
 
+    def key(self) -> tuple[object, ...] | None:
+        """What a kernel may be shared by; None if the manifold does not say."""
+        manifold = self.manifold.tile_key()
+        return None if manifold is None else (manifold, self.inhibitor, self.power, self.learn)
+
+    def own(self) -> "Law":
+        """The same with a manifold of its own: the caller's may change, under a key that then no longer fits it."""
+        return replace(self, manifold=copy.deepcopy(self.manifold))
+
+    def __str__(self) -> str:
+        return f"{self.inhibitor} on {self.manifold}"
+
+
+@dataclass(frozen=True)
+class KnownCosts:
+    """What a pair pays where that is known: a tile's rows are then its (r, c) costs themselves.
+
+    Args:
+        power: exponent of |w|.
+    """
+
+    power: float
+    learn: ClassVar[bool] = False
+
+    def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The costs as they came."""
+        return rows
+
+    def key(self) -> tuple[object, ...]:
+        """What a kernel may be shared by."""
+        return (KnownCosts, self.power)
+
+    def own(self) -> "KnownCosts":
+        """Itself: there is nothing in it that changes."""
+        return self
+
 
 class Tile:
     """A law's function of one tile, compiled if that is asked for and possible.
@@ -70,7 +106,7 @@ class Tile:
         device: of the tile.
     """
 
-    def __init__(self, law: Law, compiled: bool, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, law: Law | KnownCosts, compiled: bool, dtype: torch.dtype, device: torch.device) -> None:
         self._law = law
         self._key = _kernel_key(law, dtype, device) if compiled else None
         self._kernel = None if self._key is None else _kernel(self._key, law)
@@ -81,12 +117,12 @@ class Tile:
                 return self._kernel(block, slope, rows, columns, factor)
             except Exception as error:  # Whatever the compiler trips over, the eager tile has the answer, or the error.
                 _KERNELS[self._key] = self._kernel = None
-                _note(self._law, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+                _note(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
         return tile(self._law, _pull_by_autograd, block, slope, rows, columns, factor)
 
 
 def tile(
-    law: Law,
+    law: Law | KnownCosts,
     differentiate: Callable[[Callable[..., Tensor], Tensor, Tensor], tuple[Tensor, _Pull]],
     block: Tensor,
     slope: Tensor,
@@ -147,31 +183,29 @@ def _pull_by_autograd(function: Callable[..., Tensor], rows: Tensor, columns: Te
 _KERNELS: dict[Any, Callable[..., Slopes] | None] = {}
 
 
-def _kernel_key(law: Law, dtype: torch.dtype, device: torch.device) -> Any:
+def _kernel_key(law: Law | KnownCosts, dtype: torch.dtype, device: torch.device) -> Any:
     """What a kernel of this law may be shared by, or None if no one can know."""
-    manifold = law.manifold.tile_key()
-    if manifold is None:
-        _note(law, f"{type(law.manifold).__name__} has no tile_key")
+    key = law.key()
+    if key is None:
+        _note(f"{law} has no tile_key")
         return None
-    key = (manifold, law.inhibitor, law.power, law.learn, dtype, device.type)
     try:
         hash(key)
     except TypeError as error:
-        _note(law, str(error))
+        _note(f"{law}: {error}")
         return None
-    return key
+    return (key, dtype, device.type)
 
 
-def _kernel(key: Any, law: Law) -> Callable[..., Slopes] | None:
+def _kernel(key: Any, law: Law | KnownCosts) -> Callable[..., Slopes] | None:
     if key not in _KERNELS:
         while len(_KERNELS) >= _KEPT_KERNELS:
             del _KERNELS[next(iter(_KERNELS))]
-        # A copy of the manifold: the caller's may change under a key that no longer fits it.
-        _KERNELS[key] = _compiled(Law(copy.deepcopy(law.manifold), law.inhibitor, law.power, law.learn))
+        _KERNELS[key] = _compiled(law.own())
     return _KERNELS[key]
 
 
-def _compiled(law: Law) -> Callable[..., Slopes]:
+def _compiled(law: Law | KnownCosts) -> Callable[..., Slopes]:
     def kernel(block: Tensor, slope: Tensor, rows: Tensor, columns: Tensor, factor: Tensor) -> Slopes:
         return tile(law, torch.func.vjp, block, slope, rows, columns, factor)  # pyright: ignore[reportArgumentType]
 
@@ -187,10 +221,8 @@ def _compiled(law: Law) -> Callable[..., Slopes]:
 _NOTED: set[str] = set()
 
 
-def _note(law: Law, reason: str) -> None:
+def _note(reason: str) -> None:
     """Say once why tiles are not compiled."""
     if reason not in _NOTED:
         _NOTED.add(reason)
-        _LOGGER.warning(
-            "the penalty on %s runs without a compiled kernel, several times slower (%s)", law.manifold, reason
-        )
+        _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s", reason)
