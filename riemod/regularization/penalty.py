@@ -16,6 +16,7 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.regularization import tiles
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
+from riemod.regularization.pages import fresh_like
 from riemod.regularization.tiles import KnownCosts, Law
 
 Reduction = Literal["mean", "sum"]
@@ -186,7 +187,7 @@ class _TiledPenalty(torch.autograd.Function):
         rows, columns = rows.detach().to(dtype), columns.detach().to(dtype).t().contiguous()
         height, width = tiles.tile_shape(weight.shape[1], weight.device)
         tile = tiles.Tile(plan.law, plan.compiled, dtype, weight.device)
-        weight_gradient = torch.empty_like(weight) if plan.weight_gradient else weight.new_empty(0)
+        weight_gradient = fresh_like(weight) if plan.weight_gradient else weight.new_empty(0)
         scratch = weight.new_empty(0 if plan.weight_gradient else min(height, len(weight)), width)
         row_gradient = rows.new_zeros(0 if known else rows.shape)
         column_gradient = torch.zeros_like(columns)

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import resource
 import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.speed.memory import extra
 from riemod import ModuliRegularizer, inhibitors, moduli_penalty
 from riemod.manifolds import Manifold, Torus
 from riemod.optim import riemannian_adam
@@ -136,15 +136,9 @@ def no_compiler() -> None:
 
 def memory() -> None:
     """The peak beyond weight and gradient, with compiled tiles, stays far below another n x n array."""
-    torus, n = Torus(2), 6144
-    for size in (n // 8, n):
-        weight = torch.randn(size, size, generator=generator(0)).requires_grad_()
-        points = torus.sample(size, generator=generator(1)).requires_grad_()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        moduli_penalty(weight, points, torus, SMOOTH["dog"]).backward()
-        extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 - size * size * 4 / 2**20
+    beyond = extra(6144)
     assert list(tiles._KERNELS.values()).count(None) == 0 < len(tiles._KERNELS)
-    assert extra <= 64, f"{extra:.1f} MiB beside a gradient of {n * n * 4 / 2**20:.0f} MiB"
+    assert -16 < beyond <= 64, f"{beyond} MiB beside a gradient of 144 MiB"
 
 
 if __name__ == "__main__":

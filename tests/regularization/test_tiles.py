@@ -13,7 +13,7 @@ from torch import Tensor
 
 from riemod import moduli_penalty
 from riemod.manifolds import PoincareBall, Product, Torus
-from riemod.regularization import tiles
+from riemod.regularization import pages, tiles
 from riemod.regularization.inhibitors import Custom, DifferenceOfGaussians, Gaussian, Inhibitor, Ricker
 from tests.regularization.formulas import MANIFOLDS, limit_tiles, plain_penalty
 from tests.regularization.test_processes import ENVIRONMENT, ROOT
@@ -173,6 +173,14 @@ def test_torch_func_takes_large_weights_without_a_kernel(caplog):
     weight.requires_grad_()
     torch.testing.assert_close(slope, torch.autograd.grad(plain_penalty(weight, points, torus, LAW), weight)[0])
     assert not caplog.records
+
+
+def test_the_gradient_of_a_large_weight_is_like_any_other():
+    weight = torch.randn(2900, 2900, generator=generator(0))
+    assert weight.nbytes > pages._MAPPED_FROM
+    fresh = pages.fresh_like(weight.t())
+    assert (fresh.shape, fresh.stride(), fresh.dtype) == (weight.shape, weight.t().stride(), weight.dtype)
+    assert torch.equal(fresh.copy_(weight), weight)
 
 
 def test_far_pairs_make_no_denormal_numbers():
