@@ -117,7 +117,7 @@ class Tile:
                 return self._kernel(block, slope, rows, columns, factor)
             except Exception as error:  # Whatever the compiler trips over, the eager tile has the answer, or the error.
                 _KERNELS[self._key] = self._kernel = None
-                _note(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+                _note(type(error).__name__, " ".join(str(error).split())[:200])
         return tile(self._law, _pull_by_autograd, block, slope, rows, columns, factor)
 
 
@@ -187,12 +187,12 @@ def _kernel_key(law: Law | KnownCosts, dtype: torch.dtype, device: torch.device)
     """What a kernel of this law may be shared by, or None if no one can know."""
     key = law.key()
     if key is None:
-        _note(f"{law} has no tile_key")
+        _note(str(law), "no tile_key")
         return None
     try:
         hash(key)
     except TypeError as error:
-        _note(f"{law}: {error}")
+        _note(str(law), str(error))
         return None
     return (key, dtype, device.type)
 
@@ -221,8 +221,8 @@ def _compiled(law: Law | KnownCosts) -> Callable[..., Slopes]:
 _NOTED: set[str] = set()
 
 
-def _note(reason: str) -> None:
-    """Say once why tiles are not compiled."""
-    if reason not in _NOTED:
-        _NOTED.add(reason)
-        _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s", reason)
+def _note(what: str, reason: str) -> None:
+    """Say why tiles are not compiled, once for each kind of error and each law."""
+    if what not in _NOTED:
+        _NOTED.add(what)
+        _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s: %s", what, reason)

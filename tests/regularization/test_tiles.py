@@ -46,15 +46,14 @@ def test_without_a_compiler_tiles_are_eager_and_one_note_says_so(tmp_path):
     work("no_compiler", CXX=str(tmp_path / "none"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
 
 
+def test_with_compilation_switched_off_tiles_are_eager_and_one_note_says_so():
+    work("no_compiler", TORCH_COMPILE_DISABLE="1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["changes", "training", "memory"])
 def test_compiled_tiles_when_laws_change_inside_compiled_steps_and_in_memory(part):
     work(part)
-
-
-@pytest.mark.slow
-def test_with_compilation_switched_off_nothing_is_compiled_and_nothing_fails():
-    work("laws", "quick", "torus", TORCH_COMPILE_DISABLE="1")
 
 
 class Unkeyed(Torus):
@@ -77,8 +76,8 @@ class Unhashable(Inhibitor):
 @pytest.mark.parametrize(
     ("torus", "law", "reason"),
     [
-        (Unkeyed(2), LAW, r"Unkeyed\(dim=2, period=10\) has no tile_key"),
-        (Product([Torus(1), Unkeyed(1)]), LAW, r"Product\(.* has no tile_key"),
+        (Unkeyed(2), LAW, r"on Unkeyed\(dim=2, period=10\): no tile_key"),
+        (Product([Torus(1), Unkeyed(1)]), LAW, r"on Product\(.*: no tile_key"),
         (Torus(2), Unhashable(), "unhashable type"),
         (Torus(2), Custom(lambda d: d * float(d.sum() > -1)), "Unsupported"),
     ],
