@@ -7,13 +7,14 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --co
 # One thread a worker: two test workers that each start a thread a core run slower than one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test slow lint format docs clean
+.PHONY: help install demo test slow lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     train navigation on a learned torus and without, compare, draw (runs/demo)"
 	@echo "make test     lint, types and the quick tests"
 	@echo "make slow     the slow tests"
+	@echo "make bench    the speed benchmarks, against what users would write"
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
 	@echo "make install  .venv with everything that the above need"
@@ -54,6 +55,9 @@ format: $(INSTALLED)
 docs: $(DOCS_INSTALLED)
 	@$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.speed
 
 clean:
 	rm -rf build dist docs/_build .pytest_cache .ruff_cache .hypothesis

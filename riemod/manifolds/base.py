@@ -57,6 +57,12 @@ class Manifold(nn.Module, ABC):
         self.geometry = geometry
         self._cached_space: tuple[object, Any] | None = None
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "squared_distance" in vars(cls) and "tile_key" not in vars(cls):
+            # The parent's key says what the parent's distance depends on.
+            cls.tile_key = Manifold.tile_key
+
     @property
     @abstractmethod
     def diameter(self) -> float:
@@ -107,6 +113,14 @@ class Manifold(nn.Module, ABC):
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
     ) -> Float[Tensor, "r c"]:
         """d(x_i, y_j)^2 from two sets of `coordinates`: the tile form, differentiable, unchecked."""
+
+    def tile_key(self) -> tuple[object, ...] | None:
+        """The type and every number that `squared_distance` depends on besides its arguments, or None if not known.
+
+        The penalty shares one compiled kernel among manifolds with equal keys, and compiles none without a key. A
+        subclass that changes `squared_distance` states its own.
+        """
+        return None
 
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:

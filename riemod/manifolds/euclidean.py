@@ -74,6 +74,9 @@ class Euclidean(Manifold):
     ) -> Float[Tensor, "r c"]:
         return sum_of_squares(row_coordinates, column_coordinates, self.dim)
 
+    def tile_key(self) -> tuple[object, ...]:
+        return (type(self), self.dim)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         return points.detach().double().cpu().numpy()
 

@@ -151,6 +151,9 @@ class KleinBottle(Manifold):
         y = differentiated_as(torch.where(crosses, crossing_y, straight_y), source_y)
         return x * x + y * y
 
+    def tile_key(self) -> tuple[object, ...]:
+        return (type(self), self.period)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """The points in the unit square."""
         return points.detach().double().cpu().numpy() / self.period

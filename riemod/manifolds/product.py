@@ -84,6 +84,10 @@ class Product(Manifold):
         squares = [factor.squared_distance(*pair) for factor, pair in zip(self.factors, pairs, strict=True)]
         return sum(squares[1:], squares[0])
 
+    def tile_key(self) -> tuple[object, ...] | None:
+        keys = [factor.tile_key() for factor in self.factors]
+        return None if None in keys else (type(self), *keys)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         parts = zip(self.factors, self._split(points), strict=True)
         return np.concatenate([factor.to_space(part) for factor, part in parts], axis=1)

@@ -120,6 +120,9 @@ class Sphere(Manifold):
         half_angle = torch.atan2(safe_sqrt(torch.relu(chord)), safe_sqrt(cochord))
         return (4 * self.radius**2) * (half_angle * half_angle)
 
+    def tile_key(self) -> tuple[object, ...]:
+        return (type(self), self.dim, self.radius)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Unit vectors, normalised again in float64."""
         vectors = points.detach().double().cpu()

@@ -113,6 +113,9 @@ class Torus(Manifold):
             total = total + shortest * shortest
         return total
 
+    def tile_key(self) -> tuple[object, ...]:
+        return (type(self), self.dim, self.period)
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""
         angles = points.detach().double().cpu().numpy() * (2 * math.pi / self.period)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from riemod.manifolds._checks import check_positive
-from riemod.regularization import penalty
+from riemod.regularization import tiles
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["backward_to_points", "check_proximal", "proximal_step", "soft_threshold_"]
@@ -69,7 +69,7 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
         weight, neurons = target.weight.detach(), target.neurons
         factor = moduli.strength / (weight.numel() if moduli.reduction == "mean" else 1)
         blocks = weight.split(neurons)
-        height = max(1, penalty.TILE_ELEMENTS // neurons)
+        height = max(1, tiles.TILE_ELEMENTS // neurons)
         for first in range(0, neurons, height):
             last = min(first + height, neurons)
             costs = moduli.costs(layer, first, last)

@@ -7,16 +7,19 @@ weight's own gradient nothing of size n x n is stored, and no tile of size n x n
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from riemod.manifolds.base import Manifold
+from riemod.regularization import tiles
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
+from riemod.regularization.pages import fresh_like
+from riemod.regularization.tiles import KnownCosts, Law
 
 Reduction = Literal["mean", "sum"]
-TILE_ELEMENTS = 1 << 17
 
 
 def moduli_penalty(
@@ -68,8 +71,10 @@ def moduli_penalty(
     with torch.autocast(weight.device.type, enabled=False):
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
-    total = penalty_of_coordinates(weight, rows, columns, manifold, as_inhibitor(inhibitor), power)
-    return (total / weight.numel() if reduction == "mean" else total).to(weight.dtype)
+    scale = 1 / weight.numel() if reduction == "mean" else 1.0
+    return penalty_of_coordinates(weight, rows, columns, manifold, as_inhibitor(inhibitor), power, scale).to(
+        weight.dtype
+    )
 
 
 def check_exponent(power: float) -> None:
@@ -104,17 +109,57 @@ def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
 
 
 def penalty_of_coordinates(
-    weight: Tensor, rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor, power: float
+    weight: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    manifold: Manifold,
+    inhibitor: Inhibitor,
+    power: float,
+    scale: float = 1.0,
 ) -> Tensor:
-    """The sum of Eq. 6 from tile coordinates, unchecked: what `moduli_penalty` and the regularizer share.
+    """scale * the sum of Eq. 6 from tile coordinates, unchecked: what `moduli_penalty` and the regularizer share.
 
-    A scalar of the weight's dtype, or float32 if that is narrower, for a sum of millions overflows float16: whoever
-    wants the weight's dtype divides for the mean first.
+    A scalar of the weight's dtype, or float32 if that is narrower, for a sum of millions overflows float16.
     """
+    if torch.compiler.is_compiling():
+        # The tiles differentiate themselves on the way, which no compiler follows: one break of the graph, not many.
+        outside: Callable[..., Tensor] = torch.compiler.disable(penalty_of_coordinates)  # pyright: ignore[reportAssignmentType]
+        return outside(weight, rows, columns, manifold, inhibitor, power, scale)
     # Asked for here: inside the forward of an autograd function, torch.func hides it.
     learn = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
+    return _apply(weight, rows, columns, Law(manifold, inhibitor, power, learn), scale)
+
+
+def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float = 1.0) -> Tensor:
+    """scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known and fixed."""
+    return _apply(weight, costs, costs.new_empty(0), KnownCosts(power), scale)
+
+
+def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor) -> Tensor:
+    """(n, m): f(d(x_j, y_k)) from tile coordinates, by the same tiles as the penalty, in float32 or float64."""
+    with torch.no_grad():
+        # The slope of f |w| at w = 1 is f.
+        weight = rows.new_ones((), dtype=working_dtype(rows.dtype)).expand(len(rows), len(columns))
+        plan = _Plan(Law(manifold, inhibitor, 1, False), 1.0, True, _worth_a_kernel(weight))
+        return _TiledPenalty.forward(weight, rows, columns, plan)[1]
+
+
+def _apply(weight: Tensor, rows: Tensor, columns: Tensor, law: Law | KnownCosts, scale: float) -> Tensor:
+    # A narrow gradient keeps its digits only if it is scaled last.
+    narrow = working_dtype(weight.dtype) != weight.dtype
+    plan = _Plan(
+        law=law,
+        scale=1.0 if narrow else scale,
+        weight_gradient=torch.is_grad_enabled() and weight.requires_grad,
+        compiled=_worth_a_kernel(weight),
+    )
     with torch.autocast(weight.device.type, enabled=False):
-        return _TiledPenalty.apply(weight, rows, columns, manifold, inhibitor, power, learn)[0]
+        total = _TiledPenalty.apply(weight, rows, columns, plan)[0]
+        return total * scale if narrow else total
+
+
+def _worth_a_kernel(weight: Tensor) -> bool:
+    return weight.numel() >= tiles.COMPILED_FROM and not inside_torch_func()
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -122,39 +167,45 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a penalty is computed from besides tensors."""
+
+    law: Law | KnownCosts
+    scale: float
+    weight_gradient: bool
+    compiled: bool
+
+
 class _TiledPenalty(torch.autograd.Function):
     """Value and gradients in the forward; the gradients are outputs only so that `setup_context` can save them."""
 
     @staticmethod
-    def forward(
-        weight: Tensor,
-        rows: Tensor,
-        columns: Tensor,
-        manifold: Manifold,
-        inhibitor: Inhibitor,
-        power: float,
-        learn: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(weight: Tensor, rows: Tensor, columns: Tensor, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = working_dtype(weight.dtype)
-        rows, columns = rows.to(dtype), columns.to(dtype)
-        weight_gradient = torch.empty_like(weight)
-        row_gradient, column_gradient = torch.zeros_like(rows), torch.zeros_like(columns)
-        total = torch.zeros((), dtype=torch.float64, device=weight.device)
-        width = min(columns.shape[0], TILE_ELEMENTS)
-        height = max(1, TILE_ELEMENTS // max(1, width))
-        for top in range(0, rows.shape[0], height):
-            for left in range(0, columns.shape[0], width):
-                row_slice, column_slice = slice(top, top + height), slice(left, left + width)
-                block = weight[row_slice, column_slice].detach().to(dtype)
-                value, slope, row_part, column_part = _tile(
-                    block, rows[row_slice], columns[column_slice], manifold, inhibitor, power, learn
-                )
-                total += value
-                weight_gradient[row_slice, column_slice] = slope
-                if learn:
-                    row_gradient[row_slice] += row_part
-                    column_gradient[column_slice] += column_part
-        return total.to(dtype), weight_gradient, row_gradient, column_gradient
+        known = isinstance(plan.law, KnownCosts)
+        rows, columns = rows.detach().to(dtype), columns.detach().to(dtype).t().contiguous()
+        height, width = tiles.tile_shape(weight.shape[1], weight.device)
+        tile = tiles.Tile(plan.law, plan.compiled, dtype, weight.device)
+        weight_gradient = fresh_like(weight) if plan.weight_gradient else weight.new_empty(0)
+        scratch = weight.new_empty(0 if plan.weight_gradient else min(height, len(weight)), width)
+        row_gradient = rows.new_zeros(0 if known else rows.shape)
+        column_gradient = torch.zeros_like(columns)
+        totals = rows.new_zeros(len(weight), dtype=torch.float64)
+        factor = rows.new_full((), plan.scale)
+        across = tiles.spans(weight.shape[1], width)
+        for down in tiles.spans(len(weight), height):
+            for along in across:
+                block = weight[down, along]
+                high, wide = block.shape
+                own, others = (rows[down, along], columns) if known else (rows[down], columns[:, along])
+                slope = weight_gradient[down, along] if plan.weight_gradient else scratch[:high, :wide]
+                value, row_slope, column_slope = tile(block, slope, own, others, factor)
+                totals[down] += value
+                if row_slope is not None and column_slope is not None:
+                    row_gradient[down] += row_slope
+                    column_gradient[:, along] += column_slope
+        return totals.sum().to(dtype), weight_gradient, row_gradient, column_gradient.t().contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -168,15 +219,17 @@ class _TiledPenalty(torch.autograd.Function):
         # torch.func always makes a graph of the backward, so there a second derivative is refused only when it is asked
         # for: it arrives as a gradient of the saved gradients.
         second = any(gradient is not None for gradient in output_gradients[1:])
-        if second or (torch.is_grad_enabled() and not _inside_torch_func()):
+        if second or (torch.is_grad_enabled() and not inside_torch_func()):
             raise RuntimeError("the moduli penalty is differentiable once: call backward without create_graph=True")
         if upstream is None:
-            return (None,) * 7
+            return (None,) * 4
+        # Once the graph is gone no one else sees what was saved: it may be scaled in place, and be the gradient.
+        own = not (inside_torch_func() or torch._C._autograd._get_current_graph_task_keep_graph())  # pyright: ignore[reportAttributeAccessIssue]
         scaled = (
-            (upstream * saved.to(upstream.dtype)).to(dtype) if need else None
+            _scaled(saved, upstream, dtype, own) if need else None
             for saved, dtype, need in zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[:3], strict=True)
         )
-        return (*scaled, None, None, None, None)
+        return (*scaled, None)
 
     @staticmethod
     def vmap(
@@ -195,29 +248,15 @@ class _TiledPenalty(torch.autograd.Function):
         return tuple(torch.stack(column) for column in zip(*results, strict=True)), (0, 0, 0, 0)
 
 
-def _inside_torch_func() -> bool:
+def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype, own: bool) -> Tensor:
+    """upstream * saved in a dtype; in the saved tensor's own memory if it may be taken."""
+    if own and saved.dtype == upstream.dtype == dtype:
+        saved = saved.detach()
+        # Looking at the number would make a GPU wait.
+        return saved if upstream.device.type == "cpu" and upstream.item() == 1 else saved.mul_(upstream)
+    return (upstream * saved.to(upstream.dtype)).to(dtype)
+
+
+def inside_torch_func() -> bool:
+    """Whether a transform of torch.func is at work."""
     return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _tile(
-    block: Tensor, rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor, power: float, learn: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Value of one tile, its slope in the weights, and (if learned) its slopes in the row and column coordinates."""
-    with torch.enable_grad() if learn else torch.no_grad():
-        rows, columns = rows.detach().requires_grad_(learn), columns.detach().requires_grad_(learn)
-        cost = inhibitor.of_squared_distance(manifold.squared_distance(rows, columns))
-    magnitude = block.abs()
-    raised = magnitude if power == 1 else magnitude**power
-    slope = cost.detach() * block.sign()
-    if power != 1:
-        slope *= power * magnitude ** (power - 1)
-    value = torch.dot(cost.detach().reshape(-1), raised.reshape(-1))
-    if not learn:
-        return value, slope, rows, columns
-    row_slope, column_slope = torch.autograd.grad(cost, (rows, columns), raised, allow_unused=True)
-    return (
-        value,
-        slope,
-        torch.zeros_like(rows) if row_slope is None else row_slope,
-        torch.zeros_like(columns) if column_slope is None else column_slope,
-    )

@@ -4,11 +4,12 @@ import functools
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from riemod.regularization.cost_cache import CostCache, penalty_between
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.neurons import (
@@ -26,7 +27,6 @@ from riemod.regularization.penalty import (
     check_exponent,
     check_reduction,
     check_weight,
-    penalty_of_coordinates,
     working_dtype,
 )
 from riemod.regularization.targets import Target
@@ -61,13 +61,20 @@ class ModuliRegularizer(nn.Module):
         learn: whether the points (and a learned curvature) are trained.
         points: points to start from, (n, coordinate_dim), one tensor per embedding; drawn uniformly if not given.
         allow_collapse: permits learning with an inhibitor under which all points run together.
+        refresh_every: k; learned points get a gradient from every k-th call (the first, the (k + 1)-th ...) of those
+            that build a graph, and none from the calls between, so that their optimiser leaves them where they are.
+            Value and weight gradients are those of the points as they stand, in every call. The number of calls is in
+            the `state_dict` if k > 1. Without points to learn it does nothing.
+        cost_budget: bytes for matrices f(d(x_j, y_k)) of points that do not move (fixed ones, and learned ones between
+            their gradients), kept from call to call until the points change; beyond it, and for a `Custom` inhibitor,
+            they are computed anew in each call. Never in the `state_dict`.
         generator: draws the points.
 
     Raises:
         ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
             parameter that does not exist, a weight named twice or already penalised by another regularizer, a
-            sequence of another length than the sets of neurons, points off the manifold, or learning with an inhibitor
-            that collapses.
+            sequence of another length than the sets of neurons, points off the manifold, learning with an inhibitor
+            that collapses, or a `refresh_every` < 1 or `cost_budget` < 0.
         TypeError: if `module` or `manifold` is of none of these types, or `points` are not floating-point tensors.
 
     Reference: Eq. 5 and 6, Sec. 2.3 of https://arxiv.org/abs/2406.06290.
@@ -77,6 +84,8 @@ class ModuliRegularizer(nn.Module):
     >>> moduli().shape, moduli.embeddings[0].points.shape
     (torch.Size([]), torch.Size([16, 2]))
     """
+
+    calls: Tensor
 
     def __init__(
         self,
@@ -90,6 +99,8 @@ class ModuliRegularizer(nn.Module):
         learn: bool = False,
         points: Tensor | Sequence[Tensor] | None = None,
         allow_collapse: bool = False,
+        refresh_every: int = 1,
+        cost_budget: int = 1 << 28,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -103,6 +114,10 @@ class ModuliRegularizer(nn.Module):
                 f"inhibitor {self.inhibitor} collapses learned points to one: use learn=False, another inhibitor, "
                 "or allow_collapse=True"
             )
+        if isinstance(refresh_every, bool) or not isinstance(refresh_every, int) or refresh_every < 1:
+            raise ValueError(f"refresh_every must be an integer >= 1, got {refresh_every!r}")
+        self._cache = CostCache(cost_budget)
+        self.refresh_every = refresh_every
         self.strength, self.reduction, self.power = float(strength), reduction, power
         wiring = wire(module)
         layouts = layouts_of(manifold, wiring)
@@ -126,8 +141,11 @@ class ModuliRegularizer(nn.Module):
         self.targets = wiring.targets
         self.sides = wiring.sides
         self.layouts = layouts
+        self._calls: int | None = None
         if not learn:
             self.freeze()
+        elif refresh_every > 1:
+            self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self._prepare(generator)
         self._attach()
 
@@ -142,8 +160,9 @@ class ModuliRegularizer(nn.Module):
         dtype = functools.reduce(torch.promote_types, [target.weight.dtype for target in self.targets])
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(self.targets[0].weight.device.type, enabled=False):
-            penalties = torch.stack([self._layer_penalty(layer) for layer in range(len(self.targets))])
-            return (self.strength * penalties.sum()).to(dtype)
+            moving = self._points_move()
+            penalties = torch.stack([self._layer_penalty(layer, moving) for layer in range(len(self.targets))])
+            return penalties.sum().to(dtype)
 
     @property
     def learn(self) -> bool:
@@ -213,35 +232,50 @@ class ModuliRegularizer(nn.Module):
         chosen = list(self.embeddings)[first : first + counts[index]]
         return [embedding for embedding in chosen if isinstance(embedding, NeuronEmbedding)]
 
-    def _layer_penalty(self, layer: int) -> Tensor:
+    def _points_move(self) -> bool:
+        """Whether learned points have a part in this call's graph."""
+        if self.refresh_every == 1 or "calls" not in self._buffers:
+            return True
+        if not torch.is_grad_enabled():
+            return False
+        if self._calls is None:
+            self._calls = int(self.calls)
+        moving = self._calls % self.refresh_every == 0
+        # The number is in the buffer to be saved, and beside it to be read: a GPU would have to wait.
+        self._calls += 1
+        self.calls.fill_(self._calls)
+        return moving
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*arguments, **named)
+        self._calls = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._cache.clear()
+        return super()._apply(fn, recurse)
+
+    def _layer_penalty(self, layer: int, moving: bool) -> Tensor:
         target, sides = self.targets[layer], self.sides[layer]
         rows = ranges_of(self.layer_embeddings(layer))
-        row_coordinates = [embedding.coordinates() for embedding, _ in rows]
-        if sides.sources == sides.targets:
-            columns, column_coordinates = rows, row_coordinates
-        else:
-            columns = ranges_of(self.source_embeddings(layer))
-            column_coordinates = [embedding.coordinates() for embedding, _ in columns]
+        columns = rows if sides.sources == sides.targets else ranges_of(self.source_embeddings(layer))
         between = cost_between(self.layouts[sides.targets])
         blocks = target.blocks()
+        entries = sum(block.numel() for block in blocks)
+        scale = self.strength / entries if self.reduction == "mean" else self.strength
         total = blocks[0].new_zeros((), dtype=working_dtype(blocks[0].dtype))
         for block in blocks:
             for index, ((embedding, targets), (source, sources)) in enumerate(zip(rows, columns, strict=True)):
                 inside = block[targets, sources]
                 check_weight(inside, embedding.points, source.points)
-                total = total + penalty_of_coordinates(
-                    inside,
-                    row_coordinates[index],
-                    column_coordinates[index],
-                    embedding.manifold,
-                    self.inhibitor,
-                    self.power,
+                name = (sides.targets, sides.sources, index)
+                total = total + penalty_between(
+                    inside, embedding, source, self.inhibitor, self.power, scale, moving, self._cache, name
                 )
             for index, (_, targets) in enumerate(rows):
                 for other, (_, sources) in enumerate(columns):
                     if index != other:
-                        total = total + between * _power_sum(block[targets, sources], self.power)
-        return total / sum(block.numel() for block in blocks) if self.reduction == "mean" else total
+                        total = total + (scale * between) * _power_sum(block[targets, sources], self.power)
+        return total
 
     def _prepare(self, generator: torch.Generator | None) -> None:
         """What a control makes of the points once they are there, or an error."""

@@ -43,7 +43,7 @@ class RecurrentWeight:
 
     def blocks(self) -> tuple[Tensor, ...]:
         """The n x n hidden block of each gate."""
-        return self.weight.split(self.neurons)
+        return _gates(self.weight, self.neurons)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PairedWeight:
         weight = self.weight
         if weight.ndim > 2:
             weight = torch.linalg.vector_norm(weight, dim=tuple(range(2, weight.ndim)))
-        return weight.split(self.neurons)
+        return _gates(weight, self.neurons)
 
 
 Target = RecurrentWeight | PairedWeight
@@ -250,6 +250,11 @@ def _own_recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
         return []
     neurons = module.hidden_size
     return [RecurrentWeight(module, name, neurons, getattr(module, name).shape[0] // neurons) for name in names]
+
+
+def _gates(weight: Tensor, neurons: int) -> tuple[Tensor, ...]:
+    # A split of one part would copy the gradient on its way back.
+    return (weight,) if len(weight) == neurons else weight.split(neurons)
 
 
 def _describe(layer: object) -> str:

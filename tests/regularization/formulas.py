@@ -9,7 +9,7 @@ from torch import Tensor
 
 from riemod import inhibitors
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
-from riemod.regularization import penalty
+from riemod.regularization import tiles
 from riemod.regularization.inhibitors import Inhibitor
 
 MANIFOLDS: dict[str, Callable[[], Manifold]] = {
@@ -37,7 +37,7 @@ EVERY: dict[str, Inhibitor] = {**SMOOTH, "indrnn": inhibitors.IndRNN(cost=50.0)}
 
 def limit_tiles(patch: pytest.MonkeyPatch, elements: int) -> None:
     """Let no tile have more entries, so that tiles end inside small weights."""
-    patch.setattr(penalty, "TILE_ELEMENTS", elements)
+    patch.setattr(tiles, "TILE_ELEMENTS", elements)
 
 
 def plain_squared_distance(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:

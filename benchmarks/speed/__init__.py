@@ -1,0 +1,1 @@
+"""How fast riemod is, against what users would write: `python -m benchmarks.speed`."""

@@ -1,0 +1,228 @@
+"""One tile of the penalty: values and all slopes from one function, compiled by Inductor or run as it is.
+
+The function is written once, for every manifold, inhibitor and power. `torch.compile` makes of it a kernel for the CPU
+(C++) or the GPU (Triton), one for each law: what the tile's distance, cost and power depend on. Where there is no
+compiler, or something in a law cannot be traced, the same function runs eagerly: same results, one note in the log.
+"""
+
+import contextlib
+import copy
+import importlib
+import itertools
+import logging
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from riemod.manifolds.base import Manifold
+from riemod.regularization.inhibitors import Inhibitor
+
+# Below this many entries a weight is not worth a compiled kernel. Sizes alone decide: a resumed run has the same bits.
+COMPILED_FROM = 1 << 14
+# Tiles of 64 x 2048 floats and what is derived from them stay in a core's second-level cache; a GPU wants larger ones.
+TILE_ELEMENTS = 1 << 17
+TILE_WIDTH = 1 << 11
+GPU_TILES = 16
+_KEPT_KERNELS = 64
+
+Slopes = tuple[Tensor, Tensor | None, Tensor | None]
+_Pull = Callable[[Tensor], tuple[Tensor, ...]]
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Law:
+    """What a pair of neurons pays for its weight, and whether the slopes in their coordinates are wanted.
+
+    Args:
+        manifold: gives d^2 of a tile's rows and columns.
+        inhibitor: f.
+        power: exponent of |w|.
+        learn: whether the tile returns slopes in the coordinates.
+    """
+
+    manifold: Manifold
+    inhibitor: Inhibitor
+    power: float
+    learn: bool
+
+    def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c): the latter lie along the tile's rows."""
+        return self.inhibitor.of_squared_distance(self.manifold.squared_distance(rows, columns.t()))
+
+    def key(self) -> tuple[object, ...] | None:
+        """What a kernel may be shared by; None if the manifold does not say."""
+        manifold = self.manifold.tile_key()
+        return None if manifold is None else (manifold, self.inhibitor, self.power, self.learn)
+
+    def own(self) -> "Law":
+        """The same with a manifold of its own: the caller's may change, under a key that then no longer fits it."""
+        return replace(self, manifold=copy.deepcopy(self.manifold))
+
+    def __str__(self) -> str:
+        return f"{self.inhibitor} on {self.manifold}"
+
+
+@dataclass(frozen=True)
+class KnownCosts:
+    """What a pair pays where that is known: a tile's rows are then its (r, c) costs themselves.
+
+    Args:
+        power: exponent of |w|.
+    """
+
+    power: float
+    learn: ClassVar[bool] = False
+
+    def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The costs as they came."""
+        return rows
+
+    def key(self) -> tuple[object, ...]:
+        """What a kernel may be shared by."""
+        return (KnownCosts, self.power)
+
+    def own(self) -> "KnownCosts":
+        """Itself: there is nothing in it that changes."""
+        return self
+
+
+class Tile:
+    """A law's function of one tile, compiled if that is asked for and possible.
+
+    Called with `(block, slope, rows, columns, factor)`: the (r, c) part of the weight, where its gradient goes, the
+    coordinates (r, k) and (k, c), and a scalar tensor. It writes factor * df|w|^p/dw into `slope` and returns factor *
+    the rows' sums of f |w|^p, (r,), and, if the law learns, the slopes in both sets of coordinates, shaped as they are.
+
+    Args:
+        law: what a pair costs.
+        compiled: whether to run a kernel of Inductor's.
+        dtype: of the coordinates.
+        device: of the tile.
+    """
+
+    def __init__(self, law: Law | KnownCosts, compiled: bool, dtype: torch.dtype, device: torch.device) -> None:
+        self._law = law
+        self._key = _kernel_key(law, dtype, device) if compiled else None
+        self._kernel = None if self._key is None else _kernel(self._key, law)
+
+    def __call__(self, block: Tensor, slope: Tensor, rows: Tensor, columns: Tensor, factor: Tensor) -> Slopes:
+        if self._kernel is not None:
+            try:
+                return self._kernel(block, slope, rows, columns, factor)
+            except Exception as error:  # Whatever the compiler trips over, the eager tile has the answer, or the error.
+                _KERNELS[self._key] = self._kernel = None
+                _note(type(error).__name__, " ".join(str(error).split())[:200])
+        return tile(self._law, _pull_by_autograd, block, slope, rows, columns, factor)
+
+
+def tile(
+    law: Law | KnownCosts,
+    differentiate: Callable[[Callable[..., Tensor], Tensor, Tensor], tuple[Tensor, _Pull]],
+    block: Tensor,
+    slope: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    factor: Tensor,
+) -> Slopes:
+    """What `Tile` describes; `differentiate` is `torch.func.vjp`, or the same by autograd, which cannot be traced."""
+    block = block.detach().to(rows.dtype)
+    if law.learn:
+        magnitude = block.abs()
+        cost, pull = differentiate(law.cost, rows, columns)
+        row_slope, column_slope = pull((magnitude if law.power == 1 else magnitude**law.power) * factor)
+    else:
+        cost, row_slope, column_slope = law.cost(rows, columns), None, None
+    steepness = block.sign() * factor
+    if law.power != 1:
+        steepness = steepness * (law.power * block.abs() ** (law.power - 1))
+    steepness = cost * steepness
+    slope.copy_(steepness)
+    # f |w|^p from its slope, by Euler: one number of each entry less to keep than from the cost, and one loop.
+    return (steepness * block).sum(1) / law.power, row_slope, column_slope
+
+
+def spans(size: int, largest: int) -> list[slice]:
+    """As few slices of 0..size as have at most `largest` entries, equal to within one: few shapes for the compiler.
+
+    >>> spans(7, 3)
+    [slice(0, 3, None), slice(3, 5, None), slice(5, 7, None)]
+    """
+    count = -(-size // largest)
+    small, rest = divmod(size, count)
+    starts = [index * small + min(index, rest) for index in range(count + 1)]
+    return [slice(first, last) for first, last in itertools.pairwise(starts)]
+
+
+def tile_shape(columns: int, device: torch.device) -> tuple[int, int]:
+    """The largest height and width of a tile of a weight with that many columns."""
+    elements = TILE_ELEMENTS if device.type == "cpu" else GPU_TILES * TILE_ELEMENTS
+    width = min(columns, TILE_WIDTH, elements)
+    return max(1, elements // width), width
+
+
+def _pull_by_autograd(function: Callable[..., Tensor], rows: Tensor, columns: Tensor) -> tuple[Tensor, _Pull]:
+    with torch.enable_grad():
+        leaves = rows.detach().requires_grad_(), columns.detach().requires_grad_()
+        value = function(*leaves)
+
+    def pull(upstream: Tensor) -> tuple[Tensor, ...]:
+        if not value.requires_grad:
+            return torch.zeros_like(rows), torch.zeros_like(columns)
+        return torch.autograd.grad(value, leaves, upstream, allow_unused=True, materialize_grads=True)
+
+    return value.detach(), pull
+
+
+# Kernels by what they depend on; None where there is none to be had.
+_KERNELS: dict[Any, Callable[..., Slopes] | None] = {}
+
+
+def _kernel_key(law: Law | KnownCosts, dtype: torch.dtype, device: torch.device) -> Any:
+    """What a kernel of this law may be shared by, or None if no one can know."""
+    key = law.key()
+    if key is None:
+        _note(str(law), "no tile_key")
+        return None
+    try:
+        hash(key)
+    except TypeError as error:
+        _note(str(law), str(error))
+        return None
+    return (key, dtype, device.type)
+
+
+def _kernel(key: Any, law: Law | KnownCosts) -> Callable[..., Slopes] | None:
+    if key not in _KERNELS:
+        while len(_KERNELS) >= _KEPT_KERNELS:
+            del _KERNELS[next(iter(_KERNELS))]
+        _KERNELS[key] = _compiled(law.own())
+    return _KERNELS[key]
+
+
+def _compiled(law: Law | KnownCosts) -> Callable[..., Slopes]:
+    def kernel(block: Tensor, slope: Tensor, rows: Tensor, columns: Tensor, factor: Tensor) -> Slopes:
+        return tile(law, torch.func.vjp, block, slope, rows, columns, factor)  # pyright: ignore[reportArgumentType]
+
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        # Inductor's import warns of torch's own deprecations, which under an error filter would leave no kernel.
+        warnings.simplefilter("ignore")
+        importlib.import_module("torch._inductor.compile_fx")
+    # torch counts recompilations by code object, of which all laws would share one.
+    own = types.FunctionType(kernel.__code__.replace(), kernel.__globals__, closure=kernel.__closure__)
+    return torch.compile(own, dynamic=True, fullgraph=True)
+
+
+_NOTED: set[str] = set()
+
+
+def _note(what: str, reason: str) -> None:
+    """Say why tiles are not compiled, once for each kind of error and each law."""
+    if what not in _NOTED:
+        _NOTED.add(what)
+        _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s: %s", what, reason)

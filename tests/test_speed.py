@@ -1,0 +1,72 @@
+"""The harness of the speed benchmarks, on rows that take no time, and that both sides of a row compute the same."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from benchmarks.speed import penalty
+from benchmarks.speed.__main__ import ROWS
+from benchmarks.speed.harness import Result, Spread, compare, save, show
+from benchmarks.speed.roofline import functions
+from riemod.manifolds import KleinBottle, PoincareBall, Sphere, Torus
+
+
+def test_both_sides_take_turns_and_the_ratio_is_of_medians(tmp_path, capsys):
+    turns = []
+
+    def side(name: str, seconds: float):
+        def run() -> None:
+            turns.append(name)
+            time.sleep(seconds)
+
+        return run
+
+    result = compare("sleep", side("ours", 0.002), side("baseline", 0.02), 0.5, "sleep", rounds=5)
+    assert turns == ["ours", "baseline"] * 7
+    assert 0.05 < result.value < 0.5
+    assert result.met
+    assert result.spread.lower <= result.spread.median <= result.spread.upper
+    save(result, tmp_path / "records")
+    record = json.loads((tmp_path / "records" / "sleep.json").read_text())
+    assert (record["name"], record["unit"], record["target"], record["met"]) == ("sleep", "x", 0.5, True)
+    assert record["seconds"]["ours"]["median"] > 0.002
+    assert record["machine"]["threads"] == torch.get_num_threads()
+    show([result, Result("size", 70.0, "MiB", 64.0, "memory")])
+    printed = capsys.readouterr().out
+    assert "sleep" in printed
+    assert "NO" in printed
+
+
+def test_quartiles():
+    assert Spread.of([4.0, 1.0, 2.0, 3.0, 5.0]) == Spread(2.0, 3.0, 4.0)
+
+
+def test_every_row_has_its_name():
+    assert {"penalty-torus", "penalty-klein", "penalty-memory", "penalty-growth"} <= set(ROWS)
+
+
+@pytest.mark.parametrize("baseline", ["broadcast", "geoopt"])
+def test_the_baselines_compute_what_riemod_computes(baseline):
+    manifold = Torus(2) if baseline == "broadcast" else PoincareBall(2)
+    weight, points = penalty.operands(manifold, 40)
+    other = penalty.broadcast(weight, points, 10.0) if baseline == "broadcast" else penalty.by_geoopt(weight, points)
+    penalty.ours(weight, points, manifold)()
+    expected = weight.grad.clone()
+    other()
+    # geoopt's distance of a point to itself has no gradient, so points are left out.
+    off_diagonal = ~torch.eye(40, dtype=torch.bool)
+    torch.testing.assert_close(weight.grad[off_diagonal], expected[off_diagonal], rtol=1e-3, atol=1e-6)
+
+
+def test_the_roofline_counts_what_an_entry_needs():
+    assert functions(Torus(2), penalty.LAW) == functions(KleinBottle(), penalty.LAW) == {"exp": 2}
+    assert functions(Sphere(2), penalty.LAW)["atan2"] == 1
+
+
+def test_growth_is_the_largest_over_the_smallest():
+    result = penalty.growth(rounds=2, sizes=(16, 32))
+    entry = result.notes["nanoseconds_per_entry"]
+    assert set(entry) == {16, 32}
+    assert result.value == max(entry.values()) / min(entry.values())
