@@ -30,63 +30,66 @@ def last_states(cell: Cell, parameters: Mapping[str, Tensor], sequence: Float[Te
     Args:
         cell: kind of the layer.
         parameters: by the names that torch gives them (weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0), stacked.
-        sequence: (N, T, B, k) inputs; B sequences of T steps for each of the N models.
+        sequence: (N, T, B, k) inputs, constant; B sequences of T steps for each of the N models.
     """
-    models, steps, batch, inputs = sequence.shape
-    weight, recurrent = parameters["weight_ih_l0"], parameters["weight_hh_l0"]
     bias = parameters["bias_ih_l0"]
     # The GRU's reset gate stands between its recurrent bias and the rest.
     bias = bias if cell == "gru" else bias + parameters["bias_hh_l0"]
-    flat = sequence.reshape(models, steps * batch, inputs)
-    drive = torch.baddbmm(bias.unsqueeze(1), flat, weight.mT).view(models, steps, batch, -1)
+    if cell in ("rnn_relu", "rnn_tanh"):
+        weights = parameters["weight_ih_l0"], bias, parameters["weight_hh_l0"]
+        return _LastState.apply(sequence, *weights, cell == "rnn_relu")
+    drive = _drive(sequence, parameters["weight_ih_l0"], bias)
     if cell == "gru":
-        return _gru(drive, recurrent, parameters["bias_hh_l0"])
-    if cell == "lstm":
-        return _lstm(drive, recurrent)
-    return _Recurrence.apply(drive, recurrent, cell == "rnn_relu")
+        return _gru(drive, parameters["weight_hh_l0"], parameters["bias_hh_l0"])
+    return _lstm(drive, parameters["weight_hh_l0"])
 
 
-class _Recurrence(torch.autograd.Function):
-    """h_t = phi(drive_t + W h_{t-1}), phi ReLU or tanh; returns h_T.
+def _drive(sequence: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(N, T, B, g) what the inputs add to every step: V x_t + b."""
+    models, steps, batch, inputs = sequence.shape
+    drive = torch.baddbmm(bias.unsqueeze(1), sequence.reshape(models, steps * batch, inputs), weight.mT)
+    return drive.view(models, steps, batch, -1)
 
-    Written out because autograd would add up the gradient of W step by step: here it is one product over all steps.
+
+class _LastState(torch.autograd.Function):
+    """h_T of h_t = phi(V x_t + b + W h_{t-1}) with h_0 = 0, phi ReLU or tanh; differentiable in V, b and W.
+
+    Written out because autograd would add up the gradient of W step by step: here it is one product over all steps. A
+    step's state takes the place of what the inputs add to it.
     """
 
     @staticmethod
-    def forward(ctx: Any, drive: Tensor, weight: Tensor, relu: bool) -> Tensor:
-        models, steps, batch, size = drive.shape
-        states = torch.empty_like(drive)
-        product = drive.new_empty(models, batch, size)
-        for step in range(steps):
-            out = states[:, step]
-            if step == 0:
-                out.copy_(drive[:, 0])
-            else:
+    def forward(ctx: Any, sequence: Tensor, drive_weight: Tensor, bias: Tensor, weight: Tensor, relu: bool) -> Tensor:
+        states = _drive(sequence, drive_weight, bias)
+        product = torch.empty_like(states[:, 0])
+        for step in range(states.shape[1]):
+            own = states[:, step]
+            if step:
                 torch.bmm(states[:, step - 1], weight.mT, out=product)
-                torch.add(product, drive[:, step], out=out)
-            _ = out.relu_() if relu else out.tanh_()
-        ctx.save_for_backward(states, weight)
+                own += product
+            _ = own.relu_() if relu else own.tanh_()
+        ctx.save_for_backward(sequence, states, weight)
         ctx.relu = relu
         return states[:, -1].clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        states, weight = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        sequence, states, weight = ctx.saved_tensors
         models, steps, batch, size = states.shape
-        before = torch.empty_like(states)
+        slopes = torch.empty_like(states)
         carried = gradient.contiguous().clone()
         for step in range(steps - 1, -1, -1):
-            own, out = states[:, step], before[:, step]
+            own, out = states[:, step], slopes[:, step]
             if ctx.relu:
                 torch.ops.aten.threshold_backward(carried, own, 0, grad_input=out)
             else:
                 torch.ops.aten.tanh_backward(carried, own, grad_input=out)
             if step:
                 torch.bmm(out, weight, out=carried)
-        later = before.view(models, steps * batch, size)[:, batch:]
-        earlier = states.view(models, steps * batch, size)[:, :-batch]
-        return before, torch.bmm(later.mT, earlier), None
+        slopes, states = slopes.view(models, steps * batch, size), states.view(models, steps * batch, size)
+        drive_gradient = torch.bmm(slopes.mT, sequence.reshape(models, steps * batch, -1))
+        return None, drive_gradient, slopes.sum(1), torch.bmm(slopes[:, batch:].mT, states[:, :-batch]), None
 
 
 def _gru(drive: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
