@@ -1,9 +1,10 @@
-"""The spectral radius that a sparse recurrent layer of each kind trains best from: the adding problem, 95 % sparse.
+"""The spectral radius that a ticket of each kind of recurrent layer trains best from: the adding problem, 95 % sparse.
 
-Masks are random and weights are drawn by `sparsity_aware` at the radius; 3,130 steps, three seeds.
+Parents have no regularizer and train for 5,008 steps; their tickets are drawn by `sparsity_aware` at each radius and train
+for 3,756. Three seeds.
 
-python -m benchmarks.radius [THREADS]    # run what is missing on so many threads (2), then print the tables
-python -m benchmarks.radius --table      # print the tables of the committed records
+python -m benchmarks.radius [THREADS [CELL ...]]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.radius --table                 # print the tables of the committed records
 """
 
 import dataclasses
@@ -14,44 +15,57 @@ from typing import get_args
 
 import torch
 
-from benchmarks.lottery import PARENTS
-from benchmarks.suite import print_table, run_name, run_together
-from riemod.initialization import reset_parameters, sparsity_aware
-from riemod.pruning import MagnitudePruner, lottery_ticket
-from riemod.tasks import Adding, AddingConfig, RunConfig
+from benchmarks.adding import is_guessing
+from benchmarks.suite import Suite, print_table, run_name, run_together
+from riemod.initialization import sparsity_aware
+from riemod.pruning import lottery_ticket
+from riemod.tasks import RunConfig
 from riemod.tasks.recurrence import Cell
-from riemod.training import Run, RunDescription, RunFolder, start
+from riemod.training import Run, RunDescription, RunFolder, load, start
 
-RADII = (0.5, 0.75, 1.0, 1.25)
-SUITES = [
-    dataclasses.replace(
-        PARENTS,
-        name=f"radius-{cell}",
-        options={"epochs": 10, "tail_epochs": 0, "cell": cell, "scope": "tensor"},
-        arms={f"radius {radius:g}": {} for radius in RADII},
+RUNS = Path("runs")
+RADII = (0.5, 0.75, 1.0, 1.25, 1.5)
+PARENTS = {
+    cell: Suite(
+        name=f"radius-{cell}-parents",
+        task="adding",
+        preset="cpu",
+        options={"cell": cell, "epochs": 16, "tail_epochs": 6},
+        arms={"none": {}},
         sparsities=(0.95,),
+        seeds=(0, 1, 2),
+        metrics={"rmse": "1"},
+        hidden="rnn.weight_hh_l0",
+        lost=is_guessing,
     )
     for cell in get_args(Cell)
-]
+}
+TICKETS = {
+    cell: dataclasses.replace(
+        parents,
+        name=f"radius-{cell}",
+        options={"cell": cell, "epochs": 12, "tail_epochs": 0, "initialization": "sparsity_aware"},
+        arms={f"radius {radius:g}": {} for radius in RADII},
+    )
+    for cell, parents in PARENTS.items()
+}
 
 
-def with_radius(name: str, config: RunConfig, folder: RunFolder) -> Run:
-    """A sparse net on a random mask, its recurrent blocks at the spectral radius in the run's name."""
+def ticket(name: str, config: RunConfig, folder: RunFolder, parents: Suite) -> Run:
+    """The ticket of the parent of that seed, its recurrent blocks at the spectral radius in the run's name."""
     radius = next(radius for radius in RADII if name == run_name(f"radius {radius:g}", config.sparsity, config.seed))
-    assert isinstance(config, AddingConfig)
-    model, generator = Adding(config).build_model(), torch.Generator().manual_seed(config.seed)
-    reset_parameters(model, generator)
-    # Of weights that were just drawn, the smallest are anywhere.
-    pruner = MagnitudePruner(model, scope="tensor")
-    pruner.prune(config.sparsity)
+    parent = load(RunFolder(RUNS / parents.name / run_name("none", config.sparsity, config.seed)))
     draw = functools.partial(sparsity_aware, spectral_radius=radius)
-    drawn = lottery_ticket(model, pruner, generator=generator, initialize=draw)
-    return start(folder, RunDescription("adding", config, name), drawn)
+    generator = torch.Generator().manual_seed(config.seed)
+    drawn = lottery_ticket(parent.model, parent.pruner, generator=generator, initialize=draw)
+    return start(folder, RunDescription("adding", config, str(parent.folder.path)), drawn)
 
 
 if __name__ == "__main__":
     if "--table" not in sys.argv:
-        for suite in SUITES:
-            run_together(suite, Path("runs"), int(sys.argv[1]) if len(sys.argv) > 1 else 2, with_radius)
-    for suite in SUITES:
+        for cell in sys.argv[2:] or get_args(Cell):
+            threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+            run_together(PARENTS[cell], RUNS, threads)
+            run_together(TICKETS[cell], RUNS, threads, functools.partial(ticket, parents=PARENTS[cell]))
+    for suite in (*PARENTS.values(), *TICKETS.values()):
         print_table(suite)
