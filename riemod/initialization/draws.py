@@ -157,9 +157,8 @@ def sparsity_aware(
     `spectral_radius`. A block whose mask leaves no cycle has radius 0 whatever its weights are, and keeps the variance
     1 / m_j. Rows that keep nothing stay 0; a linear weight tied to an embedding counts as linear.
 
-    A lead, from one set of small trials (adding problem, 128 ReLU neurons, 95 % pruned, 15 masks, 9,390 batches, no
-    penalty): with Adam at 1e-4 tickets trained in 12 of 15 cases at radius 1 against 8 of 15 with torch's draw, at 1e-3
-    in 15 against 14. Radii for tanh, GRU and LSTM have not been compared.
+    Measured on tickets of the adding problem (128 ReLU neurons, `docs/results.md`): at 95 % and Adam at 1e-3, 9 of 9
+    tickets train from trained masks, against 5 of 9 with torch's draw; at 98 % 9 of 9 against none.
 
     Args:
         model: changed in place.
