@@ -133,8 +133,8 @@ class Stack:
                 factor = run.moduli.strength / (weight.numel() if run.moduli.reduction == "mean" else 1)
                 if name not in costs:
                     costs[name] = torch.zeros_like(self.parameters[name], requires_grad=False)
-                gates = costs[name][index].view(-1, *weight.shape[1:]).unflatten(0, (-1, target.neurons))
-                gates.copy_((factor * run.moduli.coefficients(layer)).expand_as(gates))
+                # All gates pay alike.
+                costs[name][index].unflatten(0, (-1, target.neurons)).copy_(factor * run.moduli.coefficients(layer))
         return costs
 
 
