@@ -158,8 +158,8 @@ def sparsity_aware(
     1 / m_j. Rows that keep nothing stay 0; a linear weight tied to an embedding counts as linear.
 
     Measured on tickets of the adding problem (128 ReLU neurons, `docs/results.md`): at 95 % and Adam at 1e-3, 9 of 9
-    tickets train from trained masks, against 5 of 9 with torch's draw; at 98 % 9 of 9 against none. Radii from 0.5 to
-    1.5 made no difference that three seeds can show for ReLU, GRU and LSTM layers.
+    tickets train from trained masks, against 5 of 9 with torch's draw; at 98 % 9 of 9 against 0 of 9. Radii from 0.5
+    to 1.5 made no difference that three seeds can show for ReLU, GRU and LSTM layers.
 
     Args:
         model: changed in place.
