@@ -8,11 +8,10 @@ python -m benchmarks.adding --table      # print the tables of the committed rec
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite import Record, Suite, print_table, run_together
+from benchmarks.suite import Record, Suite, main, run_together
 from riemod.tasks import RunConfig
 from riemod.training import Run, RunFolder, load, lottery
 
@@ -64,11 +63,12 @@ def ticket(name: str, config: RunConfig, folder: RunFolder) -> Run:
     return lottery(parent, folder, initialization=config.initialization, learning_rate=config.learning_rate)
 
 
+def run_all(threads: int) -> None:
+    """The arms, and then the tickets, which need them."""
+    run_together(SUITE, RUNS, threads)
+    for suite in TICKETS.values():
+        run_together(suite, RUNS, threads, ticket)
+
+
 if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-        run_together(SUITE, RUNS, threads)
-        for suite in TICKETS.values():
-            run_together(suite, RUNS, threads, ticket)
-    for suite in (SUITE, *TICKETS.values()):
-        print_table(suite)
+    main(run_all, [SUITE, *TICKETS.values()])

@@ -6,10 +6,9 @@ python -m benchmarks.language [JOBS]     # run what is missing, JOBS runs at a t
 python -m benchmarks.language --table    # print the table of the committed records
 """
 
-import sys
 from pathlib import Path
 
-from benchmarks.suite import Suite, print_table, run_processes
+from benchmarks.suite import Suite, main, run_processes
 
 SUITE = Suite(
     name="language-cpu",
@@ -31,6 +30,4 @@ SUITE = Suite(
 )
 
 if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        run_processes(SUITE, Path("runs"), int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-    print_table(SUITE)
+    main(lambda jobs: run_processes(SUITE, Path("runs"), jobs), [SUITE])

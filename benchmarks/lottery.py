@@ -9,13 +9,12 @@ python -m benchmarks.lottery --table      # print the tables of the committed re
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import torch
 
 from benchmarks.adding import is_guessing
-from benchmarks.suite import Suite, print_table, run_name, run_together
+from benchmarks.suite import Suite, main, run_name, run_together
 from riemod.initialization import by_name
 from riemod.pruning import lottery_ticket
 from riemod.tasks import RunConfig
@@ -64,11 +63,12 @@ def ticket(name: str, config: RunConfig, folder: RunFolder) -> Run:
     return start(folder, RunDescription("adding", config, str(parent.folder.path)), drawn)
 
 
+def run_all(threads: int) -> None:
+    """The parents, and then the tickets, which need them."""
+    run_together(PARENTS, RUNS, threads)
+    for suite in TICKETS:
+        run_together(suite, RUNS, threads, ticket)
+
+
 if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-        run_together(PARENTS, RUNS, threads)
-        for suite in reversed(TICKETS):
-            run_together(suite, RUNS, threads, ticket)
-    for suite in (PARENTS, *TICKETS):
-        print_table(suite)
+    main(run_all, [PARENTS, *TICKETS])

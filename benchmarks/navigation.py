@@ -1,13 +1,12 @@
 """Navigation, `cpu` preset: learned torus, fixed torus and no regularizer, dense and at 90 %, three seeds.
 
-python -m benchmarks.navigation            # run what is missing, then print the table
+python -m benchmarks.navigation [JOBS]     # run what is missing, JOBS runs at a time (2), then print the table
 python -m benchmarks.navigation --table    # print the table of the committed records
 """
 
-import sys
 from pathlib import Path
 
-from benchmarks.suite import Suite, print_table, run_processes
+from benchmarks.suite import Suite, main, run_processes
 
 SUITE = Suite(
     name="navigation-cpu",
@@ -29,6 +28,4 @@ SUITE = Suite(
 )
 
 if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        run_processes(SUITE, Path("runs"))
-    print_table(SUITE)
+    main(lambda jobs: run_processes(SUITE, Path("runs"), jobs), [SUITE])

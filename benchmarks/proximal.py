@@ -9,11 +9,10 @@ python -m benchmarks.proximal --table      # print the tables of the committed r
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 
 from benchmarks.adding import TORUS, is_guessing
-from benchmarks.suite import Suite, print_table, run_together
+from benchmarks.suite import Suite, main, run_together
 
 PRUNED = Suite(
     name="proximal-pruned",
@@ -39,9 +38,12 @@ ALONE = dataclasses.replace(
     sparsities=(0.0,),
 )
 
-if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        for suite in (PRUNED, ALONE):
-            run_together(suite, Path("runs"), int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+
+def run_all(threads: int) -> None:
+    """Both suites."""
     for suite in (PRUNED, ALONE):
-        print_table(suite)
+        run_together(suite, Path("runs"), threads)
+
+
+if __name__ == "__main__":
+    main(run_all, [PRUNED, ALONE])

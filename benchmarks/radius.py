@@ -16,7 +16,7 @@ from typing import get_args
 import torch
 
 from benchmarks.adding import is_guessing
-from benchmarks.suite import Suite, print_table, run_name, run_together
+from benchmarks.suite import Suite, main, run_name, run_together
 from riemod.initialization import sparsity_aware
 from riemod.pruning import lottery_ticket
 from riemod.tasks import RunConfig
@@ -61,11 +61,12 @@ def ticket(name: str, config: RunConfig, folder: RunFolder, parents: Suite) -> R
     return start(folder, RunDescription("adding", config, str(parent.folder.path)), drawn)
 
 
+def run_all(threads: int) -> None:
+    """Of the kinds that the command line names, or all: the parents, and then the tickets, which need them."""
+    for cell in sys.argv[2:] or get_args(Cell):
+        run_together(PARENTS[cell], RUNS, threads)
+        run_together(TICKETS[cell], RUNS, threads, functools.partial(ticket, parents=PARENTS[cell]))
+
+
 if __name__ == "__main__":
-    if "--table" not in sys.argv:
-        for cell in sys.argv[2:] or get_args(Cell):
-            threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-            run_together(PARENTS[cell], RUNS, threads)
-            run_together(TICKETS[cell], RUNS, threads, functools.partial(ticket, parents=PARENTS[cell]))
-    for suite in (*PARENTS.values(), *TICKETS.values()):
-        print_table(suite)
+    main(run_all, [*PARENTS.values(), *TICKETS.values()])

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,21 @@ def print_table(suite: Suite) -> None:
         seconds = statistics.mean(record["wall_time"]["value"] for record in found)
         table.add_row(arm, f"{sparsity:.0%}", str(len(found)), *cells, f"{hidden:.1%}", str(lost), f"{seconds:.0f}")
     Console(width=180).print(table)
+
+
+def main(run: Callable[[int], None], suites: Sequence[Suite]) -> None:
+    """Run what is missing on as many threads or processes as the command line says, or 2, and print the tables.
+
+    With `--table` it only prints.
+
+    Args:
+        run: runs the suites on that many.
+        suites: whose tables are printed.
+    """
+    if "--table" not in sys.argv:
+        run(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    for suite in suites:
+        print_table(suite)
 
 
 def summary(values: list[float]) -> str:

@@ -52,3 +52,14 @@ def test_runs_side_by_side_leave_the_same_records(tmp_path: Path, records: Path)
     for key, (record, *_) in read_records(two).items():
         assert record["sparsity"] == apart[key][0]["sparsity"]
         assert record["metrics"]["rmse"]["value"] == pytest.approx(apart[key][0]["metrics"]["rmse"]["value"], rel=1e-3)
+
+
+def test_the_command_runs_on_as_many_as_it_is_told_and_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked: list[int] = []
+    for arguments in (["suite"], ["suite", "3"], ["suite", "--table"]):
+        monkeypatch.setattr("sys.argv", arguments)
+        suites.main(asked.append, [SUITE])
+        assert "smoke" in capsys.readouterr().out
+    assert asked == [2, 3]
