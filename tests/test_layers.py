@@ -10,7 +10,7 @@ PACKAGE = ROOT / "riemod"
 LONGEST_FILE = 400
 
 # What a layer may import besides itself. A layer is the first name under riemod.
-GEOMETRY = {"manifolds"}
+GEOMETRY = {"_files", "manifolds"}
 PENALTY = GEOMETRY | {"regularization"}
 PRUNING = PENALTY | {"pruning", "initialization", "optim"}
 SPARSE = PRUNING | {"sparse"}
@@ -19,6 +19,7 @@ TRAINING = TASKS | {"training"}
 REPORT = TRAINING | {"topology", "plotting", "report"}
 COMMANDS = REPORT | {"cli", "demo"}
 MAY_IMPORT = {
+    "_files": set(),
     "manifolds": GEOMETRY,
     "regularization": PENALTY,
     "pruning": PRUNING,

@@ -7,7 +7,6 @@ the commit: a process killed before it leaves the old checkpoint, after it the n
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,35 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from riemod._files import write_atomically, write_json
 from riemod.optim import JointOptimizer
 
 POINTER = "latest.json"
-_PARTIAL = ".partial"
 _FORMAT = 1
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that is missing, damaged, or of another model."""
-
-
-def is_partial(path: Path) -> bool:
-    """Whether a file is what a crash left of an atomic write."""
-    return path.name.endswith(_PARTIAL)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it holds either the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}{_PARTIAL}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, with a closing newline."""
-    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def save_checkpoint(

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemod._files import write_json
 from riemod.initialization import seeded_draws
 from riemod.pruning import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
 from riemod.training.assembly import Draw, Run, save
-from riemod.training.checkpoint import generator_for, write_json
+from riemod.training.checkpoint import generator_for
 from riemod.training.runs import environment
 from riemod.training.tensorboard import epoch_log
 

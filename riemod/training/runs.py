@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
+from riemod._files import is_partial, write_atomically, write_json
 from riemod.tasks import RunConfig, task_class
-from riemod.training.checkpoint import POINTER, is_partial, write_atomically, write_json
+from riemod.training.checkpoint import POINTER
 
 
 class RunError(RuntimeError):

@@ -1,0 +1,138 @@
+"""Compressed models as safetensors files: kept weights and their indices."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from riemod._files import write_atomically
+from riemod.pruning.masks import mask_name, register_mask
+from riemod.sparse.layers import set_submodule
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
+
+__all__ = ["load", "save"]
+
+_FORMAT = "riemod.sparse 1"
+_SHORT = torch.iinfo(torch.int16).max
+
+
+def save(module: nn.Module, path: str | Path) -> None:
+    """Write a compressed model: 4 bytes for each kept float32 weight, and 2 for its column in up to 32,768 columns.
+
+    Args:
+        module: what `compress` returned.
+        path: of the file, which is written whole or not at all.
+
+    Raises:
+        TypeError: `module` is no module.
+        OSError: the file cannot be written.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    layers = {
+        name: {own: {"layout": part.layout, "shape": part.shape} for own, part in layer.named_children()}
+        for name, layer in module.named_modules()
+        if isinstance(layer, CompressedLinear | CompressedRecurrent)
+    }
+    tensors = {name: _narrow(tensor) for name, tensor in module.state_dict().items()}
+    metadata = {"format": _FORMAT, "layers": json.dumps(layers)}
+    write_atomically(Path(path), to_bytes(tensors, metadata=metadata))
+
+
+def load(path: str | Path, module: nn.Module) -> nn.Module:
+    """A compressed model from its file.
+
+    Args:
+        path: what `save` wrote.
+        module: a dense model of the same architecture, whose own weights do not matter; it is not changed.
+
+    Returns:
+        A copy of it, with the layers of the file in place of its own and every other tensor read from the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or none of these, or does not fit the model.
+        TypeError: `module` is no module.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path: no file {path}")
+    metadata, tensors = _read(path)
+    result = copy.deepcopy(module)
+    for name, weights in json.loads(metadata["layers"]).items():
+        result = set_submodule(result, name, _layer(path, result, name, weights, tensors))
+    _make_room_for_masks(result, tensors)
+    try:
+        result.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"path: {path} does not fit this {type(module).__name__}: {error}") from error
+    return result
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"path: {path} is damaged, or no safetensors file: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"path: {path} has format {metadata.get('format')!r}, expected {_FORMAT!r}")
+    return metadata, {name: _widened(tensor) for name, tensor in tensors.items()}
+
+
+def _make_room_for_masks(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Masks of the layers that stayed dense."""
+    present = model.state_dict().keys()
+    for name, _ in list(model.named_parameters()):
+        if mask_name(name) in tensors and mask_name(name) not in present:
+            owner, _, own = name.rpartition(".")
+            register_mask(model.get_submodule(owner), own)
+
+
+def _layer(
+    path: str | Path, model: nn.Module, name: str, weights: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> nn.Module:
+    """The compressed layer of that name, in place of the model's dense one."""
+    dense = dict(model.named_modules()).get(name)
+    matrices = {own: _matrix(f"{name}.{own}" if name else own, about, tensors) for own, about in weights.items()}
+    for own, matrix in matrices.items():
+        parameter = getattr(dense, own, None)
+        if not isinstance(parameter, Tensor) or tuple(parameter.shape) != matrix.shape:
+            there = tuple(parameter.shape) if isinstance(parameter, Tensor) else "no such weight"
+            raise ValueError(f"module: {path} has {name}.{own} of shape {matrix.shape}, the model has {there}")
+    if isinstance(dense, nn.RNNBase):
+        layer = CompressedRecurrent(dense, matrices)
+    else:
+        assert isinstance(dense, nn.Linear)
+        layer = CompressedLinear(matrices["weight"], dense.bias)
+    return layer.to(next(dense.parameters()).device).train(dense.training)
+
+
+def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Matrix:
+    shape = (int(about["shape"][0]), int(about["shape"][1]))
+    values, mask = tensors[f"{name}.values"], tensors.get(f"{name}.values_mask")
+    if about["layout"] == "dense":
+        return DenseMatrix(values, mask)
+    if about["layout"] == "csr":
+        return CSRMatrix(shape, values, tensors[f"{name}.row_starts"], tensors[f"{name}.columns"])
+    return BlockMatrix(shape, values, tensors[f"{name}.block_rows"], tensors[f"{name}.block_columns"], mask)
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    """Indices as int16 where they fit; a copy, because tied tensors share memory, which safetensors refuses."""
+    if tensor.dtype == torch.int32 and (not tensor.numel() or int(tensor.max()) <= _SHORT):
+        tensor = tensor.short()
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.int() if tensor.dtype == torch.int16 else tensor

@@ -1,0 +1,249 @@
+"""Recurrent and linear layers on sparse matrices, with the inputs and outputs of torch's own.
+
+Inside, the hidden state is (n, batch), features first, as `riemod.sparse.layouts` multiplies it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from riemod.sparse.layouts import Matrix, Product
+
+__all__ = ["CompressedLinear", "CompressedRecurrent"]
+
+State = tuple[Tensor, ...]
+
+
+class _Weights(NamedTuple):
+    """One layer and direction, bound: products with the input and hidden matrix, and biases (rows, 1), if any."""
+
+    input: Product
+    hidden: Product
+    input_bias: Tensor | None
+    hidden_bias: Tensor | None
+
+
+class CompressedLinear(nn.Module):
+    """y = x W^T + b, what `nn.Linear` computes, with W stored as a `Matrix`.
+
+    Args:
+        weight: (n, m).
+        bias: (n,), or None.
+
+    >>> from riemod.sparse.layouts import DenseMatrix
+    >>> CompressedLinear(DenseMatrix(torch.eye(2)), torch.ones(2))(torch.zeros(3, 2)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, weight: Matrix, bias: Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.weight = weight
+        self.bias: nn.Parameter | None
+        self.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., m) to (..., n)."""
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(f"x: expected (..., {self.in_features}), got {tuple(x.shape)}")
+        columns = x.reshape(-1, self.in_features).t().contiguous()
+        y = self.weight.bind()(columns).t()
+        y = y.contiguous() if self.bias is None else y + self.bias
+        return y.view(*x.shape[:-1], self.out_features)
+
+
+class CompressedRecurrent(nn.Module):
+    """What `nn.RNN`, `nn.GRU` or `nn.LSTM` computes, with each weight stored as a `Matrix` under the weight's own name.
+
+    Args:
+        layer: the torch layer, whose sizes, options and biases are taken; LSTMs with projections are refused.
+        matrices: its weights by name ("weight_ih_l0", "weight_hh_l0", ...).
+
+    Raises:
+        ValueError: for an LSTM with projections.
+
+    Reference: the equations of `torch.nn.RNN`, `torch.nn.GRU` and `torch.nn.LSTM`.
+    """
+
+    def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, Matrix]) -> None:
+        super().__init__()
+        if layer.proj_size:
+            raise ValueError(f"layer: an LSTM with projections cannot be compressed, got proj_size={layer.proj_size}")
+        self.mode = layer.mode
+        self.input_size, self.hidden_size = layer.input_size, layer.hidden_size
+        self.num_layers, self.dropout = layer.num_layers, layer.dropout
+        self.batch_first, self.bidirectional, self.bias = layer.batch_first, layer.bidirectional, layer.bias
+        for name, matrix in matrices.items():
+            self.add_module(name, matrix)
+        for name, parameter in layer.named_parameters(recurse=False):
+            if name.startswith("bias"):
+                self.register_parameter(name, nn.Parameter(parameter.detach().clone()))
+
+    def forward(self, x: Tensor | PackedSequence, hx: Any = None) -> tuple[Tensor | PackedSequence, Any]:
+        """As the torch layer: (output, last state), for padded (time, batch, features), unbatched or packed input."""
+        if isinstance(x, PackedSequence):
+            steps = [part.t() for part in x.data.split(x.batch_sizes.tolist())]
+            self._check_features(x.data)
+            output, last = self._run(steps, self._states(hx, steps[0], x.sorted_indices))
+            packed = PackedSequence(torch.cat([step.t() for step in output]), *x[1:])
+            return packed, self._packed_states(last, x.unsorted_indices)
+        self._check_features(x)
+        if x.ndim not in (2, 3):
+            raise ValueError(f"x: expected 2 or 3 dimensions, got {tuple(x.shape)}")
+        batched = x.ndim == 3
+        if not batched:
+            x = x.unsqueeze(1)
+            hx = None if hx is None else _map_states(lambda state: state.unsqueeze(1), hx)
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+        steps = [step.t() for step in x.unbind(0)]
+        output, last = self._run(steps, self._states(hx, steps[0], None))
+        joined = torch.stack([step.t() for step in output])
+        states = self._packed_states(last, None)
+        if not batched:
+            return joined.squeeze(1), _map_states(lambda state: state.squeeze(1), states)
+        return (joined.transpose(0, 1) if self.batch_first else joined), states
+
+    def _run(self, steps: Sequence[Tensor], states: Sequence[State]) -> tuple[Sequence[Tensor], list[State]]:
+        """The output at each step, (directions * n, batch), and the last state of each layer and direction."""
+        last: list[State] = []
+        directions = 2 if self.bidirectional else 1
+        for layer in range(self.num_layers):
+            outputs: list[list[Tensor]] = []
+            for direction in range(directions):
+                weights = self._bind(layer, "_reverse" if direction else "")
+                scan = _scan_backward if direction else _scan
+                output, state = scan(_CELLS[self.mode], weights, steps, states[len(last)])
+                outputs.append(output)
+                last.append(state)
+            steps = outputs[0] if directions == 1 else [torch.cat(pair) for pair in zip(*outputs, strict=True)]
+            if self.dropout and self.training and layer < self.num_layers - 1:
+                steps = [dropout(step, self.dropout) for step in steps]
+        return steps, last
+
+    def _bind(self, layer: int, suffix: str) -> _Weights:
+        def matrix(name: str) -> Product:
+            stored = self.get_submodule(f"weight_{name}_l{layer}{suffix}")
+            assert isinstance(stored, Matrix)
+            return stored.bind()
+
+        def bias(name: str) -> Tensor | None:
+            return self.get_parameter(f"bias_{name}_l{layer}{suffix}")[:, None] if self.bias else None
+
+        return _Weights(matrix("ih"), matrix("hh"), bias("ih"), bias("hh"))
+
+    def _check_features(self, x: Tensor) -> None:
+        if x.shape[-1] != self.input_size:
+            raise ValueError(f"x: expected {self.input_size} features in its last dimension, got {tuple(x.shape)}")
+
+    def _states(self, hx: Any, step: Tensor, order: Tensor | None) -> list[State]:
+        """The first state of each layer and direction, (n, batch): zeros, or hx in the order of a packed sequence."""
+        count = self.num_layers * (2 if self.bidirectional else 1)
+        parts = 2 if self.mode == "LSTM" else 1
+        expected = (count, step.shape[1], self.hidden_size)
+        if hx is None:
+            zeros = step.new_zeros(self.hidden_size, step.shape[1])
+            return [(zeros,) * parts] * count
+        tensors = hx if isinstance(hx, tuple) else (hx,)
+        if len(tensors) != parts or any(tensor.shape != expected for tensor in tensors):
+            got = [tuple(tensor.shape) for tensor in tensors]
+            raise ValueError(f"hx: expected {parts} of shape {expected}, got {got}")
+        if order is not None:
+            tensors = tuple(tensor.index_select(1, order) for tensor in tensors)
+        return [tuple(part.t().contiguous() for part in state) for state in zip(*tensors, strict=True)]
+
+    def _packed_states(self, states: Sequence[State], order: Tensor | None) -> Any:
+        """The last states as the torch layer gives them."""
+        tensors = tuple(torch.stack([part.t() for part in parts]) for parts in zip(*states, strict=True))
+        if order is not None:
+            tensors = tuple(tensor.index_select(1, order) for tensor in tensors)
+        return tensors if self.mode == "LSTM" else tensors[0]
+
+    def extra_repr(self) -> str:
+        """The sizes and options."""
+        return (
+            f"{self.mode}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
+            f"batch_first={self.batch_first}, bidirectional={self.bidirectional}, dropout={self.dropout}"
+        )
+
+
+Cell = Callable[[_Weights, Tensor, State], State]
+
+
+def _scan(cell: Cell, weights: _Weights, steps: Sequence[Tensor], state: State) -> tuple[list[Tensor], State]:
+    """Forward in time; of a packed batch, which is sorted by length, the last sequences end first."""
+    outputs: list[Tensor] = []
+    ended: list[State] = []
+    for x in steps:
+        batch = x.shape[1]
+        if batch < state[0].shape[1]:
+            ended.append(tuple(part[:, batch:] for part in state))
+            state = tuple(part[:, :batch].contiguous() for part in state)
+        state = cell(weights, x, state)
+        outputs.append(state[0])
+    return outputs, _joined(state, *reversed(ended))
+
+
+def _scan_backward(cell: Cell, weights: _Weights, steps: Sequence[Tensor], first: State) -> tuple[list[Tensor], State]:
+    """Backward in time; of a packed batch, the first sequences begin first."""
+    outputs: list[Tensor] = []
+    state = tuple(part[:, :0] for part in first)
+    for x in reversed(steps):
+        begun, batch = state[0].shape[1], x.shape[1]
+        if batch > begun:
+            state = _joined(state, tuple(part[:, begun:batch] for part in first))
+        state = cell(weights, x, state)
+        outputs.append(state[0])
+    return outputs[::-1], state
+
+
+def _joined(*states: State) -> State:
+    """The states of several sets of sequences as one."""
+    return states[0] if len(states) == 1 else tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
+
+
+def _sum(weights: _Weights, x: Tensor, h: Tensor) -> Tensor:
+    """W_ih x + W_hh h + both biases."""
+    total = weights.input(x) + weights.hidden(h)
+    for bias in (weights.input_bias, weights.hidden_bias):
+        if bias is not None:
+            total += bias
+    return total
+
+
+def _rnn_relu(weights: _Weights, x: Tensor, state: State) -> State:
+    return (_sum(weights, x, state[0]).relu_(),)
+
+
+def _rnn_tanh(weights: _Weights, x: Tensor, state: State) -> State:
+    return (_sum(weights, x, state[0]).tanh_(),)
+
+
+def _gru(weights: _Weights, x: Tensor, state: State) -> State:
+    given, recalled = weights.input(x), weights.hidden(state[0])
+    if weights.input_bias is not None and weights.hidden_bias is not None:
+        given, recalled = given + weights.input_bias, recalled + weights.hidden_bias
+    given_reset, given_update, given_new = given.chunk(3)
+    recalled_reset, recalled_update, recalled_new = recalled.chunk(3)
+    reset = torch.sigmoid(given_reset + recalled_reset)
+    update = torch.sigmoid(given_update + recalled_update)
+    new = torch.tanh(torch.addcmul(given_new, reset, recalled_new))
+    return (torch.lerp(new, state[0], update),)
+
+
+def _lstm(weights: _Weights, x: Tensor, state: State) -> State:
+    gates = _sum(weights, x, state[0])
+    enter, keep, new, leave = gates.chunk(4)
+    cell = torch.sigmoid(keep) * state[1] + torch.sigmoid(enter) * torch.tanh(new)
+    return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+
+_CELLS: dict[str, Cell] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "GRU": _gru, "LSTM": _lstm}
+
+
+def _map_states(change: Callable[[Tensor], Tensor], states: Any) -> Any:
+    return tuple(change(state) for state in states) if isinstance(states, tuple) else change(states)
