@@ -85,7 +85,9 @@ class CSRProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         """(gradient h^T at the kept entries, W^T gradient)."""
         h, transposed_values = ctx.saved_tensors
         gradient = gradients[0].contiguous()
@@ -218,7 +220,9 @@ class BlockProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         """(gradient h^T in the blocks, W^T gradient)."""
         h, transposed_values = ctx.saved_tensors
         gradient = gradients[0]

@@ -1,0 +1,113 @@
+"""Compressed layers against torch's own, in float64: padded, unbatched and packed sequences, and their gradients."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from riemod.sparse import compress
+from tests.strategies import generator
+
+LAYERS = [
+    (kind, layers, bidirectional, batch_first, bias)
+    for kind, layers, bidirectional, batch_first, bias in itertools.product(
+        ("relu", "tanh", "gru", "lstm"), (1, 2), (False, True), (False, True), (False, True)
+    )
+]
+
+
+def pruned_layer(kind: str, **options: Any) -> nn.RNNBase:
+    classes: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM}
+    torch.manual_seed(0)
+    if kind not in classes:
+        options["nonlinearity"] = kind
+    layer = classes.get(kind, nn.RNN)(3, 10, dtype=torch.float64, **options)
+    for name, parameter in layer.named_parameters():
+        if name.startswith("weight"):
+            parameter.data *= torch.rand(parameter.shape, generator=generator(1)) < 0.3
+    return layer
+
+
+def assert_alike(first: Any, second: Any) -> None:
+    assert type(first) is type(second)
+    if isinstance(first, Tensor):
+        torch.testing.assert_close(first, second)
+        assert first.stride() == second.stride()
+    elif first is not None:
+        for one, other in zip(first, second, strict=True):
+            assert_alike(one, other)
+
+
+@pytest.mark.parametrize("layout", ["csr", "block4"])
+@pytest.mark.parametrize(("kind", "layers", "bidirectional", "batch_first", "bias"), LAYERS)
+def test_outputs_states_and_gradients_are_those_of_torch(
+    kind: str, layers: int, bidirectional: bool, batch_first: bool, bias: bool, layout: str
+):
+    options = {"num_layers": layers, "bidirectional": bidirectional, "batch_first": batch_first, "bias": bias}
+    layer = pruned_layer(kind, **options)
+    compressed = compress(layer, layout)
+    x = torch.randn(4, 4, 3, dtype=torch.float64, generator=generator(2))
+    state = torch.randn(2, layers * (1 + bidirectional), 4, 10, dtype=torch.float64, generator=generator(3))
+    first: Any = (state[0], state[1]) if kind == "lstm" else state[0]
+    assert_alike(layer(x), compressed(x))
+    assert_alike(layer(x, first), compressed(x, first))
+    assert_alike(layer(x[0]), compressed(x[0]))
+    packed = pack_sequence([x[row, :length] for row, length in enumerate((3, 1, 4, 1))], enforce_sorted=False)
+    outputs = layer(packed, first), compressed(packed, first)
+    assert_alike(*outputs)
+    for output, _ in outputs:
+        assert isinstance(output, PackedSequence)
+        output.data.square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None
+        if name.startswith("bias"):
+            torch.testing.assert_close(compressed.get_parameter(name).grad, parameter.grad)
+        else:
+            matrix = compressed.get_submodule(name)
+            expected = compress(_holding(parameter.grad, parameter != 0), layout).get_parameter("weight.values")
+            torch.testing.assert_close(matrix.get_parameter("values").grad, expected.detach())
+
+
+def _holding(gradient: Tensor, kept: Tensor) -> nn.Linear:
+    """A linear layer with the gradient at kept weights as its weight: compressed, it is stored as the weight is."""
+    layer = nn.Linear(gradient.shape[1], gradient.shape[0], bias=False, dtype=gradient.dtype)
+    layer.weight.data = gradient * kept
+    layer.register_buffer("weight_mask", kept.clone())
+    return layer
+
+
+def test_dropout_acts_between_layers_in_training_alone():
+    layer = pruned_layer("tanh", num_layers=2, dropout=0.5)
+    compressed = compress(layer, "csr")
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert not torch.equal(compressed(x)[0], compressed(x)[0])
+    torch.testing.assert_close(compressed.eval()(x)[0], layer.eval()(x)[0])
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_wrong_inputs_are_named(kind: str):
+    compressed = compress(pruned_layer(kind), "csr")
+    x = torch.zeros(2, 4, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="x: expected 3 features"):
+        compressed(x[..., :2])
+    with pytest.raises(ValueError, match="x: expected 2 or 3 dimensions"):
+        compressed(x[None])
+    state = torch.zeros(1, 5, 10, dtype=torch.float64)
+    with pytest.raises(ValueError, match="hx: expected"):
+        compressed(x, (state, state) if kind == "lstm" else state)
+    with pytest.raises(ValueError, match="hx: expected"):
+        compressed(x, state[:, :4] if kind == "lstm" else (state[:, :4], state[:, :4]))
+
+
+def test_a_linear_layer_takes_any_leading_dimensions():
+    layer = nn.Linear(6, 4)
+    layer.weight.data[:, ::2] = 0
+    compressed = compress(layer, "csr")
+    for shape in ((6,), (3, 6), (2, 3, 6), (0, 6)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(compressed(x), layer(x))
+    with pytest.raises(ValueError, match=r"x: expected \(..., 6\)"):
+        compressed(torch.zeros(2, 5))
