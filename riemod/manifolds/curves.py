@@ -161,7 +161,7 @@ def _(manifold: PoincareBall, points: Tensor) -> tuple[Tensor, float]:
     """The ball itself, stretched so that the farthest point is at its geodesic distance from 0.
 
     Its coordinates are conformal, so that neighbours stay neighbours at every radius. Of 1024 points uniform within 5
-    in the hyperbolic plane, successive ones are 0.77 apart, 1.16 by the tangent space at 0 and 1.41 by equal volume.
+    in the hyperbolic plane, successive ones are 0.76 apart, against 1.2 by the tangent space at 0.
     """
     norms = points.norm(dim=1)
     largest = norms.max().item() if len(points) else 0.0
