@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from riemod.manifolds.base import Manifold
+from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
 from riemod.manifolds.klein import KleinBottle
 from riemod.manifolds.poincare import PoincareBall
@@ -20,6 +21,7 @@ __all__ = [
     "Sphere",
     "Torus",
     "by_name",
+    "curve_order",
 ]
 
 _MAKERS: dict[str, Callable[[], Manifold]] = {

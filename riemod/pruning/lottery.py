@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from riemod.initialization import Initializer, sparsity_aware
+from riemod.pruning.blocks import order_names
 from riemod.pruning.magnitude import MagnitudePruner
 from riemod.pruning.masks import mask_name, masked_parameters
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -95,7 +96,7 @@ def _checked_weights(model: Module, moduli: object, rewind: Mapping[str, Any]) -
     if not isinstance(rewind, Mapping):
         raise TypeError(f"rewind: expected a state_dict, got {type(rewind).__name__}")
     present = model.state_dict()
-    ignored = {mask_name(name) for name, _, _ in masked_parameters(model)}
+    ignored = {key for name, _, _ in masked_parameters(model) for key in (mask_name(name), *order_names(name))}
     inside = tuple(f"{name}." for name, part in model.named_modules(remove_duplicate=False) if part is moduli)
     ignored |= {key for key in present if key.startswith(inside)}
     expected = present.keys() - ignored

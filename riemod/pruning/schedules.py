@@ -25,7 +25,7 @@ def check_sparsity(name: str, value: float) -> None:
         raise ValueError(f"{name}: a sparsity is the fraction of zeros, in [0, 1], got {value!r}")
 
 
-def _check_whole(name: str, value: int, least: int) -> None:
+def check_whole(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected an int, got {value!r}")
     if value < least:
@@ -58,9 +58,9 @@ class RampSchedule(ABC):
     def __post_init__(self) -> None:
         """Check the fields."""
         check_sparsity("final", self.final)
-        _check_whole("epochs", self.epochs, 1)
-        _check_whole("tail", self.tail, 0)
-        _check_whole("start", self.start, 0)
+        check_whole("epochs", self.epochs, 1)
+        check_whole("tail", self.tail, 0)
+        check_whole("start", self.start, 0)
         if self.start + self.tail >= self.epochs:
             raise ValueError(
                 f"a schedule that ends before it starts: start={self.start} and tail={self.tail} leave no pruning "
@@ -73,7 +73,7 @@ class RampSchedule(ABC):
 
     def __call__(self, epoch: int, /) -> float:
         """Sparsity to prune to at the start of `epoch` (from 0); past the last epoch it is `final`."""
-        _check_whole("epoch", epoch, 0)
+        check_whole("epoch", epoch, 0)
         last = self.epochs - self.tail - self.start - 1
         position = epoch - self.start
         if position < 0:
@@ -138,5 +138,5 @@ class ConstantSchedule:
 
     def __call__(self, epoch: int, /) -> float:
         """The sparsity, whichever `epoch` (from 0)."""
-        _check_whole("epoch", epoch, 0)
+        check_whole("epoch", epoch, 0)
         return float(self.final)

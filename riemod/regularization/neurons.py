@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from riemod.manifolds.base import Manifold
+from riemod.manifolds.curves import curve_order
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.targets import Chain, Layer, PairedWeight, RecurrentWeight, Target, weights_of
 
@@ -140,6 +143,11 @@ def ranges_of(embeddings: Sequence[NeuronEmbedding]) -> list[tuple[NeuronEmbeddi
         ranges.append((embedding, slice(start, start + embedding.size)))
         start += embedding.size
     return ranges
+
+
+def neuron_order(embeddings: Sequence[NeuronEmbedding]) -> Int64[Tensor, " n"]:
+    """(n,) the neurons of one set along the curve of each embedding, one embedding after the other."""
+    return torch.cat([curve_order(own.manifold, own.points) + part.start for own, part in ranges_of(embeddings)])
 
 
 def cost_between(layout: Layout) -> float:

@@ -1,8 +1,9 @@
-"""How a pruned net runs: kept weights alone are stored and multiplied."""
+"""How a pruned net runs: in an order of its neurons that puts weights in blocks, and with kept weights alone."""
 
 from riemod.sparse.compress import Timing, compress, fastest, time_layouts
 from riemod.sparse.files import load, save
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.order import block_occupancy, order_neurons, permute_neurons, reverse_cuthill_mckee
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 
 __all__ = [
@@ -13,9 +14,13 @@ __all__ = [
     "DenseMatrix",
     "Matrix",
     "Timing",
+    "block_occupancy",
     "compress",
     "fastest",
     "load",
+    "order_neurons",
+    "permute_neurons",
+    "reverse_cuthill_mckee",
     "save",
     "time_layouts",
 ]

@@ -1,0 +1,279 @@
+"""Another order of a layer's neurons: which, what it is worth in empty tiles, and the same net in it.
+
+An order is an int64 permutation p: neuron p[i] comes to place i, so that a recurrent weight W becomes W[p][:, p].
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy.sparse import csgraph
+from torch import Tensor, nn
+
+from riemod.pruning.blocks import check_permutation, order_names, tile_sums
+from riemod.pruning.masks import find_mask
+from riemod.regularization.controls import Shuffled
+from riemod.regularization.embedding import NeuronEmbedding
+from riemod.regularization.neurons import neuron_order, ranges_of
+from riemod.regularization.regularizer import ModuliRegularizer
+
+__all__ = ["block_occupancy", "order_neurons", "permute_neurons", "reverse_cuthill_mckee"]
+
+_KINDS = (nn.RNN, nn.GRU, nn.LSTM)
+
+
+def order_neurons(embedding: NeuronEmbedding | ModuliRegularizer) -> Int64[Tensor, " n"]:
+    """p with neurons p[0], p[1], ... along a curve through the manifold: `riemod.manifolds.curve_order` of the points.
+
+    Args:
+        embedding: of the neurons, or a regularizer with one set of neurons (modules of it follow one another).
+
+    Returns:
+        (n,), a permutation, on the points' device.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if the regularizer holds several sets of neurons, or a point is NaN.
+
+    >>> from riemod.manifolds import Sphere
+    >>> circle = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
+    >>> order_neurons(NeuronEmbedding(Sphere(1), 3, points=circle)).tolist()
+    [0, 2, 1]
+    """
+    if isinstance(embedding, NeuronEmbedding):
+        return neuron_order([embedding])
+    if not isinstance(embedding, ModuliRegularizer):
+        raise TypeError(f"embedding must be a NeuronEmbedding or a ModuliRegularizer, got a {type(embedding).__name__}")
+    if len(embedding.layouts) != 1:
+        raise ValueError(
+            f"embedding must hold one set of neurons, this regularizer holds {len(embedding.layouts)}: pass one of its "
+            "embeddings"
+        )
+    return neuron_order(embedding.layer_embeddings(0))
+
+
+def reverse_cuthill_mckee(weight: Float[Tensor, "gn n"] | Bool[Tensor, "gn n"]) -> Int64[Tensor, " n"]:
+    """p that brings the non-zeros of W[p][:, p] near the diagonal: reverse Cuthill-McKee on the pattern of W + W^T.
+
+    Args:
+        weight: (n, n), or (gates * n, n), whose pattern is that of its gates together; or a mask of it.
+
+    Returns:
+        (n,), a permutation, on the weight's device.
+
+    Raises:
+        ValueError: if the shape is another.
+
+    Reference: George and Liu 1981, Computer Solution of Large Sparse Positive Definite Systems, sec. 4.3; computed by
+    `scipy.sparse.csgraph.reverse_cuthill_mckee`.
+
+    >>> chain = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], [1, 1, 0, 0]]) > 0
+    >>> order = reverse_cuthill_mckee(chain)
+    >>> chain[order][:, order].int().tolist()
+    [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
+    """
+    if weight.ndim != 2 or not weight.numel() or len(weight) % weight.shape[1]:
+        raise ValueError(f"weight must have shape (gates * n, n), got {tuple(weight.shape)}")
+    pattern = (weight.detach() != 0).unflatten(0, (-1, weight.shape[1])).any(0)
+    graph = scipy.sparse.csr_array((pattern | pattern.T).cpu().numpy())
+    order = csgraph.reverse_cuthill_mckee(graph, symmetric_mode=True)
+    return torch.from_numpy(order.astype(np.int64)).to(weight.device)
+
+
+def block_occupancy(weight: Float[Tensor, "*stack n m"] | Bool[Tensor, "*stack n m"], block: int) -> float:
+    """The share of `block` x `block` tiles that hold a non-zero; what is left over at an edge makes tiles as well.
+
+    Args:
+        weight: (n, m), or a stack (gates, n, m) whose matrices are cut apart, `weight.unflatten(0, (gates, n))`; or a
+            mask of it.
+        block: side of a tile, >= 1.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        TypeError: if `block` is no int.
+        ValueError: if it is below 1, or the weight has no rows or columns.
+
+    >>> from riemod.manifolds import Torus
+    >>> points = Torus(2).sample(256, generator=torch.Generator().manual_seed(0))
+    >>> near = NeuronEmbedding(Torus(2), 256, points=points)
+    >>> mask, order = near.distances() < 0.3, order_neurons(near)
+    >>> [round(block_occupancy(mask, block), 2) for block in (16, 32, 64)]
+    [0.52, 0.94, 1.0]
+    >>> [round(block_occupancy(mask[order][:, order], block), 2) for block in (16, 32, 64)]
+    [0.12, 0.25, 0.5]
+    """
+    if isinstance(block, bool) or not isinstance(block, int):
+        raise TypeError(f"block must be an int, got {block!r}")
+    if block < 1:
+        raise ValueError(f"block must be at least 1, got {block}")
+    if weight.ndim < 2 or not weight.numel():
+        raise ValueError(f"weight must have rows and columns, got shape {tuple(weight.shape)}")
+    occupied = tile_sums((weight.detach() != 0).float(), block) > 0
+    return int(occupied.count_nonzero()) / occupied.numel()
+
+
+class _Axis(NamedTuple):
+    """Rows (axis 0) or columns (axis 1) of a parameter, and their order: of each gate's rows apart."""
+
+    owner: nn.Module
+    name: str
+    axis: int
+    order: Tensor
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        return self.owner.get_parameter(self.name)
+
+    def apply(self) -> None:
+        for tensor in (self.parameter.detach(), find_mask(self.owner, self.name)):
+            if tensor is not None:
+                stacked = tensor.unflatten(self.axis, (-1, len(self.order)))
+                stacked.copy_(stacked.index_select(self.axis + 1, self.order.to(tensor.device)))
+        grouped = self.owner._buffers.get(order_names(self.name)[self.axis])
+        if grouped is not None:
+            # It names neurons by their places, which are new.
+            grouped.copy_(self.order.to(grouped.device).argsort()[grouped])
+
+
+@torch.no_grad()
+def permute_neurons(
+    layer: nn.RNN | nn.GRU | nn.LSTM,
+    order: Int64[Tensor, " n"],
+    *,
+    number: int = 0,
+    reverse: bool = False,
+    sources: Sequence[nn.Linear] = (),
+    consumers: Sequence[nn.Linear | nn.RNNBase] = (),
+    moduli: ModuliRegularizer | None = None,
+) -> None:
+    """Bring hidden unit order[i] of a recurrent layer to place i: W_hh <- W_hh[p][:, p] in place, and the rest.
+
+    Rows of the input matrix and the biases follow, gate by gate, the columns of the next layer of the stack, masks
+    (`<name>_mask`), and the orders of blocks (`<name>_order`). The net computes the same sums with their terms in
+    another order. Parameters are changed, never replaced. Whatever else reads or sets the units must be named: states
+    that are passed by hand and that come out are in the new order. Gradients and an optimiser's moments stay as they
+    were, so make a new optimiser, and a new pruner if that one was given a permutation.
+
+    Args:
+        layer: without `proj_size`.
+        order: (n,), a permutation; `order_neurons` or `reverse_cuthill_mckee` make one. Its inverse undoes the change.
+        number: which layer of a stack, from 0.
+        reverse: whether the units of the backward direction are meant, of a bidirectional layer.
+        sources: linear layers whose outputs are the units' first state: their rows and biases follow.
+        consumers: linear or recurrent layers that read the units: their columns follow. n inputs are taken to be this
+            direction's units; 2 n, those of both directions, forward ones first.
+        moduli: its points for these neurons follow, and a `Shuffled` control's coefficients.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: `order` is no permutation of the layer's units, there is no such layer or direction, a source or
+            consumer has another size, a weight would be reordered twice along one axis, or the order mixes the
+            modules of the regularizer's neurons. Nothing was changed.
+
+    >>> rnn, decoder = torch.nn.GRU(2, 4), torch.nn.Linear(4, 1)
+    >>> sequence, order = torch.rand(5, 1, 2), torch.tensor([2, 0, 3, 1])
+    >>> before = decoder(rnn(sequence)[0])
+    >>> permute_neurons(rnn, order, consumers=[decoder])
+    >>> torch.allclose(decoder(rnn(sequence)[0]), before, atol=1e-6)
+    True
+    """
+    axes = _axes(layer, order, number, reverse, sources, consumers)
+    seen = set()
+    for own in axes:
+        if (id(own.parameter), own.axis) in seen:
+            raise ValueError(f"sources and consumers must name every weight once, got {own.name} of {own.owner} twice")
+        seen.add((id(own.parameter), own.axis))
+    moves = [] if moduli is None else list(_point_moves(moduli, axes))
+    shuffled = [] if not isinstance(moduli, Shuffled) else list(_coefficient_moves(moduli, axes))
+    for own in axes:
+        own.apply()
+    for tensor, values in (*moves, *shuffled):
+        tensor.copy_(values)
+
+
+def _axes(
+    layer: nn.RNNBase,
+    order: Tensor,
+    number: int,
+    reverse: bool,
+    sources: Sequence[nn.Linear],
+    consumers: Sequence[nn.Linear | nn.RNNBase],
+) -> list[_Axis]:
+    """Every axis that the units are on, or an error."""
+    if not isinstance(layer, _KINDS):
+        raise TypeError(f"layer must be an nn.RNN, nn.GRU or nn.LSTM, got a {type(layer).__name__}")
+    if layer.proj_size:
+        raise ValueError("layer must not project its hidden state: nn.LSTM(proj_size=...) is not supported")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"number must be an int, got {number!r}")
+    if not 0 <= number < layer.num_layers:
+        raise ValueError(f"number must be in 0 .. {layer.num_layers - 1} for this layer, got {number}")
+    if reverse and not layer.bidirectional:
+        raise ValueError("reverse is for a bidirectional layer, and this one is not")
+    if not isinstance(order, Tensor):
+        raise TypeError(f"order must be a tensor, got a {type(order).__name__}")
+    n = layer.hidden_size
+    order = check_permutation("order", order, n)
+    suffix = f"_l{number}{'_reverse' if reverse else ''}"
+    names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if layer.bias else [])]
+    axes = [_Axis(layer, name + suffix, 0, order) for name in names]
+    axes.append(_Axis(layer, f"weight_hh{suffix}", 1, order))
+    forward, backward = (torch.arange(n, device=order.device), order) if reverse else (order, torch.arange(n).to(order))
+    both = torch.cat((forward, backward + n))
+    if number + 1 < layer.num_layers:
+        axes += _inputs(layer, number + 1, both if layer.bidirectional else order)
+    for source in sources:
+        if not isinstance(source, nn.Linear):
+            raise TypeError(f"sources must be nn.Linear layers, got a {type(source).__name__}")
+        if source.out_features != n:
+            raise ValueError(f"sources must have {n} outputs, the layer's units, got {source}")
+        axes += [_Axis(source, name, 0, order) for name in ("weight", *(("bias",) if source.bias is not None else ()))]
+    for consumer in consumers:
+        if not isinstance(consumer, nn.Linear | nn.RNNBase):
+            raise TypeError(f"consumers must be nn.Linear or recurrent layers, got a {type(consumer).__name__}")
+        size = consumer.in_features if isinstance(consumer, nn.Linear) else consumer.input_size
+        if size != n and not (layer.bidirectional and size == 2 * n):
+            raise ValueError(f"consumers must have {n}{f' or {2 * n}' * layer.bidirectional} inputs, got {consumer}")
+        index = order if size == n else both
+        linear = isinstance(consumer, nn.Linear)
+        axes += [_Axis(consumer, "weight", 1, index)] if linear else _inputs(consumer, 0, index)
+    return axes
+
+
+def _inputs(layer: nn.RNNBase, number: int, index: Tensor) -> list[_Axis]:
+    suffixes = ("", "_reverse") if layer.bidirectional else ("",)
+    return [_Axis(layer, f"weight_ih_l{number}{suffix}", 1, index) for suffix in suffixes]
+
+
+def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The regularizer's points of the reordered neurons, and the values that they get."""
+    orders = {(id(own.parameter), own.axis): own.order for own in axes}
+    done = set()
+    for layer, (target, sides) in enumerate(zip(moduli.targets, moduli.sides, strict=True)):
+        for axis, side in ((0, sides.targets), (1, sides.sources)):
+            order = orders.get((id(target.weight), axis))
+            if order is None or side in done:
+                continue
+            done.add(side)
+            embeddings = moduli.source_embeddings(layer) if axis else moduli.layer_embeddings(layer)
+            for embedding, part in ranges_of(embeddings):
+                own = order[part] - part.start
+                if not bool(((own >= 0) & (own < embedding.size)).all()):
+                    raise ValueError("order must keep neurons in the module of the regularizer that they are in")
+                yield embedding.points, embedding.points[own.to(embedding.points.device)]
+    if not done:
+        raise ValueError("moduli has no points for the neurons to reorder: it is on other weights")
+
+
+def _coefficient_moves(control: Shuffled, axes: Sequence[_Axis]) -> Iterator[tuple[Tensor, Tensor]]:
+    orders = {id(own.parameter): own.order for own in axes if own.axis}
+    for layer, target in enumerate(control.targets):
+        if id(target.weight) in orders:
+            costs = control.get_buffer(f"coefficients_{layer}")
+            order = orders[id(target.weight)].to(costs.device)
+            yield costs, costs[order][:, order]
