@@ -1,4 +1,4 @@
-"""The command `riemod`: train, resume, lottery, evaluate, show, demo."""
+"""The command `riemod`: train, resume, lottery, compress, evaluate, show, demo."""
 
 import dataclasses
 import sys
@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from riemod.report import progress_table, record_table
+from riemod.report import compression_tables, progress_table, record_table
 from riemod.tasks import RunConfig, task_class
 from riemod.tasks.base import InitializationName
 from riemod.training import (
@@ -24,7 +24,9 @@ from riemod.training import (
     RunError,
     RunFolder,
     TrainingDiverged,
+    UnitOrder,
     check_replicas,
+    compress_run,
     load,
     start,
     train,
@@ -96,6 +98,22 @@ def lottery(
     _train(ticket, quiet)
 
 
+def compress(run: RunPath, out: Path, order: UnitOrder = "geometric", threads: int | None = None) -> None:
+    """Store a run's net by its kept weights, in the fastest layouts found here; print times, memory and metrics.
+
+    Args:
+        run: the run's folder.
+        out: new folder for model.safetensors and compression.json.
+        order: of the hidden units: that of the blocks they were pruned in, or along the manifold of their points;
+            reverse Cuthill-McKee on the graph of their weights; or as they are.
+        threads: CPU threads; None for as many as the run had.
+    """
+    loaded = load(RunFolder(run))
+    _use_threads(dataclasses.replace(loaded.config, threads=threads) if threads is not None else loaded.config)
+    for table in compression_tables(str(run), compress_run(loaded, out, order)):
+        _console().print(table)
+
+
 def evaluate(run: RunPath) -> None:
     """Measure a run's last checkpoint on fresh data, the same data for every run of its task.
 
@@ -149,6 +167,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_task,
     "resume": resume,
     "lottery": lottery,
+    "compress": compress,
     "evaluate": evaluate,
     "show": show,
     "demo": demo,

@@ -71,6 +71,33 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
+def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
+    """What compressing a run's net changed, and the layouts that it was chosen from.
+
+    Args:
+        name: of the run, for the titles.
+        record: as in compression.json.
+    """
+    layouts = Table("", "layout", "ms", "KiB", "taken", title=f"{name}: layouts", title_justify="left")
+    for timing in record["timings"]:
+        cells = _number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
+        layouts.add_row(timing["name"], timing["layout"], *cells)
+    changes = Table("", "before", "after", "unit", title=f"{name}: compressed", title_justify="left")
+    for key, entry in record["metrics"].items():
+        changes.add_row(key, _number(entry["before"]), _number(entry["after"]), entry["unit"])
+    changes.add_section()
+    seconds = record["seconds_a_batch"]
+    changes.add_row("a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
+    for title, key in (("in memory", "bytes_in_memory"), ("on disk", "bytes_on_disk")):
+        changes.add_row(title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
+    changes.add_section()
+    for weight, occupancy in record["occupancy"].items():
+        for block, share in occupancy.items():
+            cells = (f"{share[side]:.4f}" for side in ("before", "after"))
+            changes.add_row(f"{weight}, {block} x {block} tiles", *cells, "share not empty")
+    return [layouts, changes]
+
+
 def _headline(record: dict[str, Any]) -> str:
     config = record["config"]
     arm = "no regularizer" if config["manifold"] == "none" else config["manifold"]

@@ -29,15 +29,14 @@ class Matrix(nn.Module, ABC):
 
     Args:
         shape: (n, m).
+        layout: "dense", "csr", or "block32" for blocks of that size.
         values: the stored entries; a copy is kept.
         mask: which of them are kept; None for all.
     """
 
-    layout: str
-
-    def __init__(self, shape: tuple[int, int], values: Tensor, mask: Tensor | None = None) -> None:
+    def __init__(self, shape: tuple[int, int], layout: str, values: Tensor, mask: Tensor | None = None) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.layout = shape, layout
         self.values = nn.Parameter(values.detach().clone())
         self.values_mask: Tensor | None
         self.register_buffer("values_mask", None if mask is None or bool(mask.all()) else mask.detach().clone())
@@ -74,10 +73,8 @@ class DenseMatrix(Matrix):
     [[1.0], [1.0]]
     """
 
-    layout = "dense"
-
     def __init__(self, values: Float[Tensor, "n m"], mask: Bool[Tensor, "n m"] | None = None) -> None:
-        super().__init__((values.shape[0], values.shape[1]), values, mask)
+        super().__init__((values.shape[0], values.shape[1]), "dense", values, mask)
 
     def bind(self) -> Product:
         """The product by `torch.mm`."""
@@ -106,10 +103,8 @@ class CSRMatrix(Matrix):
     ([2.0, 3.0], [[2.0], [3.0]])
     """
 
-    layout = "csr"
-
     def __init__(self, shape: tuple[int, int], values: Tensor, row_starts: Tensor, columns: Tensor) -> None:
-        super().__init__(shape, values)
+        super().__init__(shape, "csr", values)
         _check_csr(shape, values, row_starts, columns)
         self.row_starts: Tensor
         self.columns: Tensor
@@ -168,8 +163,6 @@ class BlockMatrix(Matrix):
     ((2, 2, 2), [0.0, 1.0, 2.0, 3.0])
     """
 
-    layout = "block"
-
     def __init__(
         self,
         shape: tuple[int, int],
@@ -178,7 +171,7 @@ class BlockMatrix(Matrix):
         block_columns: Tensor,
         mask: Tensor | None = None,
     ) -> None:
-        super().__init__(shape, values, mask)
+        super().__init__(shape, f"block{values.shape[-1]}", values, mask)
         _check_blocks(shape, values, block_rows, block_columns)
         self.block_rows: Tensor
         self.block_columns: Tensor

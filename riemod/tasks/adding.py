@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, ReplicaTask, RunConfig
+from riemod.tasks.base import Batch, HiddenUnits, ReplicaTask, RunConfig
 from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
 
 
@@ -94,6 +94,10 @@ class Adding(ReplicaTask[AddingConfig]):
 
     def build_model(self) -> AddingModel:
         return AddingModel(self.config.hidden_size, self.config.cell)
+
+    def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
+        assert isinstance(model, AddingModel)
+        return [HiddenUnits(model.rnn, (), (model.decoder,))]
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         steps, size = self.config.steps, self.config.batch_size

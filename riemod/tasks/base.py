@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +177,14 @@ ConfigT = TypeVar("ConfigT", bound=RunConfig)
 Batch = tuple[Tensor, ...]
 
 
+class HiddenUnits(NamedTuple):
+    """A recurrent layer of one layer and direction, and what else its units are in: see `permute_neurons`."""
+
+    layer: nn.RNN | nn.GRU | nn.LSTM
+    sources: tuple[nn.Linear, ...]
+    consumers: tuple[nn.Linear | nn.RNNBase, ...]
+
+
 class Task(ABC, Generic[ConfigT]):
     """One task at one configuration: its model, data, loss and metrics."""
 
@@ -208,6 +216,10 @@ class Task(ABC, Generic[ConfigT]):
     @abstractmethod
     def build_model(self) -> nn.Module:
         """A fresh model on the CPU, drawn from torch's global generator, which the caller seeds."""
+
+    @abstractmethod
+    def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
+        """The recurrent layers of a model of `build_model` whose units can be brought into another order."""
 
     @abstractmethod
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:

@@ -1,5 +1,6 @@
 """Language: predict the next word of a text, from the words so far."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, RunConfig, Task
+from riemod.tasks.base import Batch, HiddenUnits, RunConfig, Task
 from riemod.tasks.corpus import Corpus, read_corpus, unigram_cross_entropy, unigram_entropy
 from riemod.tasks.language_model import LanguageModel
 from riemod.tasks.recurrence import Cell
@@ -206,6 +207,15 @@ class Language(Task[LanguageConfig]):
             dropout=config.dropout,
             locked=config.dropout_kind == "variational",
         )
+
+    def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
+        assert isinstance(model, LanguageModel)
+        layers = [layer for layer in model.layers if isinstance(layer, nn.RNN | nn.GRU | nn.LSTM)]
+        units = [HiddenUnits(layer, (), (reader,)) for layer, reader in itertools.pairwise(layers)]
+        if isinstance(model.decoder, nn.Linear) and model.decoder.weight is not model.encoder.weight:
+            # A decoder that is tied or adaptive has other weights to reorder, which words read as well.
+            units.append(HiddenUnits(layers[-1], (), (model.decoder,)))
+        return units
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         """The windows of the text in their order, the same in every epoch: nothing is drawn."""

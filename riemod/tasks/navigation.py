@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, RunConfig, Task
+from riemod.tasks.base import Batch, HiddenUnits, RunConfig, Task
 from riemod.tasks.cross_entropy import cross_entropy
 from riemod.tasks.place_cells import PlaceCells
 from riemod.tasks.trajectories import Trajectories, random_trajectories
@@ -155,6 +155,10 @@ class Navigation(Task[NavigationConfig]):
 
     def build_model(self) -> NavigationModel:
         return NavigationModel(self.config.landmarks, self.config.hidden_size)
+
+    def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
+        assert isinstance(model, NavigationModel)
+        return [HiddenUnits(model.rnn, (model.encoder,), (model.decoder,))]
 
     def walks(self, count: int, generator: torch.Generator) -> Trajectories:
         """That many random trajectories of the task's length, on the task's device."""

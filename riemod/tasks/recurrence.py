@@ -15,7 +15,7 @@ from torch import Tensor, nn
 Cell = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 
 
-def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
+def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNN | nn.GRU | nn.LSTM:
     """One recurrent layer of that kind."""
     if cell == "gru":
         return nn.GRU(input_size, hidden_size)

@@ -2,6 +2,7 @@
 
 from riemod.training.assembly import Run, load, lottery, start
 from riemod.training.checkpoint import CheckpointError
+from riemod.training.compression import UnitOrder, compress_run
 from riemod.training.loop import Reporter, TrainingDiverged, evaluate, train
 from riemod.training.replicas import check_replicas, train_replicas
 from riemod.training.runs import RunDescription, RunError, RunFolder
@@ -14,7 +15,9 @@ __all__ = [
     "RunError",
     "RunFolder",
     "TrainingDiverged",
+    "UnitOrder",
     "check_replicas",
+    "compress_run",
     "evaluate",
     "load",
     "lottery",
