@@ -82,7 +82,28 @@ def compare(
         rounds: how often each side runs.
         notes: kept in the record.
     """
-    sides = {"ours": ours, "baseline": baseline}
+    return compare_several({name: ours}, baseline, {name: target}, against, rounds, notes)[name]
+
+
+def compare_several(
+    ours: Mapping[str, Callable[[], object]],
+    baseline: Callable[[], object],
+    targets: Mapping[str, float],
+    against: str,
+    rounds: int = ROUNDS,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Result]:
+    """Several ratios to one baseline, which takes its turn once a round; the rest as `compare`.
+
+    Args:
+        ours: one run of riemod's side, by the name of the row.
+        baseline: one run of what they are compared with.
+        targets: the largest ratio of each row that meets it.
+        against: what the baseline is.
+        rounds: how often each side runs.
+        notes: kept in each record.
+    """
+    sides = {**ours, "baseline": baseline}
     for _ in range(2):
         for run in sides.values():
             run()
@@ -95,10 +116,14 @@ def compare(
                 times[side].append(timed(run))
     finally:
         gc.enable()
-    seconds = {side: Spread.of(values) for side, values in times.items()}
-    ratios = [own / other for own, other in zip(*times.values(), strict=True)]
-    ratio = seconds["ours"].median / seconds["baseline"].median
-    return Result(name, ratio, "x", target, against, Spread.of(ratios), seconds, notes or {})
+    base = times.pop("baseline")
+    results: dict[str, Result] = {}
+    for name, own in times.items():
+        seconds = {"ours": Spread.of(own), "baseline": Spread.of(base)}
+        ratio = seconds["ours"].median / seconds["baseline"].median
+        spread = Spread.of([mine / other for mine, other in zip(own, base, strict=True)])
+        results[name] = Result(name, ratio, "x", targets[name], against, spread, seconds, notes or {})
+    return results
 
 
 def timed(run: Callable[[], object]) -> float:

@@ -20,6 +20,7 @@ from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 __all__ = ["load", "save"]
 
 _FORMAT = "riemod.sparse 1"
+_MASK = mask_name("")
 _SHORT = torch.iinfo(torch.int16).max
 
 
@@ -41,8 +42,11 @@ def save(module: nn.Module, path: str | Path) -> None:
         for name, layer in module.named_modules()
         if isinstance(layer, CompressedLinear | CompressedRecurrent)
     }
-    tensors = {name: _narrow(tensor) for name, tensor in module.state_dict().items()}
-    metadata = {"format": _FORMAT, "layers": json.dumps(layers)}
+    tensors = module.state_dict()
+    # Most masks say what is not 0, and need not be stored.
+    implied = [name for name in _masks(tensors) if torch.equal(tensors[name], tensors[_masked(name)] != 0)]
+    tensors = {name: _narrow(tensor) for name, tensor in tensors.items() if name not in implied}
+    metadata = {"format": _FORMAT, "layers": json.dumps(layers), "masks": json.dumps(implied)}
     write_atomically(Path(path), to_bytes(tensors, metadata=metadata))
 
 
@@ -86,7 +90,16 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"path: {path} is damaged, or no safetensors file: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"path: {path} has format {metadata.get('format')!r}, expected {_FORMAT!r}")
-    return metadata, {name: _widened(tensor) for name, tensor in tensors.items()}
+    implied = {name: tensors[_masked(name)] != 0 for name in json.loads(metadata["masks"])}
+    return metadata, {name: _widened(tensor) for name, tensor in tensors.items()} | implied
+
+
+def _masks(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in tensors if name.endswith(_MASK) and _masked(name) in tensors]
+
+
+def _masked(name: str) -> str:
+    return name.removesuffix(_MASK)
 
 
 def _make_room_for_masks(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
