@@ -1,9 +1,9 @@
 """Whole blocks of the hidden matrix against single weights, and neurons in geometric order against a random one.
 
-The adding problem, `cpu` preset, five seeds, at 90 and 95 % in every tensor: a cubic schedule with 4 dense epochs and 12
-to recover, so that it ends at 70 % of the epochs. "random" has the same penalty and blocks of neurons that are in a
-random order, fixed by the seed. Then navigation, `cpu` preset, three seeds at 90 %, with blocks of 16, next to the
-records of `benchmarks.navigation`, whose recipe it shares.
+The adding problem, `cpu` preset, five seeds, at 90 and 95 % in every tensor, by a cubic schedule: 4 epochs dense, 12
+to recover, so that pruning ends at 70 % of the epochs. "random" has the same penalty, and blocks of neurons in a random
+order that the seed fixes. Then navigation, `cpu` preset, three seeds at 90 %, with blocks of 16, next to the records of
+`benchmarks.navigation`, whose recipe it shares.
 
 python -m benchmarks.blocks [JOBS]     # run what is missing, on JOBS threads or processes (2), then print the tables
 python -m benchmarks.blocks --table    # print the tables of the committed records
@@ -46,7 +46,6 @@ NAVIGATION = dataclasses.replace(
     arms={
         "16x16 torus geometric": TORUS | {"blocks": 16},
         "16x16 torus random": TORUS | {"blocks": 16} | RANDOM,
-        "16x16 none index": {"blocks": 16, "block_order": "index"},
     },
 )
 

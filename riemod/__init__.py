@@ -2,7 +2,7 @@
 
 import importlib.metadata
 
-from riemod import initialization, manifolds, optim
+from riemod import initialization, manifolds, optim, sparse
 from riemod.pruning import (
     ConstantSchedule,
     CubicSchedule,
@@ -33,4 +33,5 @@ __all__ = [
     "moduli_penalty",
     "optim",
     "proximal_step",
+    "sparse",
 ]
