@@ -98,6 +98,43 @@ def test_partial_blocks_compare_by_their_root_mean_square():
         assert pruner.masks()["tensors.0"].int().tolist() == expected
 
 
+def test_the_last_edge_goes_at_full_sparsity():
+    weight = torch.ones(5, 5)
+    weight[4, 4] = 9.0
+    pruner = MagnitudePruner(Tensors(weight), blocks=4)
+    pruner.prune(0.97)
+    assert pruner.sparsity()["total"] == 24 / 25
+    pruner.prune(1.0)
+    assert pruner.sparsity()["total"] == 1
+
+
+def test_empty_blocks_rank_first_whatever_is_in_them():
+    weight = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    model = Tensors(weight)
+    pruner = MagnitudePruner(model, blocks=1)
+    pruner.prune(0.25)
+    with torch.no_grad():
+        model.tensors[0].copy_(torch.tensor([[9.0, 0.0, 0.0, 4.0]]))
+    pruner.prune(0.5)
+    assert pruner.masks()["tensors.0"].tolist() == [[False, False, True, True]]
+    # The first of equals, were it not for those that are gone.
+    with torch.no_grad():
+        model.tensors[0].copy_(torch.tensor([[0.0, 0.0, 0.0, 4.0]]))
+        pruner.masks()["tensors.0"].copy_(torch.tensor([[True, True, False, True]]))
+    pruner.prune(0.5)
+    assert pruner.masks()["tensors.0"].tolist() == [[False, True, False, True]]
+
+
+def test_pruned_entries_count_as_nothing_even_if_they_grew():
+    model = Tensors(torch.tensor([[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]]))
+    pruner = MagnitudePruner(model, blocks=2)
+    pruner.masks()["tensors.0"][0, 2:4] = torch.tensor([True, False])
+    with torch.no_grad():
+        model.tensors[0][0] = torch.tensor([1.8, 1.8, 2.0, 9.0, 3.0, 3.0])
+    pruner.prune(0.5)
+    assert pruner.masks()["tensors.0"].tolist() == [[True, True, False, False, True, True]]
+
+
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM, nn.GRUCell])
 def test_gates_are_cut_apart(kind):
     layer = kind(3, 10)
