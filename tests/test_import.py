@@ -63,7 +63,15 @@ PUBLIC = {
     ],
     "riemod.regularization": ["ModuliRegularizer", "NeuronEmbedding", "moduli_penalty"],
 }
-DOCUMENTED = ["riemod", *PUBLIC, "riemod.pruning", "riemod.tasks", "riemod.training", "riemod.initialization"]
+DOCUMENTED = [
+    "riemod",
+    *PUBLIC,
+    "riemod.pruning",
+    "riemod.tasks",
+    "riemod.training",
+    "riemod.initialization",
+    "riemod.sparse",
+]
 
 
 def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ indices.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,7 +101,7 @@ class BlockLayout:
 
 
 def block_layouts(
-    model: Module, places: Iterable[tuple[str, Module, str]], order: Order | None
+    model: Module, places: Sequence[tuple[str, Module, str]], order: Order | None
 ) -> dict[str, BlockLayout]:
     """How the weights that are pruned in blocks are laid out, by name: those that the order speaks of, or all.
 
@@ -189,11 +189,13 @@ def drop_smallest_blocks(
     """
     sizes, scores = [], []
     for weight, mask, grid in zip(weights, masks, grids, strict=True):
-        kept, squares = grid.arrange(mask), grid.arrange(weight.detach()).double().square()
-        entries = tile_sums(torch.ones_like(squares).sum(-1), block)
-        mean = tile_sums((squares * kept).sum(-1), block) / entries
-        sizes.append(entries.long())
-        scores.append(torch.where(tile_sums(kept.double().sum(-1), block) == 0, -1.0, mean))
+        kept = grid.arrange(mask)
+        squares = (grid.arrange(weight.detach()).double() * kept).square_().sum(-1)
+        entries = tile_sums(squares.new_full(squares.shape[1:], kept.shape[-1]), block).expand(grid.gates, -1, -1)
+        empty = tile_sums(kept.any(-1).float(), block) == 0
+        # Weights of one pool may be on several devices.
+        sizes.append(entries.long().cpu())
+        scores.append(torch.where(empty, -1.0, tile_sums(squares, block) / entries).cpu())
     every, total = torch.cat([size.flatten() for size in sizes]), sum(mask.numel() for mask in masks)
     missing = count - sum(mask.numel() - int(mask.count_nonzero()) for mask in masks)
     if missing <= 0 or (missing < int(every.max()) and count < total):
@@ -203,7 +205,7 @@ def drop_smallest_blocks(
     result = []
     for mask, grid, size, own in zip(masks, grids, sizes, keep.split([size.numel() for size in sizes]), strict=True):
         n, m = len(mask) // grid.gates, mask.shape[1]
-        tiles = own.view_as(size).repeat_interleave(block, 1).repeat_interleave(block, 2)
+        tiles = own.view_as(size).to(mask.device).repeat_interleave(block, 1).repeat_interleave(block, 2)
         result.append(grid.restore(tiles[:, :n, :m], mask.shape))
     return result
 

@@ -96,6 +96,12 @@ class RunConfig:
     """Epochs after the last pruning, to recover."""
     scope: Literal["global", "tensor"] = "global"
     """Rank all weight matrices together, or prune each to the same sparsity."""
+    blocks: int = 0
+    """Side of the blocks that go whole from recurrent matrices, while the others lose single weights, to the same
+    sparsity; 0 for single weights everywhere."""
+    block_order: Literal["geometric", "index", "random"] = "geometric"
+    """What stands next to what in blocks: neurons along a curve through the manifold, as they are numbered, or in a
+    fixed random order."""
 
     def __post_init__(self) -> None:
         for name, hint in typing.get_type_hints(type(self)).items():
@@ -136,6 +142,12 @@ class RunConfig:
             raise ValueError("proximal needs a manifold, got manifold='none'")
         if self.proximal and self.power != 1:
             raise ValueError(f"proximal needs power=1, got power={self.power!r}")
+        if self.blocks < 0:
+            raise ValueError(f"blocks must be >= 0, got {self.blocks}")
+        if self.blocks and self.block_order == "geometric" and self.manifold == "none":
+            raise ValueError("block_order='geometric' needs a manifold, got manifold='none'; take index or random")
+        if not self.blocks and self.block_order != "geometric":
+            raise ValueError(f"block_order={self.block_order!r} needs blocks, got blocks=0")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
 

@@ -6,7 +6,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from riemod import manifolds
 from riemod.initialization import by_name as initializer_by_name
@@ -21,6 +22,7 @@ from riemod.pruning import (
     lottery_ticket,
 )
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
+from riemod.regularization.targets import recurrent_weights
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.base import InitializationName
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
@@ -40,6 +42,7 @@ class Draw(IntEnum):
     EVALUATION = 3
     NOISE = 4
     TICKET = 5
+    BLOCKS = 6
 
 
 @dataclass
@@ -101,7 +104,8 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     else:
         # A ticket comes with its mask, which is final.
         schedule = ConstantSchedule(0.0)
-    pruner = MagnitudePruner(model, schedule, scope=config.scope)
+    order = _block_order(config, model, moduli) if config.blocks else None
+    pruner = MagnitudePruner(model, schedule, scope=config.scope, blocks=config.blocks or None, order=order)
     return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli))
 
 
@@ -226,6 +230,18 @@ def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
         raise CheckpointError(
             f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
         )
+
+
+def _block_order(
+    config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None
+) -> ModuliRegularizer | Tensor | None:
+    """What orders the neurons of recurrent layers in blocks; the tasks' layers all have as many."""
+    if config.block_order == "geometric":
+        return moduli
+    neurons = recurrent_weights(model)[0].neurons
+    if config.block_order == "index":
+        return torch.arange(neurons)
+    return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
 
 
 def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:

@@ -35,7 +35,7 @@ Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
 _OWN = {
     *("seed", "threads", "evaluation_batches", "initialization", "tensorboard"),
     *("manifold", "inhibitor", "strength", "reduction", "power", "learn", "arm", "proximal"),
-    *("sparsity", "schedule", "dense_epochs", "scope"),
+    *("sparsity", "schedule", "dense_epochs", "scope", "blocks", "block_order"),
 }
 
 

@@ -100,6 +100,9 @@ BAD_VALUES = [
     ("tail_epochs", -1),
     ("tail_epochs", 6),
     ("scope", "layer"),
+    ("blocks", -1),
+    ("block_order", "hilbert"),
+    ("block_order", "random"),
     ("hidden_size", 0),
     ("steps", 0),
     ("side", 0.0),
@@ -128,6 +131,19 @@ def test_arms_and_the_proximal_step_need_what_they_need():
         config(manifold="torus", proximal=True, power=2.0)
     with pytest.raises(TypeError, match="proximal must be of type bool"):
         config(manifold="torus", proximal=1)
+
+
+def test_blocks_need_neurons_in_an_order():
+    assert config(blocks=8, manifold="torus").block_order == "geometric"
+    assert config(blocks=8, block_order="index").manifold == "none"
+    with pytest.raises(ValueError, match=r"block_order='geometric' needs a manifold, got manifold='none'"):
+        config(blocks=8)
+    with pytest.raises(ValueError, match=r"block_order='index' needs blocks, got blocks=0"):
+        config(block_order="index")
+    with pytest.raises(TypeError, match="blocks must be of type int"):
+        config(blocks=8.0)
+    old = {name: value for name, value in config().to_dict().items() if name not in ("blocks", "block_order")}
+    assert NavigationConfig.from_dict(old) == config()
 
 
 def test_a_config_from_before_arms_is_the_geometric_one():

@@ -25,6 +25,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "squared": {"learn": False, "power": 2.0, "reduction": "sum", "strength": 1e-3},
     "shuffled": {"learn": False, "arm": "shuffled", "scope": "tensor"},
     "redrawn": {"learn": False, "arm": "random_geometry", "schedule": "cubic", "dense_epochs": 1},
+    "blocks": {"strength": 0.3, "blocks": 4, "scope": "tensor"},
+    "random blocks": {"manifold": "none", "learn": False, "blocks": 5, "block_order": "random"},
     "proximal": {"proximal": True, "strength": 10.0, "initialization": "sparsity_aware"},
 }
 
