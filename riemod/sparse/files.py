@@ -38,7 +38,10 @@ def save(module: nn.Module, path: str | Path) -> None:
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
     layers = {
-        name: {own: {"layout": part.layout, "shape": part.shape} for own, part in layer.named_children()}
+        name: {
+            "kind": _kind(layer),
+            "weights": {own: {"layout": part.layout, "shape": part.shape} for own, part in layer.named_children()},
+        }
         for name, layer in module.named_modules()
         if isinstance(layer, CompressedLinear | CompressedRecurrent)
     }
@@ -71,8 +74,8 @@ def load(path: str | Path, module: nn.Module) -> nn.Module:
         raise FileNotFoundError(f"path: no file {path}")
     metadata, tensors = _read(path)
     result = copy.deepcopy(module)
-    for name, weights in json.loads(metadata["layers"]).items():
-        result = set_submodule(result, name, _layer(path, result, name, weights, tensors))
+    for name, about in json.loads(metadata["layers"]).items():
+        result = set_submodule(result, name, _layer(path, result, name, about, tensors))
     _make_room_for_masks(result, tensors)
     try:
         result.load_state_dict(tensors)
@@ -112,22 +115,36 @@ def _make_room_for_masks(model: nn.Module, tensors: Mapping[str, Tensor]) -> Non
 
 
 def _layer(
-    path: str | Path, model: nn.Module, name: str, weights: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    path: str | Path, model: nn.Module, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> nn.Module:
     """The compressed layer of that name, in place of the model's dense one."""
     dense = dict(model.named_modules()).get(name)
-    matrices = {own: _matrix(f"{name}.{own}" if name else own, about, tensors) for own, about in weights.items()}
+    if not isinstance(dense, nn.RNNBase | nn.Linear) or _kind(dense) != about["kind"]:
+        there = "nothing" if dense is None else type(dense).__name__
+        there = _kind(dense) if isinstance(dense, nn.RNNBase | nn.Linear) else there
+        raise ValueError(f"module: {path} has {about['kind']} as {name!r}, the model has {there}")
+    matrices = {
+        own: _matrix(f"{name}.{own}" if name else own, stored, tensors) for own, stored in about["weights"].items()
+    }
     for own, matrix in matrices.items():
-        parameter = getattr(dense, own, None)
-        if not isinstance(parameter, Tensor) or tuple(parameter.shape) != matrix.shape:
-            there = tuple(parameter.shape) if isinstance(parameter, Tensor) else "no such weight"
-            raise ValueError(f"module: {path} has {name}.{own} of shape {matrix.shape}, the model has {there}")
+        parameter = dict(dense.named_parameters(recurse=False)).get(own)
+        if parameter is None or tuple(parameter.shape) != matrix.shape:
+            shape = "no such weight" if parameter is None else tuple(parameter.shape)
+            raise ValueError(f"module: {path} has {name}.{own} of shape {matrix.shape}, the model has {shape}")
     if isinstance(dense, nn.RNNBase):
         layer = CompressedRecurrent(dense, matrices)
     else:
-        assert isinstance(dense, nn.Linear)
         layer = CompressedLinear(matrices["weight"], dense.bias)
     return layer.to(next(dense.parameters()).device).train(dense.training)
+
+
+def _kind(layer: nn.RNNBase | nn.Linear | CompressedRecurrent | CompressedLinear) -> str:
+    """What the layer computes, apart from its sizes."""
+    if isinstance(layer, nn.Linear | CompressedLinear):
+        return "Linear"
+    order = "batch first" if layer.batch_first else "time first"
+    directions = ", bidirectional" if layer.bidirectional else ""
+    return f"{layer.mode}, {layer.num_layers} layers, {order}{directions}"
 
 
 def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Matrix:

@@ -51,8 +51,12 @@ def test_wrong_files_and_models_are_named(tmp_path: Path):
         load(tmp_path / "other", Net())
     with pytest.raises(ValueError, match=r"module: .*encoder\.weight of shape \(64, 8\), the model has \(32, 8\)"):
         load(path, Net(hidden=32))
-    with pytest.raises(ValueError, match="no such weight"):
+    with pytest.raises(ValueError, match="has Linear as 'encoder', the model has nothing"):
         load(path, nn.Linear(2, 2))
+    tanh = Net()
+    tanh.rnn = nn.RNN(2, 64)
+    with pytest.raises(ValueError, match="has RNN_RELU, 1 layers, time first as 'rnn', the model has RNN_TANH"):
+        load(path, tanh)
     with pytest.raises(TypeError, match="module: expected"):
         load(path, "net")  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="module: expected"):
