@@ -205,7 +205,9 @@ def drop_smallest_blocks(
     result = []
     for mask, grid, size, own in zip(masks, grids, sizes, keep.split([size.numel() for size in sizes]), strict=True):
         n, m = len(mask) // grid.gates, mask.shape[1]
-        tiles = own.view_as(size).to(mask.device).repeat_interleave(block, 1).repeat_interleave(block, 2)
+        tiles = (
+            own.view_as(size).to(mask.device).repeat_interleave(min(block, n), 1).repeat_interleave(min(block, m), 2)
+        )
         result.append(grid.restore(tiles[:, :n, :m], mask.shape))
     return result
 
@@ -217,8 +219,9 @@ def tile_sums(matrices: Float[Tensor, "*stack n m"], block: int) -> Float[Tensor
     [[4.0, 2.0], [2.0, 1.0]]
     """
     rows, columns = matrices.shape[-2:]
-    padded = torch.nn.functional.pad(matrices, (0, -columns % block, 0, -rows % block))
-    return padded.unflatten(-1, (-1, block)).unflatten(-3, (-1, block)).sum((-3, -1))
+    height, width = min(block, rows), min(block, columns)
+    padded = torch.nn.functional.pad(matrices, (0, -columns % width, 0, -rows % height))
+    return padded.unflatten(-1, (-1, width)).unflatten(-3, (-1, height)).sum((-3, -1))
 
 
 def order_names(parameter_name: str) -> tuple[str, str]:
