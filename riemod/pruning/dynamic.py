@@ -65,7 +65,7 @@ class DynamicSparsePruner:
         steps: int,
         update_every: int = 100,
         drop_fraction: float = 0.3,
-        temperature: float = 20.0,
+        temperature: float = 10.0,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")

@@ -6,7 +6,9 @@ geometry; the control with it has the same costs shuffled over pairs (`riemod.re
 
 Which T? Under a difference of Gaussians the cheapest pairs of a surface are a ring around each neuron: a lattice, whose
 paths grow with its diameter. Far pairs all cost f_max, and share the weight exp(-f_max / T), small but spread over most
-of the surface: a few of them are drawn as shortcuts, which make a small world of the lattice.
+of the surface: a few of them are drawn as shortcuts, which make a small world of the lattice. For 128 neurons on the
+torus of period 10, 95 % sparse (means of five embeddings), the share of far pairs (f > 60) is 0, 2, 23 and 76 % at
+T = 0, 10, 20 and infinity, and a path from one neuron to another takes 4.5, 3.7, 2.9 and 2.8 steps on average.
 """
 
 import math

@@ -23,7 +23,7 @@ _DTYPES = (torch.float16, torch.bfloat16)
 
 @torch.no_grad()
 def semi_structured_mask(
-    weight: Float[Tensor, "rows m"], costs: Float[Tensor, "n m"] | None = None, *, temperature: float = 20.0
+    weight: Float[Tensor, "rows m"], costs: Float[Tensor, "n m"] | None = None, *, temperature: float = 10.0
 ) -> Bool[Tensor, "rows m"]:
     """True for the two of every four w_{j,4i} .. w_{j,4i+3} of largest |w| exp(-f / T); the earlier of equal ones.
 

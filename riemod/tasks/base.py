@@ -93,7 +93,7 @@ class RunConfig:
     manifold, and where all costs are the same), which stays; or one that moves by weights, gradients and costs."""
     targets: Literal["all", "hidden"] = "all"
     """Weight matrices that are pruned: all, or the hidden ones alone, as masks from the start always are."""
-    temperature: float = 20.0
+    temperature: float = 10.0
     """Cost at which a pair's chance in a mask from the start, and its score while it moves, fall by e; 0 for a mask of
     the cheapest pairs."""
     update_every: int = 100
@@ -103,9 +103,9 @@ class RunConfig:
     schedule: Literal["linear", "cubic"] = "linear"
     """Course of the sparsity over the pruning epochs: the paper's, or the cubic one."""
     dense_epochs: int = 0
-    """Epochs before the first pruning."""
+    """Epochs before the first magnitude pruning."""
     tail_epochs: int = 0
-    """Epochs after the last pruning, to recover."""
+    """Epochs after the last pruning, or move of a mask, to recover."""
     scope: Literal["global", "tensor"] = "global"
     """Rank all weight matrices together, or prune each to the same sparsity."""
 
@@ -140,10 +140,6 @@ class RunConfig:
             raise ValueError(f"update_every must be at least 1, got {self.update_every}")
         if not 0 < self.drop_fraction <= 1:
             raise ValueError(f"drop_fraction must be above 0 and at most 1, got {self.drop_fraction!r}")
-        if self.pruning != "magnitude" and self.dense_epochs:
-            raise ValueError(
-                f"dense_epochs must be 0 with a mask from the start, got {self.dense_epochs}, pruning={self.pruning!r}"
-            )
         if self.dense_epochs < 0 or self.tail_epochs < 0 or self.dense_epochs + self.tail_epochs >= self.epochs:
             raise ValueError(
                 f"dense_epochs and tail_epochs must be >= 0 and leave some of epochs={self.epochs} for pruning, "
