@@ -42,7 +42,7 @@ class Draw(IntEnum):
     EVALUATION = 3
     NOISE = 4
     TICKET = 5
-    MASKS = 6
+    MASKS = 7
 
 
 @dataclass
