@@ -1,4 +1,4 @@
-"""The examples of README, quickstart and the page on sparse nets run as printed, and do what the text around them says."""
+"""The examples of README, quickstart and the page on sparse nets run as printed, and do what the text says."""
 
 import re
 from pathlib import Path

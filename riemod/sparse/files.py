@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from riemod._files import write_atomically
 from riemod.pruning.masks import mask_name, register_mask
-from riemod.sparse.layers import set_submodule
+from riemod.sparse.layers import KINDS, set_submodule
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 
@@ -119,9 +119,9 @@ def _layer(
 ) -> nn.Module:
     """The compressed layer of that name, in place of the model's dense one."""
     dense = dict(model.named_modules()).get(name)
-    if not isinstance(dense, nn.RNNBase | nn.Linear) or _kind(dense) != about["kind"]:
+    if not isinstance(dense, KINDS) or _kind(dense) != about["kind"]:
         there = "nothing" if dense is None else type(dense).__name__
-        there = _kind(dense) if isinstance(dense, nn.RNNBase | nn.Linear) else there
+        there = _kind(dense) if isinstance(dense, KINDS) else there
         raise ValueError(f"module: {path} has {about['kind']} as {name!r}, the model has {there}")
     matrices = {
         own: _matrix(f"{name}.{own}" if name else own, stored, tensors) for own, stored in about["weights"].items()
@@ -132,15 +132,15 @@ def _layer(
             shape = "no such weight" if parameter is None else tuple(parameter.shape)
             raise ValueError(f"module: {path} has {name}.{own} of shape {matrix.shape}, the model has {shape}")
     if isinstance(dense, nn.RNNBase):
-        layer = CompressedRecurrent(dense, matrices)
+        layer: nn.Module = CompressedRecurrent(dense, matrices)
     else:
         layer = CompressedLinear(matrices["weight"], dense.bias)
     return layer.to(next(dense.parameters()).device).train(dense.training)
 
 
-def _kind(layer: nn.RNNBase | nn.Linear | CompressedRecurrent | CompressedLinear) -> str:
+def _kind(layer: nn.Module) -> str:
     """What the layer computes, apart from its sizes."""
-    if isinstance(layer, nn.Linear | CompressedLinear):
+    if not isinstance(layer, nn.RNNBase | CompressedRecurrent):
         return "Linear"
     order = "batch first" if layer.batch_first else "time first"
     directions = ", bidirectional" if layer.bidirectional else ""

@@ -63,8 +63,8 @@ class RunConfig:
     clip: float | None = None
     """Largest norm of the gradient; None to leave it as it is."""
     initialization: InitializationName = "default"
-    """Draw of the weights; default is the task's own. A lottery ticket's is sparsity_aware unless it is asked for
-    another."""
+    """Draw of the weights; default is the task's own, or sparsity_aware where there is a mask from the start. A lottery
+    ticket's is sparsity_aware unless it is asked for another."""
     evaluation_batches: int = 5
     """Batches of the final evaluation, drawn afresh and the same for every run of a task."""
 
@@ -88,12 +88,24 @@ class RunConfig:
 
     sparsity: float = 0.0
     """Fraction of zeros after pruning, 0 to 1."""
+    pruning: Literal["magnitude", "geometric", "dynamic"] = "magnitude"
+    """Drop the smallest weights while training; or a mask from the start, drawn by the arm's costs (uniformly without a
+    manifold, and where all costs are the same), which stays; or one that moves by weights, gradients and costs."""
+    targets: Literal["all", "hidden"] = "all"
+    """Weight matrices that are pruned: all, or the hidden ones alone, as masks from the start always are."""
+    temperature: float = 10.0
+    """Cost at which a pair's chance in a mask from the start, and its score while it moves, fall by e; 0 for a mask of
+    the cheapest pairs."""
+    update_every: int = 100
+    """Steps from one move of a dynamic mask to the next, up to the tail epochs."""
+    drop_fraction: float = 0.3
+    """Fraction of the kept weights that the first move would exchange; it falls along half a cosine."""
     schedule: Literal["linear", "cubic"] = "linear"
     """Course of the sparsity over the pruning epochs: the paper's, or the cubic one."""
     dense_epochs: int = 0
-    """Epochs before the first pruning."""
+    """Epochs before the first magnitude pruning."""
     tail_epochs: int = 0
-    """Epochs after the last pruning, to recover."""
+    """Epochs after the last pruning, or move of a mask, to recover."""
     scope: Literal["global", "tensor"] = "global"
     """Rank all weight matrices together, or prune each to the same sparsity."""
     blocks: int = 0
@@ -127,6 +139,13 @@ class RunConfig:
             raise ValueError(f"power must be finite and >= 1, got {self.power!r}")
         if not 0 <= self.sparsity <= 1:
             raise ValueError(f"sparsity must be in [0, 1], got {self.sparsity!r}")
+        if not 0 <= self.temperature < math.inf or (self.pruning == "dynamic" and self.temperature == 0):
+            least = "above 0 for dynamic pruning" if self.pruning == "dynamic" else ">= 0"
+            raise ValueError(f"temperature must be {least} and finite, got {self.temperature!r}")
+        if self.update_every < 1:
+            raise ValueError(f"update_every must be at least 1, got {self.update_every}")
+        if not 0 < self.drop_fraction <= 1:
+            raise ValueError(f"drop_fraction must be above 0 and at most 1, got {self.drop_fraction!r}")
         if self.dense_epochs < 0 or self.tail_epochs < 0 or self.dense_epochs + self.tail_epochs >= self.epochs:
             raise ValueError(
                 f"dense_epochs and tail_epochs must be >= 0 and leave some of epochs={self.epochs} for pruning, "
@@ -144,6 +163,8 @@ class RunConfig:
             raise ValueError(f"proximal needs power=1, got power={self.power!r}")
         if self.blocks < 0:
             raise ValueError(f"blocks must be >= 0, got {self.blocks}")
+        if self.blocks and self.pruning != "magnitude":
+            raise ValueError(f"blocks need pruning='magnitude', got pruning={self.pruning!r}")
         if self.blocks and self.block_order == "geometric" and self.manifold == "none":
             raise ValueError("block_order='geometric' needs a manifold, got manifold='none'; take index or random")
         if not self.blocks and self.block_order != "geometric":

@@ -16,6 +16,7 @@ from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_ad
 from riemod.pruning import (
     ConstantSchedule,
     CubicSchedule,
+    DynamicSparsePruner,
     LinearSchedule,
     LotteryTicket,
     MagnitudePruner,
@@ -27,6 +28,7 @@ from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.base import InitializationName
 from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
 from riemod.training.runs import RunDescription, RunError, RunFolder
+from riemod.training.sparse_start import hidden_names, start_sparse
 
 # A checkpoint serves on another device, with other threads, to be measured on more data, if its data was moved, and
 # whoever else is told of its metrics.
@@ -43,6 +45,7 @@ class Draw(IntEnum):
     NOISE = 4
     TICKET = 5
     BLOCKS = 6
+    MASKS = 7
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Run:
     moduli: ModuliRegularizer | None
     pruner: MagnitudePruner
     optimizer: JointOptimizer
+    dynamic: DynamicSparsePruner | None = None
     epoch: int = 0
     seconds: float = 0.0
     first_loss: float | None = None
@@ -81,10 +85,6 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     task = task_class(description.task).of_run(config, folder.cache)
     with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
         model = task.build_model()
-    if config.initialization != "default":
-        draw = initializer_by_name(config.initialization)
-        draw(model, generator=generator_for("cpu", Draw.WEIGHTS, config.seed))
-    model.to(task.device)
     moduli = None
     if config.manifold != "none":
         moduli = controls.by_name(config.arm)(
@@ -97,16 +97,30 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
             learn=config.learn,
             generator=generator_for("cpu", Draw.POINTS, config.seed),
         )
-        moduli.to(task.device)
-    if description.ticket_of is None:
+    # A ticket comes with its mask.
+    own, magnitude = description.ticket_of is None, config.pruning == "magnitude"
+    initialization = config.initialization
+    if own and not magnitude:
+        start_sparse(model, moduli, config, generator_for("cpu", Draw.MASKS, config.seed))
+        initialization = "sparsity_aware" if initialization == "default" else initialization
+    if initialization != "default":
+        draw = initializer_by_name(initialization)
+        draw(model, generator=generator_for("cpu", Draw.WEIGHTS, config.seed))
+    for module in (model, moduli):
+        if module is not None:
+            module.to(task.device)
+    if own and magnitude:
         kind = {"linear": LinearSchedule, "cubic": CubicSchedule}[config.schedule]
         schedule = kind(config.sparsity, config.epochs, tail=config.tail_epochs, start=config.dense_epochs)
     else:
-        # A ticket comes with its mask, which is final.
         schedule = ConstantSchedule(0.0)
+    targets = None if magnitude and config.targets == "all" else hidden_names(model)
     order = _block_order(config, model, moduli) if config.blocks else None
-    pruner = MagnitudePruner(model, schedule, scope=config.scope, blocks=config.blocks or None, order=order)
-    return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli))
+    pruner = MagnitudePruner(
+        model, schedule, targets=targets, scope=config.scope, blocks=config.blocks or None, order=order
+    )
+    dynamic = _dynamic(config, model, moduli) if own and config.pruning == "dynamic" else None
+    return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli), dynamic)
 
 
 def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket | None = None) -> Run:
@@ -242,6 +256,17 @@ def _block_order(
     if config.block_order == "index":
         return torch.arange(neurons)
     return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
+
+
+def _dynamic(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> DynamicSparsePruner:
+    return DynamicSparsePruner(
+        model,
+        moduli,
+        steps=(config.epochs - config.tail_epochs) * config.batches_per_epoch,
+        update_every=config.update_every,
+        drop_fraction=config.drop_fraction,
+        temperature=config.temperature,
+    )
 
 
 def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:

@@ -121,9 +121,11 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
 
 
 def start_epoch(run: Run) -> None:
-    """Prune, draw points where the arm does so, and go into training mode."""
+    """Prune, set the clock of a mask that moves, draw points where the arm does so, and go into training mode."""
     run.model.train()
     run.pruner.start_epoch(run.epoch)
+    if run.dynamic is not None:
+        run.dynamic.load_state_dict({"step": run.epoch * run.config.batches_per_epoch})
     if run.moduli is not None:
         run.moduli.start_epoch(run.epoch)
 
@@ -137,6 +139,8 @@ def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
     (task_loss + penalty).backward()
     if shrunk is not None:
         backward_to_points(shrunk)
+    if run.dynamic is not None:
+        run.dynamic.step(run.optimizer)
     if config.clip is not None:
         run.pruner.mask_gradients()
         nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)

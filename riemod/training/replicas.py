@@ -36,6 +36,7 @@ _OWN = {
     *("seed", "threads", "evaluation_batches", "initialization", "tensorboard"),
     *("manifold", "inhibitor", "strength", "reduction", "power", "learn", "arm", "proximal"),
     *("sparsity", "schedule", "dense_epochs", "scope", "blocks", "block_order"),
+    *("pruning", "targets", "temperature", "update_every", "drop_fraction"),
 }
 
 

@@ -57,7 +57,11 @@ class Stack:
             start_epoch(run)
         masks = [run.pruner.masks() for run in self.runs]
         self._masks = {
-            name: torch.stack([own[name] for own in masks]).to(self.parameters[name].dtype) for name in masks[0]
+            name: torch.stack([own[name] if name in own else torch.ones_like(stacked[0]) for own in masks])
+            .to(stacked.dtype)
+            .detach()
+            for name, stacked in self.parameters.items()
+            if any(name in own for own in masks)
         }
         for name, mask in self._masks.items():
             for key in ("exp_avg", "exp_avg_sq"):
@@ -92,6 +96,10 @@ class Stack:
         proximal = [(index, run.moduli) for index, run in enumerate(self.runs) if run.config.proximal and run.moduli]
         for _, moduli in proximal:
             backward_to_points(moduli)
+        for index, run in enumerate(self.runs):
+            if run.dynamic is not None and run.dynamic.step(run.optimizer):
+                for name, mask in run.pruner.masks().items():
+                    self._masks[name][index] = mask
         for name, mask in self._masks.items():
             gradient = self.parameters[name].grad
             assert gradient is not None

@@ -1,0 +1,231 @@
+"""Sparse from the start: masks straight from where the neurons are, and putting masks on a model.
+
+A cost f(d) becomes a mask by way of one number, the temperature T: pairs are drawn without replacement, each in
+proportion to exp(-f / T). T = 0 takes the cheapest pairs; T = infinity draws uniformly, which is the control without
+geometry; the control with it has the same costs shuffled over pairs (`riemod.regularization.controls.Shuffled`).
+
+Which T? Under a difference of Gaussians the cheapest pairs of a surface are a ring around each neuron: a lattice, whose
+paths grow with its diameter. Far pairs all cost f_max, and share the weight exp(-f_max / T), small but spread over most
+of the surface: a few of them are drawn as shortcuts, which make a small world of the lattice. For 128 neurons on the
+torus of period 10, 95 % sparse (means of five embeddings), the share of far pairs (f > 60) is 0, 2, 23 and 76 % at
+T = 0, 10, 20 and infinity, and a path from one neuron to another takes 4.5, 3.7, 2.9 and 2.8 steps on average.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import Module
+
+from riemod.pruning.masks import check_mask_name_is_free, find_mask, register_mask
+from riemod.pruning.schedules import check_sparsity
+from riemod.pruning.selection import drop_smallest
+from riemod.regularization import tiles
+from riemod.regularization.embedding import NeuronEmbedding
+from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
+from riemod.regularization.regularizer import ModuliRegularizer
+
+__all__ = ["apply_masks", "check_temperature", "geometric_mask", "geometric_prior"]
+
+
+@torch.no_grad()
+def geometric_mask(
+    geometry: NeuronEmbedding | ModuliRegularizer,
+    sparsity: float,
+    inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
+    *,
+    layer: int = 0,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "n m"]:
+    """The n m - round(sparsity n m) pairs (j, k) of least f(d(x_j, y_k)) / T - G_jk, G standard Gumbel noise.
+
+    That is a draw without replacement, each next pair with probability proportional to exp(-f / T) among those left; at
+    T = 0 the cheapest pairs, equal ones in the order of their flat index. If n + m or more pairs are kept, then every
+    target keeps an input and every source an output, those that come first, other neurons' and of finite cost: a neuron
+    is no input of itself. Self-connections have no other privilege: they are kept if f(0) is low.
+
+    Args:
+        geometry: an embedding, whose neurons are both targets and sources; or a regularizer, whose costs are then
+            taken, also those of a control.
+        sparsity: fraction of pairs that are dropped, in [0, 1].
+        inhibitor: f for an embedding, a difference of Gaussians if not given; a regularizer has its own.
+        layer: which of a regularizer's weights.
+        temperature: T >= 0 in units of the cost f; `math.inf` draws uniformly.
+        generator: source of G; None draws from torch's global generator. Not used at T = 0.
+
+    Returns:
+        Bool, n targets by m sources, True where a weight is kept, on the points' device. For a layer with gates it is
+        the mask of each gate (`apply_masks` repeats it).
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: a number out of its range, an inhibitor beside a regularizer, costs that are negative or NaN, fewer
+            pairs of finite cost than are to be kept, or at T = 0 costs that are all the same.
+
+    Reference: Kool, van Hoof and Welling 2019, https://arxiv.org/abs/1903.06059 (Gumbel top-k is such a draw); small
+    worlds: Watts and Strogatz 1998, https://doi.org/10.1038/30918.
+
+    >>> from riemod.manifolds import Torus
+    >>> embedding = NeuronEmbedding(Torus(2), 64, generator=torch.Generator().manual_seed(0))
+    >>> mask = geometric_mask(embedding, 0.9)
+    >>> int((~mask).sum()) == round(0.9 * 64 * 64), bool(mask.any(0).all() and mask.any(1).all())
+    (True, True)
+    """
+    check_sparsity("sparsity", sparsity)
+    check_temperature(temperature)
+    costs, recurrent = _costs(geometry, inhibitor, layer)
+    kept = costs.numel() - round(float(sparsity) * costs.numel())
+    if not bool((costs >= 0).all()):
+        raise ValueError("inhibitor must give costs >= 0 for all pairs, got negative ones or NaN")
+    if (finite := int(costs.isfinite().count_nonzero())) < kept:
+        raise ValueError(
+            f"sparsity must leave no more pairs than have a finite cost, {finite}, got {sparsity!r}, which keeps {kept}"
+        )
+    if temperature == 0 and 0 < kept < costs.numel() and bool(costs.min() == costs.max()):
+        raise ValueError("temperature must be above 0 for costs that are all the same, of which none is cheapest")
+    keys = costs if temperature == 0 else _arrivals(costs, temperature, generator)
+    first = _firsts(keys, recurrent) if kept >= sum(costs.shape) else torch.zeros_like(keys, dtype=torch.bool)
+    return ~drop_smallest([keys], [~first], kept)[0]
+
+
+def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Tensor, "n m"]:
+    """exp(-(f - min f) / T), in float64: 1 for the cheapest pairs, and by e less for every T that a pair costs more.
+
+    Args:
+        costs: f >= 0; infinite ones get 0.
+        temperature: T > 0 in units of the cost; `math.inf` gives 1 throughout.
+
+    Returns:
+        Values in [0, 1], of the same shape.
+
+    Raises:
+        TypeError: `temperature` is no number.
+        ValueError: `temperature` not above 0, or no cost is finite.
+
+    >>> geometric_prior(torch.tensor([[3.0, 5.0]]), 2.0)
+    tensor([[1.0000, 0.3679]], dtype=torch.float64)
+    """
+    check_temperature(temperature)
+    if temperature == 0:
+        raise ValueError("temperature must be above 0 for a prior, got 0")
+    finite = costs[costs.isfinite()]
+    if not len(finite):
+        raise ValueError("costs must be finite for at least one pair, got none")
+    prior = ((costs.double() - finite.min()) / -temperature).exp()
+    return prior.masked_fill(costs.isinf(), 0)
+
+
+@torch.no_grad()
+def apply_masks(model: Module, masks: Mapping[str, Tensor]) -> None:
+    """w <- mask * w, and the masks as buffers beside their parameters, for every parameter that is named.
+
+    From there on `MagnitudePruner`, `attach_masks`, riemod's optimisers, `sparsity_aware` and tickets know the masks. A
+    mask that a parameter already has is replaced; weights that were zero stay zero. After it, draw the weights that are
+    left (`riemod.initialization.sparsity_aware`), then make the optimiser.
+
+    Args:
+        model: changed in place.
+        masks: bool, True where kept, by the parameter's qualified name; of the parameter's shape, or for a recurrent
+            layer's (gates * n, m) of shape (n, m): each gate gets it.
+
+    Raises:
+        TypeError: a model or mask of another type.
+        ValueError: a name that is no parameter, a mask of another shape, two names of one tensor, a parameter whose
+            mask stands beside another of its names, or a module that uses a mask's name for something else; nothing was
+            changed.
+
+    >>> layer = nn.GRU(2, 3)
+    >>> apply_masks(layer, {"weight_hh_l0": torch.eye(3) > 0})
+    >>> int(layer.weight_hh_l0.count_nonzero()), layer.weight_hh_l0_mask.shape
+    (9, torch.Size([9, 3]))
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    fitted: dict[str, tuple[Module, str, Tensor]] = {}
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise ValueError(f"masks must name parameters of the model, {', '.join(parameters)}, got {name!r}")
+        path, _, own = name.rpartition(".")
+        owner = model.get_submodule(path)
+        others = [other for other, found in parameters.items() if found is parameters[name] and other != name]
+        for other in others:
+            place = model.get_submodule(other.rpartition(".")[0]), other.rpartition(".")[2]
+            if other in masks or (find_mask(*place) is not None and find_mask(owner, own) is None):
+                raise ValueError(
+                    f"masks must name a shared tensor once, by the name of its mask: {name!r} is {other!r}"
+                )
+        check_mask_name_is_free(owner, own)
+        fitted[name] = owner, own, _fit(name, mask, parameters[name], owner)
+    for owner, own, mask in fitted.values():
+        register_mask(owner, own).copy_(mask)
+        owner.get_parameter(own).masked_fill_(~mask, 0)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise TypeError unless it is a number, ValueError unless it is >= 0; infinity is."""
+    if isinstance(temperature, bool) or not isinstance(temperature, Real):
+        raise TypeError(f"temperature must be a number >= 0, got {temperature!r}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be >= 0, in units of the cost, got {temperature!r}")
+
+
+def _fit(name: str, mask: Tensor, parameter: Tensor, owner: Module) -> Tensor:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise TypeError(f"masks must be bool tensors, got {getattr(mask, 'dtype', type(mask).__name__)} for {name!r}")
+    rows = mask.shape[0] if mask.ndim else 0
+    gated = isinstance(owner, nn.RNNBase | nn.RNNCellBase) and parameter.ndim == 2 and rows > 0
+    if gated and mask.shape[1:] == parameter.shape[1:] and rows == owner.hidden_size:
+        mask = mask.repeat(len(parameter) // rows, 1)
+    if mask.shape != parameter.shape:
+        raise ValueError(
+            f"masks must have the shape of their parameters, or of one gate: {name!r} is {tuple(parameter.shape)}, got "
+            f"{tuple(mask.shape)}"
+        )
+    return mask.to(parameter.device)
+
+
+def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:
+    """(n, m) costs, computed in row tiles, and whether rows and columns are the same neurons."""
+    if isinstance(geometry, NeuronEmbedding):
+        law = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)  # pyright: ignore[reportArgumentType]
+        points, manifold = geometry.coordinates(), geometry.manifold
+        height = max(1, tiles.TILE_ELEMENTS // geometry.size)
+        rows = [law.of_squared_distance(manifold.squared_distance(own, points)) for own in points.split(height)]
+        return torch.cat(rows), True
+    if not isinstance(geometry, ModuliRegularizer):
+        raise TypeError(f"geometry must be a NeuronEmbedding or a ModuliRegularizer, got {type(geometry).__name__}")
+    if inhibitor is not None:
+        raise ValueError("inhibitor must be left out for a regularizer, which has its own")
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(geometry.targets):
+        raise ValueError(f"layer must be from 0 to {len(geometry.targets) - 1} for this regularizer, got {layer!r}")
+    target, sides = geometry.targets[layer], geometry.sides[layer]
+    height = max(1, tiles.TILE_ELEMENTS // target.sources)
+    spans = ((first, min(first + height, target.neurons)) for first in range(0, target.neurons, height))
+    return torch.cat([geometry.costs(layer, *span) for span in spans]), sides.sources == sides.targets
+
+
+def _arrivals(costs: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """Keys >= 0 whose order is that of f / T - G: the log times at which exponential clocks of rate exp(-f/T) ring."""
+    device = costs.device if generator is None else generator.device
+    noise = torch.empty(costs.shape, dtype=costs.dtype, device=device).exponential_(generator=generator)
+    keys = noise.clamp_(min=torch.finfo(noise.dtype).tiny).log_().to(costs.device)
+    keys += costs.masked_fill(costs.isinf(), 0) / temperature
+    keys -= keys.min()
+    return keys.masked_fill_(costs.isinf(), math.inf)
+
+
+def _firsts(keys: Tensor, recurrent: bool) -> Tensor:
+    """True for the first source of every target, and for the first target of every source that has none yet."""
+    others = keys.clone()
+    if recurrent:
+        others.fill_diagonal_(math.inf)
+    first = torch.zeros_like(keys, dtype=torch.bool)
+    first.scatter_(1, others.argmin(1, keepdim=True), True)
+    unused = ~first.any(0)
+    first[others.argmin(0)[unused], unused.nonzero().squeeze(1)] = True
+    return first & others.isfinite()
