@@ -25,7 +25,7 @@ _BATCH, _STEPS = 32, 10
 # Blocks that hold more than this share of a matrix's entries are not worth a trial.
 _FULLEST = 0.5
 _BLOCK_SIZES = (16, 32, 64)
-_BLOCK = re.compile(r"block([1-9]\d*)")
+_BLOCK = re.compile(r"(?:block|bsr)([1-9]\d*)?")
 
 
 class Timing(NamedTuple):
@@ -52,8 +52,9 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     Args:
         module: a layer, or a model that holds some; it is not changed.
         layout: "auto" times the layouts of each weight that has zeros, and then each layer as a whole, and takes what
-            is fastest; "dense", "csr" or "block32" (any block size) is used for every weight that has zeros; a mapping
-            from names of weights to these for some, the others staying dense.
+            is fastest; "dense", "csr", "block32" (any size) or "block" (of 16, 32 and 64 the size that stores least;
+            "bsr" is the same) is used for every weight that has zeros; a mapping from names of weights to these for
+            some, the others staying dense.
         example_input: what the model is called with, a tensor, packed sequence or tuple of arguments, to be timed on;
             without it 10 steps of 32 sequences are. The copy works for any other batch as well.
 
@@ -82,7 +83,7 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
         if name not in weights:
             raise ValueError(f"layout: no weight {name!r} that can be compressed; there are {', '.join(weights)}")
         if chosen not in ("dense", "csr") and not _BLOCK.fullmatch(chosen) and layout != "auto":
-            raise ValueError(f'layout: expected "auto", "dense", "csr" or "block32" (any size), got {chosen!r}')
+            raise ValueError(f'layout: expected "auto", "dense", "csr", "block" or "block32", got {chosen!r}')
     if not pruned:
         _warn_of_no_zeros(time_layouts(module, example_input))
         return copy.deepcopy(module)
@@ -158,9 +159,12 @@ def _matrix(weight: PrunedWeight, layout: str) -> Matrix:
         return DenseMatrix(weight.values, weight.kept)
     if layout == "csr":
         return CSRMatrix.of(weight.values, weight.kept)
-    size = _BLOCK.fullmatch(layout)
-    assert size is not None
-    return BlockMatrix.of(weight.values, weight.kept, int(size[1]))
+    block = _BLOCK.fullmatch(layout)
+    assert block is not None
+    if block[1] is not None:
+        return BlockMatrix.of(weight.values, weight.kept, int(block[1]))
+    alternatives = [BlockMatrix.of(weight.values, weight.kept, size) for size in reversed(_BLOCK_SIZES)]
+    return min(alternatives, key=lambda matrix: matrix.values.numel())
 
 
 def _compressed_layer(layer: PrunedLayer, layouts: Mapping[str, str]) -> nn.Module:
@@ -184,7 +188,7 @@ def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
         blocks = {f"block{size}": _matrix(weight, f"block{size}") for size in sizes}
         limit = _FULLEST * weight.values.numel()
         matrices |= {layout: matrix for layout, matrix in blocks.items() if matrix.values.numel() <= limit}
-    h = torch.randn(weight.values.shape[1], columns).to(weight.values)
+    h = _drawn(weight.values, weight.values.shape[1], columns)
 
     def product(matrix: Matrix) -> Callable[[], object]:
         return lambda: matrix.bind()(h)
@@ -212,35 +216,35 @@ def _bytes(module: nn.Module) -> int:
 
 def _inputs(module: nn.Module, layers: Sequence[PrunedLayer], example_input: Any) -> list[tuple[Any, ...]]:
     """What each layer is called with when the model is called with the example, or an example of its own."""
-    given = {id(layer.module): _example(layer.module) for layer in layers}
+    given = [_example(layer.module) for layer in layers]
     if example_input is None:
-        return [given[id(layer.module)] for layer in layers]
+        return given
+    # A copy, so that nothing in the model changes: dropout draws, batch norms count.
+    copied = copy.deepcopy(module).eval()
+    for index, layer in enumerate(layers):
 
-    def keep(part: nn.Module, arguments: tuple[Any, ...]) -> None:
-        given[id(part)] = arguments
+        def keep(_: nn.Module, arguments: tuple[Any, ...], index: int = index) -> None:
+            given[index] = arguments
 
-    handles = [layer.module.register_forward_pre_hook(keep) for layer in layers]
-    arguments = (
-        example_input
-        if isinstance(example_input, tuple) and not isinstance(example_input, PackedSequence)
-        else (example_input,)
-    )
-    try:
-        with torch.no_grad():
-            module(*arguments)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [given[id(layer.module)] for layer in layers]
+        copied.get_submodule(layer.name).register_forward_pre_hook(keep)
+    several = isinstance(example_input, tuple) and not isinstance(example_input, PackedSequence)
+    with torch.no_grad():
+        copied(*example_input) if several else copied(example_input)
+    return given
 
 
-def _example(layer: nn.Module) -> tuple[Tensor]:
+def _example(layer: nn.Module) -> tuple[Any, ...]:
     weight = next(layer.parameters())
     if isinstance(layer, nn.RNNBase):
         outer = (_BATCH, _STEPS) if layer.batch_first else (_STEPS, _BATCH)
-        return (torch.randn(*outer, layer.input_size).to(weight),)
+        return (_drawn(weight, *outer, layer.input_size),)
     assert isinstance(layer, nn.Linear)
-    return (torch.randn(_BATCH, layer.in_features).to(weight),)
+    return (_drawn(weight, _BATCH, layer.in_features),)
+
+
+def _drawn(like: Tensor, *shape: int) -> Tensor:
+    """Normal numbers, of a generator of their own: timing leaves torch's as it was."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like)
 
 
 def _columns(layer: nn.Module, given: tuple[Any, ...]) -> int:

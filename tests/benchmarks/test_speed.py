@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from benchmarks.speed import harness, penalty
+from benchmarks.speed import harness, penalty, sparse
 from benchmarks.speed.__main__ import ROWS
-from benchmarks.speed.harness import Result, Spread, compare, save, show
+from benchmarks.speed.harness import Result, Spread, compare, compare_several, save, show
 from benchmarks.speed.roofline import functions
 from riemod.manifolds import KleinBottle, PoincareBall, Sphere, Torus
 
@@ -39,12 +39,45 @@ def test_both_sides_take_turns_and_the_ratio_is_of_medians(tmp_path, capsys, mon
     assert "NO" in printed
 
 
+def test_several_share_one_turn_of_the_baseline(monkeypatch):
+    turns = []
+    seconds = {"one": 1.0, "two": 2.0, "baseline": 4.0}
+
+    def timed(run):
+        return seconds[run()]
+
+    monkeypatch.setattr(harness, "timed", timed)
+    sides = {name: lambda name=name: turns.append(name) or name for name in seconds}
+    baseline = sides.pop("baseline")
+    results = compare_several(sides, baseline, {"one": 0.3, "two": 0.3}, "base", rounds=3)
+    assert turns == ["one", "two", "baseline"] * 5
+    assert {name: (result.value, result.met) for name, result in results.items()} == {
+        "one": (0.25, True),
+        "two": (0.5, False),
+    }
+
+
+def test_the_sparse_rows_compute_what_the_pruned_layer_computes(monkeypatch):
+    monkeypatch.setattr(sparse, "NEURONS", 128)
+    for cached in (sparse.pruned_layer, sparse.compressed_layer):
+        cached.cache_clear()
+    x = torch.randn(sparse.STEPS, 4, 2)
+    for kind, share in (("blocks-90", 0.9), ("single-98", 0.98)):
+        layer = sparse.pruned_layer(kind)
+        zeros = (layer.weight_hh_l0 == 0).float().mean()
+        assert share - 32 * 32 / 128**2 <= zeros <= share + 1e-3
+        torch.testing.assert_close(sparse.compressed_layer(kind, 4)(x)[0], layer(x)[0], rtol=1e-4, atol=1e-5)
+    for cached in (sparse.pruned_layer, sparse.compressed_layer):
+        cached.cache_clear()
+
+
 def test_quartiles():
     assert Spread.of([4.0, 1.0, 2.0, 3.0, 5.0]) == Spread(2.0, 3.0, 4.0)
 
 
 def test_every_row_has_its_name():
     assert {"penalty-torus", "penalty-klein", "penalty-memory", "penalty-growth"} <= set(ROWS)
+    assert {"sparse-blocks-90-batch200", "sparse-single-90-batch32", "sparse-disk-98"} <= set(ROWS)
 
 
 @pytest.mark.parametrize("baseline", ["broadcast", "geoopt"])

@@ -51,7 +51,7 @@ def inputs(batch: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(7, batch, 2), torch.randn(batch, 8)
 
 
-@pytest.mark.parametrize("layout", ["auto", "dense", "csr", "block8", "block24"])
+@pytest.mark.parametrize("layout", ["auto", "dense", "csr", "block8", "block24", "block", "bsr16"])
 def test_a_compressed_model_computes_the_same(layout: str):
     net, _ = pruned_net()
     before = copy.deepcopy(net.state_dict())
@@ -76,6 +76,28 @@ def test_a_mapping_chooses_each_weight_and_leaves_the_rest_dense():
     assert isinstance(compressed.rnn.weight_hh_l0, BlockMatrix)
     assert isinstance(compressed.rnn.weight_ih_l0, DenseMatrix)
     assert type(compressed.decoder) is nn.Linear
+
+
+def test_blocks_without_a_size_store_the_least():
+    layer = nn.Linear(128, 128, bias=False)
+    mask = register_mask(layer, "weight")
+    mask.zero_()
+    mask[:32, 64:96] = True
+    layer.weight.data *= mask
+    compressed: Any = compress(layer, "block")
+    assert compressed.weight.values.shape == (1, 32, 32)
+
+
+def test_an_example_leaves_the_model_as_it_was():
+    net = nn.Sequential(pruned(nn.Linear(4, 4)), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    x, state = torch.ones(3, 4), torch.get_rng_state()
+    before = copy.deepcopy(net.state_dict())
+    timings = time_layouts(net, x)
+    assert {timing.name for timing in timings} >= {"0.weight"}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert net.training
+    assert not net[0]._forward_pre_hooks
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_auto_takes_what_its_timings_say(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
@@ -185,7 +207,7 @@ def test_wrong_requests_are_named():
         compress("net")  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"module: holds no layer .*got ReLU"):
         compress(nn.ReLU())
-    for layout in ("coo", "block0", "block", "autos"):
+    for layout in ("coo", "block0", "blocks", "autos"):
         with pytest.raises(ValueError, match=rf"layout: expected .* got '{layout}'"):
             compress(net, layout)
     with pytest.raises(ValueError, match=r"layout: no weight 'rnn\.weight'"):
