@@ -70,10 +70,10 @@ def draw_figure() -> None:
     """One hidden matrix at 90 % as its neurons are numbered and in geometric order, and one that lost whole blocks."""
     single, blocks = (
         load(RunFolder(Path("runs") / suite.name / run_name(arm, 0.9, 0)))
-        for suite, arm in ((SINGLE, "torus fixed"), (NAVIGATION, "16x16 torus geometric"))
+        for suite, arm in ((SINGLE, "torus fixed"), (NAVIGATION, "8x8 torus geometric"))
     )
     figure = Figure(figsize=(13, 4.2), layout="constrained")
-    titles = ("single weights, random order", "single weights, geometric order", "16 x 16 blocks, geometric order")
+    titles = ("single weights, random order", "single weights, geometric order", "8 x 8 blocks, geometric order")
     for run, title, ax in zip((single, single, blocks), titles, figure.subplots(1, 3), strict=True):
         weight = run.model.get_parameter("rnn.weight_hh_l0").detach()
         if "geometric" in title:
@@ -81,7 +81,7 @@ def draw_figure() -> None:
             order = order_neurons(run.moduli)
             weight = weight[order][:, order]
         plot_weight_matrix(weight, ax=ax)
-        ax.set_title(f"{title}\n16 x 16 tiles with a weight: {block_occupancy(weight, 16):.0%}", fontsize=11)
+        ax.set_title(f"{title}\n8 x 8 tiles with a weight: {block_occupancy(weight, 8):.0%}", fontsize=11)
     figure.savefig(FIGURE, dpi=130)
 
 
