@@ -1,9 +1,10 @@
 """Navigation: follow one's position in an arena, a square or a closed manifold, from its start and its velocities."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,27 @@ class NavigationModel(nn.Module):
         return self.decoder(self.hidden_states(start_code, velocity))
 
 
+_CPU = NavigationConfig(
+    preset="cpu",
+    hidden_size=256,
+    landmarks=256,
+    width=0.17,
+    steps=20,
+    epochs=40,
+    batches_per_epoch=200,
+    batch_size=100,
+    learning_rate=2e-3,
+    learning_rate_decay="tail",
+    strength=2e-3,
+    dense_epochs=10,
+    tail_epochs=14,
+    scope="tensor",
+    evaluation_batches=20,
+)
+# The closed arenas, without walls, are learned in half the steps.
+_SHORT: dict[str, Any] = {"epochs": 20, "dense_epochs": 4, "tail_epochs": 12}
+
+
 class Navigation(Task[NavigationConfig]):
     """The navigation task; a batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
 
@@ -125,23 +147,7 @@ class Navigation(Task[NavigationConfig]):
             scope="tensor",
             evaluation_batches=2,
         ),
-        "cpu": NavigationConfig(
-            preset="cpu",
-            hidden_size=256,
-            landmarks=256,
-            width=0.17,
-            steps=20,
-            epochs=40,
-            batches_per_epoch=200,
-            batch_size=100,
-            learning_rate=2e-3,
-            learning_rate_decay="tail",
-            strength=2e-3,
-            dense_epochs=10,
-            tail_epochs=14,
-            scope="tensor",
-            evaluation_batches=20,
-        ),
+        "cpu": _CPU,
         "paper": NavigationConfig(
             preset="paper",
             hidden_size=4096,
@@ -154,6 +160,12 @@ class Navigation(Task[NavigationConfig]):
             weight_decay=0.01,
             strength=0.1,
         ),
+        "cpu-circle": dataclasses.replace(
+            _CPU, preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_SHORT
+        ),
+        "cpu-torus": dataclasses.replace(_CPU, preset="cpu-torus", arena="torus", **_SHORT),
+        "cpu-sphere": dataclasses.replace(_CPU, preset="cpu-sphere", arena="sphere", **_SHORT),
+        "cpu-klein": dataclasses.replace(_CPU, preset="cpu-klein", arena="klein", **_SHORT),
     }
 
     def __init__(self, config: NavigationConfig) -> None:
