@@ -55,7 +55,7 @@ def arena_by_name(name: ArenaName, side: float = 2.2) -> Arena:
 
     >>> sphere = arena_by_name("sphere")
     >>> sphere.manifold, round(sphere.volume, 6)
-    (Sphere(dim=2, radius=0.62061), 4.84)
+    (Sphere(dim=2, radius=0.620609), 4.84)
     """
     if not 0 < side < math.inf:
         raise ValueError(f"side must be positive and finite, got {side!r}")
