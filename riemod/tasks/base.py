@@ -16,6 +16,7 @@ from torch import Tensor, nn
 ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
 ArmName = Literal["moduli", "none", "matched_l1", "shuffled", "random_geometry"]
 InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
+PresetName = Literal["smoke", "cpu", "paper", "steady", "cpu-circle", "cpu-torus", "cpu-sphere", "cpu-klein"]
 InitializationName = Literal["default", "orthogonal", "identity", "nonnormal_chain", "sparsity_aware"]
 
 
@@ -23,9 +24,9 @@ InitializationName = Literal["default", "orthogonal", "identity", "nonnormal_cha
 class RunConfig:
     """Every number of a run. Same config, same machine: same bits."""
 
-    preset: Literal["smoke", "cpu", "paper", "steady"]
-    """Scale that the other defaults are taken from: seconds, minutes on 2 cores, or the paper's own (steady: likewise,
-    by a recipe of ours, where a task has it)."""
+    preset: PresetName
+    """Scale that the other defaults are taken from: seconds, minutes on 2 cores (those with the name of an arena are
+    navigation's), or the paper's own (steady: likewise, by a recipe of ours, where a task has it)."""
     seed: int = 0
     """Seed of every random draw: weights, points and data."""
     device: str = "cpu"
