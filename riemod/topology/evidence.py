@@ -17,7 +17,7 @@ PRIMES = (2, 3)
 # beyond it lie most of the simplices.
 REACH = 0.6
 # Bars shorter than this ratio of death to birth are never counted, whatever the nulls: uneven sampling alone makes them.
-FLOORS = {1: 2.25, 2: 1.3}
+FLOORS = {1: 2.5, 2: 1.3}
 # Landmarks farther apart than this many covering radii have a gap in the data between them.
 GAP = 3.0
 # A piece with a smaller share of the landmarks is a few outliers.
@@ -121,7 +121,7 @@ class Evidence:
 
 
 FEWEST_POINTS = 100
-LEAST_AGREEMENT = 0.7
+LEAST_AGREEMENT = 0.5
 
 
 def decide(evidence: Evidence) -> tuple[Name, str]:

@@ -126,13 +126,14 @@ class ModuliRecovery(BaseEstimator):
         net = self._net(points, generator)
         self.bars_ = bars(net)
         self._compare(longest(self.bars_), data, coordinates, generator)
-        numbers = count(net, self.bars_, self.floors_)
-        counts = [numbers]
+        counts = [count(net, self.bars_, self.floors_)]
         for _ in range(self.n_subsamples):
-            chosen = _subset(len(points), len(points) * 4 // 5, generator)
-            part = self._net(points[np.ix_(chosen, chosen)] if self.metric_ == "precomputed" else points[chosen], generator)
-            counts.append(count(part, bars(part), self.floors_))
-        self.agreement_ = sum(found == numbers for found in counts[1:]) / self.n_subsamples
+            chosen = _subset(len(points), len(points) * 9 // 10, generator)
+            part = points[np.ix_(chosen, chosen)] if self.metric == "precomputed" else points[chosen]
+            net = self._net(part, generator)
+            counts.append(count(net, bars(net), self.floors_))
+        numbers = max(counts, key=counts.count)
+        self.agreement_ = counts.count(numbers) / len(counts)
         self.betti_ = {
             prime: Betti(
                 numbers[prime],
@@ -163,7 +164,7 @@ class ModuliRecovery(BaseEstimator):
             drawn = self.null_ratios_[degree]
             lines.append(
                 f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
-                f"{self.floors_[degree]:.2f}, p = {p:.3g} from {len(drawn)} nulls"
+                f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
             )
         lines.append("local dimension: {:.1f} by neighbours, {:.1f} by planes".format(*self.dimension_))
         lines.append(f"metric: {self.metric_}")
@@ -231,10 +232,27 @@ class ModuliRecovery(BaseEstimator):
     ) -> None:
         """Draw the nulls; sets what they give."""
         dim = min(max(1, round(np.nan_to_num(np.mean(self.dimension_), nan=1.0))), coordinates.shape[1])
-        kinds = {str(kind): [] for kind in self.nulls}
+        drawn = [self._draw(kind, observed, data, coordinates, dim, generator) for kind in self.nulls]
+        self.longest_ = observed
+        self.null_ratios_ = {k: [np.array([null[k] for null in kind]) for kind in drawn] for k in FLOORS}
+        self.p_values_ = null_models.holm(
+            {k: max(null_models.rank_p_value(observed[k], kind) for kind in self.null_ratios_[k]) for k in FLOORS}
+        )
+        highest = {k: max(np.quantile(kind, 0.95, method="higher") for kind in self.null_ratios_[k]) for k in FLOORS}
+        self.floors_ = {k: float(max(FLOORS[k], highest[k])) for k in FLOORS}
+
+    def _draw(
+        self,
+        kind: str | Callable[[Any, torch.Generator], Any],
+        observed: dict[int, float],
+        data: np.ndarray,
+        coordinates: np.ndarray,
+        dim: int,
+        generator: torch.Generator,
+    ) -> list[dict[int, float]]:
+        """The longest bars of the nulls of one kind."""
         drawn: list[dict[int, float]] = []
-        for index in range(self.n_nulls):
-            kind = self.nulls[index % len(self.nulls)]
+        while len(drawn) < self.n_nulls:
             if kind == "uniform":
                 net = self._null_net(null_models.uniform_ball(len(coordinates), dim, generator), generator)
             elif kind in ("shuffled", "gaussian"):
@@ -243,19 +261,9 @@ class ModuliRecovery(BaseEstimator):
                 draw = null_models.BY_NAME[kind] if isinstance(kind, str) else kind
                 net = self._net(self._prepare(as_array(draw(data, generator)), generator), generator)
             drawn.append(longest(bars(net, (2,))))
-            kinds[str(kind)].append(drawn[-1])
             if all(sum(null[k] >= observed[k] for null in drawn) >= _EXCEEDANCES for k in FLOORS):
                 break
-        self.longest_ = observed
-        self.null_ratios_ = {k: np.array([null[k] for null in drawn]) for k in FLOORS}
-        self.p_values_ = null_models.holm(
-            {k: null_models.rank_p_value(observed[k], self.null_ratios_[k]) for k in FLOORS}
-        )
-        quantiles = {
-            k: [np.quantile([null[k] for null in found], 0.95, method="higher") for found in kinds.values() if found]
-            for k in FLOORS
-        }
-        self.floors_ = {k: float(max(FLOORS[k], *quantiles[k])) for k in FLOORS}
+        return drawn
 
     def _null_net(self, points: np.ndarray, generator: torch.Generator) -> Net:
         if self.metric_ != "precomputed":
