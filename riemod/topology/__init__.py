@@ -1,0 +1,37 @@
+"""What was learned: which manifold points, states or weights fill, with p-values, and coordinates on it.
+
+Needs gudhi and ripser (`pip install 'riemod[topology]'`). Points are rows (n, k) in any unit; distances are in theirs.
+"""
+
+from riemod.topology import nulls
+from riemod.topology.clouds import geodesic_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology.coordinates import CircularCoordinates, circular_correlation
+from riemod.topology.evidence import Bars, Betti
+from riemod.topology.graphs import graph_distances
+from riemod.topology.persistence import (
+    alpha_persistence,
+    bottleneck_distance,
+    landmarks,
+    persistence,
+    wasserstein_distance,
+)
+from riemod.topology.recovery import ModuliRecovery
+
+__all__ = [
+    "Bars",
+    "Betti",
+    "CircularCoordinates",
+    "ModuliRecovery",
+    "alpha_persistence",
+    "bottleneck_distance",
+    "circular_correlation",
+    "geodesic_distances",
+    "graph_distances",
+    "landmarks",
+    "neighbour_dimension",
+    "nulls",
+    "persistence",
+    "plane_dimension",
+    "smooth",
+    "wasserstein_distance",
+]
