@@ -43,19 +43,19 @@ def fit(points: np.ndarray, seed: int) -> dict[str, Any]:
     }
 
 
-def study(name: str, seeds: int, folder: Path) -> None:
-    """Fit the seeds of a cloud that its record lacks."""
+def study(name: str, seed: int, folder: Path) -> None:
+    """Fit one cloud, unless its record has this seed."""
     path = folder / f"{name}.json"
     draw = KNOWN[name][1] if name in KNOWN else NOISES[name]
     record = json.loads(path.read_text()) if path.exists() else {"points": POINTS, "fits": {}}
+    if str(seed) in record["fits"]:
+        return
+    record["fits"][str(seed)] = fit(draw(POINTS, np.random.default_rng([seed, len(name)])), seed)
     libraries = ("numpy", "scipy", "scikit-learn", "gudhi", "ripser", "riemod")
     record["versions"] = {library: version(library) for library in libraries} | {"python": platform.python_version()}
-    for seed in range(seeds):
-        if str(seed) not in record["fits"]:
-            record["fits"][str(seed)] = fit(draw(POINTS, np.random.default_rng([seed, len(name)])), seed)
-            path.with_suffix(".part").write_text(json.dumps(record, indent=1) + "\n")
-            os.replace(path.with_suffix(".part"), path)
-            print(name, seed, record["fits"][str(seed)]["manifold"], flush=True)
+    path.with_suffix(".part").write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(path.with_suffix(".part"), path)
+    print(name, seed, record["fits"][str(seed)]["manifold"], flush=True)
 
 
 def table(folder: Path) -> str:
@@ -85,10 +85,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.records.mkdir(parents=True, exist_ok=True)
     if not arguments.print_only:
-        for name in KNOWN:
-            study(name, arguments.seeds, arguments.records)
-        for name in NOISES:
-            study(name, arguments.noise_seeds, arguments.records)
+        for seed in range(max(arguments.seeds, arguments.noise_seeds)):
+            for name in (*KNOWN, *NOISES):
+                if seed < (arguments.seeds if name in KNOWN else arguments.noise_seeds):
+                    study(name, seed, arguments.records)
     print(table(arguments.records))
 
 

@@ -1,11 +1,11 @@
 """Circular coordinates: maps from points to circles that a persistent class of degree 1 makes, usable out of sample."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, diags_array
 from scipy.sparse.linalg import lsqr
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from riemod.topology._checks import as_array, check_points, check_prime
-from riemod.topology.clouds import principal_axes, smooth
+from riemod.topology.clouds import geodesic_distances, principal_axes, smooth
 from riemod.topology.persistence import enclosing_radius, landmarks, library
 
 _COMPONENTS = 20
@@ -23,8 +23,8 @@ _FEWEST_POINTS = 10
 class CircularCoordinates(TransformerMixin, BaseEstimator):
     """h(x) = t_j + sum_k phi_k(x) theta(j, k) modulo 1, times 2 pi: one angle for each of the longest bars of degree 1.
 
-    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by least
-    squares, j the landmark nearest to x, and phi a partition of unity over the landmarks near x. Several coordinates are
+    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by weighted least
+    squares (near landmarks weigh more, crowded ones less), j the landmark nearest to x, and phi a partition of unity over the landmarks near x. Several coordinates are
     decorrelated: an integer change of basis makes the forms as short as it can (Lagrange and Gauss), so that on a torus they
     turn around one circle each. A point off the sheet is treated as the point below it.
 
@@ -33,6 +33,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
 
     Args:
         n_coordinates: how many angles.
+        metric: "euclidean", or "geodesic" along the graph of the 15 nearest points (see `ModuliRecovery`).
         n_landmarks: how many max-min landmarks at most, of points put on the planes through their neighbours.
         prime: of the cocycles' coefficients, odd.
         random_state: seed, or numpy RandomState; it picks the first landmark.
@@ -41,6 +42,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         landmarks_: (m, k) principal coordinates.
         intervals_: (n_coordinates, 2) births and deaths of the classes.
         scale_: length up to which two landmarks are joined, between the births and the deaths.
+        joined_: (m, m) which landmarks are.
         forms_: theta of each coordinate, antisymmetric sparse matrices, in turns.
         angles_: (m, n_coordinates) of the landmarks, in turns.
         correlations_: inner products of the forms divided by their lengths.
@@ -61,9 +63,16 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, n_coordinates: int = 1, *, n_landmarks: int = 200, prime: int = 47, random_state: Any = 0
+        self,
+        n_coordinates: int = 1,
+        *,
+        metric: Literal["euclidean", "geodesic"] = "euclidean",
+        n_landmarks: int = 300,
+        prime: int = 47,
+        random_state: Any = 0,
     ) -> None:
         self.n_coordinates = n_coordinates
+        self.metric = metric
         self.n_landmarks = n_landmarks
         self.prime = prime
         self.random_state = random_state
@@ -84,23 +93,31 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"n_coordinates must be >= 1 and n_landmarks >= 3, got {self.n_coordinates} and {self.n_landmarks}"
             )
+        if self.metric not in ("euclidean", "geodesic"):
+            raise ValueError(f"metric must be 'euclidean' or 'geodesic', got {self.metric!r}")
         data = self._array(X, reset=True)
         self.mean_, self.axes_ = principal_axes(data, _COMPONENTS)
         points = smooth((data - self.mean_) @ self.axes_, min(20, len(data)))
         start = int(check_random_state(self.random_state).randint(len(points)))
         chosen, radius = landmarks(points, min(self.n_landmarks, len(points)), start=start)
         self.landmarks_ = points[chosen]
-        distances = cdist(self.landmarks_, self.landmarks_)
+        if self.metric == "geodesic":
+            distances, nearest = geodesic_distances(points, chosen, min(15, len(points) - 1))
+            radius = float(nearest.max())
+        else:
+            distances = cdist(self.landmarks_, self.landmarks_)
         self.intervals_, cocycles = self._classes(distances)
         births, deaths = self.intervals_.T
         # Balls of half this radius should cover the points, and their nerve lie within the complex.
-        self.scale_ = float(min(max(2.0 * radius, 1.2 * births.max()), 0.5 * (births.max() + deaths.min())))
-        edges = _edges(distances, self.scale_)
-        integers = [_lift(cocycle, edges, distances, self.scale_, self.prime) for cocycle in cocycles]
-        potentials, forms = zip(*(_harmonic(values, edges, len(distances)) for values in integers), strict=True)
-        basis = reduced_basis(np.stack(forms))
+        self.scale_ = float(min(max(2.0 * radius, 1.5 * births.max()), 0.5 * (births.max() + deaths.min())))
+        self.joined_ = distances <= self.scale_
+        edges = np.argwhere(np.triu(self.joined_, 1))
+        integers = [_lift(cocycle, edges, self.joined_, self.prime) for cocycle in cocycles]
+        weights = _weights(edges, distances, self.scale_)
+        potentials, forms = zip(*(_harmonic(values, edges, weights) for values in integers), strict=True)
+        basis = reduced_basis(np.stack(forms) * np.sqrt(weights))
         forms, potentials = basis @ np.stack(forms), basis @ np.stack(potentials)
-        self.correlations_ = _cosines(forms)
+        self.correlations_ = _cosines(forms * np.sqrt(weights))
         self.angles_ = np.mod(potentials.T, 1.0)
         self.forms_ = [_antisymmetric(edges, form, len(distances)) for form in forms]
         return self
@@ -122,8 +139,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         # What every distance has in common is how far the point is off the sheet, beyond a quarter of the scale.
         off = np.maximum(least**2 - (self.scale_ / 4) ** 2, 0.0)
         weights = np.maximum(self.scale_ / 2 - np.sqrt(distances**2 - off[:, None]), 0.0)
-        joined = self._joined[nearest]
-        weights *= joined
+        weights *= self.joined_[nearest]
         weights /= weights.sum(axis=1, keepdims=True)
         turns = [
             self.angles_[nearest, index] + (weights * form.toarray()[nearest]).sum(axis=1)
@@ -131,13 +147,16 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         ]
         return 2 * np.pi * np.mod(np.stack(turns, axis=1), 1.0)
 
-    @property
-    def _joined(self) -> np.ndarray:
-        return cdist(self.landmarks_, self.landmarks_) <= self.scale_
-
     def _array(self, X: Any, *, reset: bool) -> np.ndarray:  # noqa: N803
         X = as_array(X) if isinstance(X, torch.Tensor) else X  # noqa: N806
-        return validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=_FEWEST_POINTS if reset else 1)
+        return validate_data(
+            self,
+            X,
+            dtype=np.float64,
+            reset=reset,
+            ensure_min_samples=_FEWEST_POINTS if reset else 1,
+            ensure_min_features=2,
+        )
 
     def _classes(self, distances: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Intervals and cocycles of the longest bars by death / birth."""
@@ -155,34 +174,36 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         return intervals, [np.asarray(found["cocycles"][1][index], dtype=int) for index in order]
 
 
-def _edges(distances: np.ndarray, scale: float) -> np.ndarray:
-    """(e, 2) pairs i < j at most this far apart."""
-    return np.argwhere(np.triu(distances <= scale, 1))
-
-
-def _lift(cocycle: np.ndarray, edges: np.ndarray, distances: np.ndarray, scale: float, prime: int) -> np.ndarray:
+def _lift(cocycle: np.ndarray, edges: np.ndarray, joined: np.ndarray, prime: int) -> np.ndarray:
     """The cocycle on the edges as integers nearest to 0; an error unless they add up to 0 around every triangle."""
-    values = np.zeros_like(distances, dtype=int)
+    values = np.zeros(joined.shape, dtype=int)
     rows, columns, coefficients = cocycle.T
     lifted = (coefficients + prime // 2) % prime - prime // 2
     values[rows, columns], values[columns, rows] = lifted, -lifted
-    near = distances <= scale
-    np.fill_diagonal(near, False)
-    values = values * near
+    values *= joined
     for i, j in edges[values[edges[:, 0], edges[:, 1]] != 0]:
-        both = np.flatnonzero(near[i] & near[j])
+        both = np.flatnonzero(joined[i] & joined[j])
         if np.any(values[i, j] + values[j, both] + values[both, i] != 0):
             raise ValueError(f"prime: a cocycle modulo {prime} does not lift to the integers; take another prime")
     return values[edges[:, 0], edges[:, 1]].astype(float)
 
 
-def _harmonic(values: np.ndarray, edges: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """t and theta = eta - d t, where t minimises |theta|^2 and (d t)(i, j) = t_j - t_i."""
+def _weights(edges: np.ndarray, distances: np.ndarray, scale: float) -> np.ndarray:
+    """exp(-2 d^2 / scale^2) / (q_i q_j), q_i the sum of these exponentials at i: as if landmarks lay evenly."""
+    rows, columns = edges.T
+    kernel = np.exp(-2 * (distances[rows, columns] / scale) ** 2)
+    sums = 1.0 + np.bincount(rows, kernel, len(distances)) + np.bincount(columns, kernel, len(distances))
+    return kernel / (sums[rows] * sums[columns])
+
+
+def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """t and theta = eta - d t, where t minimises the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
     index, count = np.arange(len(edges)), len(edges)
     signs = np.concatenate([-np.ones(count), np.ones(count)])
     places = np.concatenate([index, index]), np.concatenate([edges[:, 0], edges[:, 1]])
-    difference = coo_matrix((signs, places), shape=(count, size)).tocsr()
-    potential = lsqr(difference, values, atol=1e-12, btol=1e-12)[0]
+    difference = coo_matrix((signs, places)).tocsr()
+    roots = np.sqrt(weights)
+    potential = lsqr(diags_array(roots) @ difference, roots * values, atol=1e-12, btol=1e-12)[0]
     return potential, values - difference @ potential
 
 

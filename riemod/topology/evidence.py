@@ -26,7 +26,7 @@ _CLOSED = {"circle": Sphere(1), "sphere": Sphere(2), "torus": Torus(2), "klein b
 
 
 class Betti(NamedTuple):
-    """Betti numbers in degrees 0, 1 and 2: of all points, and the lowest and highest over subsamples."""
+    """Betti numbers in degrees 0, 1 and 2: those most nets agree on, and the lowest and highest over all of them."""
 
     numbers: tuple[int, ...]
     low: tuple[int, ...]
@@ -105,7 +105,7 @@ class Evidence:
         points: how many distinct points were looked at.
         coordinates: how many coordinates they have; None for a distance matrix.
         betti: by prime.
-        agreement: share of the subsamples with the Betti numbers of all points, at both primes.
+        agreement: share of the nets with these Betti numbers, at both primes.
         p_values: by degree, corrected.
         dimension: two local estimates.
         alpha: level of significance.
@@ -127,7 +127,7 @@ LEAST_AGREEMENT = 0.5
 def decide(evidence: Evidence) -> tuple[Name, str]:
     """The manifold and, in a sentence, why.
 
-    A closed manifold needs its Betti numbers at both primes, the same in `LEAST_AGREEMENT` of the subsamples, and a p-value
+    A closed manifold needs its Betti numbers at both primes, the same in half of the nets or more, and a p-value
     of at most alpha in every degree where it has a class. "contractible" needs Betti numbers (1, 0, 0), as stable, and no
     room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both dimensions below 2.5.
 
@@ -139,13 +139,14 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
     if evidence.points < FEWEST_POINTS:
         return "undecided", f"{evidence.points} distinct points are fewer than the {FEWEST_POINTS} that a verdict needs"
     if evidence.agreement < LEAST_AGREEMENT:
-        return "undecided", f"Betti numbers {text}, but only {evidence.agreement:.0%} of the subsamples agree"
+        return "undecided", f"Betti numbers {text}, but only {evidence.agreement:.0%} of the nets agree"
     for name, manifold in _CLOSED.items():
         if found != tuple((*manifold.betti(prime), 0)[:3] for prime in PRIMES):
             continue
         weak = [degree for degree, p in evidence.p_values.items() if found[0][degree] and p > evidence.alpha]
         if weak:
-            return "undecided", f"Betti numbers {text} would be a {name}, but the nulls have such bars in degree {weak[0]}"
+            why = f"p = {evidence.p_values[weak[0]]:.3g} in degree {weak[0]}"
+            return "undecided", f"Betti numbers {text} would be a {name}, but {why}"
         return name, f"Betti numbers {text}"  # pyright: ignore[reportReturnType]
     if found == ((1, 0, 0),) * 2:
         low = evidence.coordinates is not None and evidence.coordinates <= 3

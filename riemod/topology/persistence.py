@@ -7,6 +7,7 @@ less than 0.2 s a prime on one core and below 0.3 GiB.
 """
 
 import importlib
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -80,10 +81,15 @@ def landmarks(points: Any, count: int, *, start: int = 0, metric: Literal["eucli
     chosen, latest = [], start
     while len(chosen) < count and nearest[latest] > 0:
         chosen.append(latest)
-        row = data[latest] if metric == "precomputed" else np.linalg.norm(data - data[latest], axis=1)
-        nearest = np.minimum(nearest, row)
+        if metric == "precomputed":
+            row = data[latest]
+        else:
+            difference = data - data[latest]
+            row = np.einsum("ij,ij->i", difference, difference)
+        np.minimum(nearest, row, out=nearest)
         latest = int(nearest.argmax())
-    return np.array(chosen), float(nearest.max())
+    radius = float(nearest.max())
+    return np.array(chosen), radius if metric == "precomputed" else math.sqrt(radius)
 
 
 def collapsed_edges(distances: Any, threshold: float) -> csr_matrix:
