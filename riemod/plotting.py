@@ -248,5 +248,41 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
     return written
 
 
+def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
+    """A map over a square, the first coordinate to the right, blank where it is NaN; one with negative values in two colours.
+
+    Args:
+        image: (h, w), a row of `riemod.topology.RateMaps.images` or an autocorrelogram.
+        extent: lowest and highest coordinate, the same for both axes.
+        label: of the colours, with their unit.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    signed, top = np.nanmin(image) < 0, np.nanmax(np.abs(image))
+    colors = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"cmap": "viridis", "vmin": 0, "vmax": top}
+    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), **colors)
+    ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.8)
+    return ax
+
+
+def plot_states(states: np.ndarray, colors: np.ndarray, ax: Axes | None = None) -> Axes:
+    """States on their first two principal components, with the share of the variance that each has.
+
+    Args:
+        states: (n, k), k >= 2.
+        colors: (n, 3), or (n,) angles in rad: a recovered or a true coordinate.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    centred = states - states.mean(axis=0)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    x, y = axes[:2] @ centred.T
+    cyclic = {"c": np.mod(colors, 2 * np.pi), "cmap": "hsv", "vmin": 0, "vmax": 2 * np.pi}
+    ax.scatter(x, y, s=8, linewidths=0, **(cyclic if np.ndim(colors) == 1 else {"c": colors}))
+    first, second = 100 * values[:2] ** 2 / np.sum(values**2)
+    ax.set(xlabel=f"component 1 ({first:.0f} %)", ylabel=f"component 2 ({second:.0f} %)", aspect="equal")
+    return ax
+
+
 def _axes(ax: Axes | None) -> Axes:
     return plt.subplots()[1] if ax is None else ax

@@ -94,7 +94,7 @@ def grid_scores(maps: RateMaps, *, least_bins: int = 20) -> GridScores:
     2 beyond the median distance of the six peaks nearest to the centre (at the largest lag if there is none). It is
     read along circles by linear interpolation and weighted by area. A map needs several fields across: bins at most a
     fifth of the spacing. For a p-value, `shuffle_test(..., lambda maps: grid_scores(maps).score)`: noise, too, has
-    scores well above 0 by chance. About 1 ms a unit at 20 x 20 bins.
+    scores well above 0 by chance. About 2 ms a unit at 20 x 20 bins.
 
     Args:
         maps: on `regular_bins` of Euclidean(2) or Torus(2), of units that vary.

@@ -39,7 +39,7 @@ def slow_points(
 ) -> SlowPoints:
     """Local minima of q(h) = |F(h, u) - h|^2 / 2 from many starts, with q <= tolerance, each found once.
 
-    Adam moves all starts side by side, its rate falling to 0 along a cosine. A start moves by at most about
+    Adam (betas 0.9 and 0.99) moves all starts side by side, its rate falling to 0 along a cosine. A start moves by at most about
     learning_rate * steps / 2 in each component. Ends within `merge` of a slower one count as that one. On a line or
     ring of fixed points that leaves one about every `merge`. Time O(steps k s^2): about a minute for k = 256, s = 512
     on one core.
@@ -82,7 +82,8 @@ def slow_points(
     def speeds() -> Tensor:
         return (torch.vmap(step)(found, inputs) - found).square().sum(1) / 2
 
-    optimizer = torch.optim.Adam([found], lr=learning_rate)
+    # With the usual 0.999 large first gradients would keep the steps small to the end.
+    optimizer = torch.optim.Adam([found], lr=learning_rate, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     with torch.enable_grad():
         for _ in range(steps):

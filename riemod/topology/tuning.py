@@ -205,7 +205,8 @@ def shuffle_test(
     """p = (1 + b) / (1 + m), b of m shuffles reaching the statistic: each rolls every unit in time by its own offset.
 
     Rolling keeps each unit's time course and breaks its tie to the position. Offsets are uniform between `least_shift`
-    and t - `least_shift`; this should exceed the time over which positions are correlated.
+    and t - `least_shift`; this should exceed the time over which positions are correlated. Of many
+    walks, put one after the other, not all their first samples first.
 
     Args:
         activity: (t, n), samples in the order of time.

@@ -33,7 +33,7 @@ def sample(manifold, n, seed):
 
 
 @pytest.mark.parametrize("manifold", MANIFOLDS, ids=repr)
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(seed=seeds)
 def test_an_isometry_is_found_again(manifold, seed):
     points = sample(manifold, 12, seed)

@@ -2,24 +2,22 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
 from torch import nn
 
 from riemod.topology.dynamics import recurrent_map
 from riemod.topology.slow_points import slow_points
-from tests.strategies import generator, seeds
+from tests.strategies import generator
 
 ROOT = 0.9575040240772687  # of h = tanh(2 h)
 U = torch.zeros(1)
-QUICK = {"steps": 500, "learning_rate": 0.03}
+QUICK = {"steps": 800, "learning_rate": 0.05}
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
-@settings(max_examples=3)
-@given(seed=seeds)
+@pytest.mark.parametrize("seed", range(3))
 def test_a_contraction_has_the_fixed_point_of_linear_algebra(seed):
     matrix = 0.6 * torch.linalg.qr(normal(3, 3, seed=seed)).Q
     u = normal(3, seed=seed + 1) / 2
