@@ -249,7 +249,7 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
 
 
 def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
-    """A map over a square, the first coordinate to the right, blank where it is NaN; one with negative values in two colours.
+    """A map over a square, the first coordinate to the right, blank where it is NaN; two colours if it has a sign.
 
     Args:
         image: (h, w), a row of `riemod.topology.RateMaps.images` or an autocorrelogram.

@@ -83,7 +83,8 @@ def manifold_procrustes(
     differences on a circle, minimised exactly (n candidates for each shift), and an assignment of axes. Of the Klein
     bottle: shifts along x, half a period along y, both reflections; exact too. Of the sphere: O(k), by Gauss-Newton
     steps from all solutions of the chordal problem: the best local minimum that they reach, without proof that it
-    is the least; 20,000 random rotations found none better in the tests. Takes O(n log n) time; for n = 500 about 4 ms, but 0.1 s on the 2-sphere.
+    is the least; 20,000 random rotations found none better in the tests. Takes O(n log n) time; for n = 500 about
+    4 ms, but 0.1 s on the 2-sphere.
 
     Args:
         manifold: Euclidean, Sphere, Torus or KleinBottle.

@@ -39,10 +39,10 @@ def slow_points(
 ) -> SlowPoints:
     """Local minima of q(h) = |F(h, u) - h|^2 / 2 from many starts, with q <= tolerance, each found once.
 
-    Adam (betas 0.9 and 0.99) moves all starts side by side, its rate falling to 0 along a cosine. A start moves by at most about
-    learning_rate * steps / 2 in each component. Ends within `merge` of a slower one count as that one. On a line or
-    ring of fixed points that leaves one about every `merge`. Time O(steps k s^2): about a minute for k = 256, s = 512
-    on one core.
+    Adam (betas 0.9 and 0.99) moves all starts side by side, its rate falling to 0 along a cosine. A start moves by
+    at most about learning_rate * steps / 2 in each component. Ends within `merge` of a slower one count as that
+    one. On a line or ring of fixed points that leaves one about every `merge`. Time O(steps k s^2): about a minute
+    for k = 256, s = 512 on one core.
 
     Args:
         step: F, from `recurrent_map` or one's own.
