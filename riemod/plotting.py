@@ -259,8 +259,8 @@ def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax
     """
     ax = _axes(ax)
     signed, top = np.nanmin(image) < 0, np.nanmax(np.abs(image))
-    colors = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"cmap": "viridis", "vmin": 0, "vmax": top}
-    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), **colors)
+    low, cmap = (-top, "RdBu_r") if signed else (0, "viridis")
+    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), cmap=cmap, vmin=low, vmax=top)
     ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.8)
     return ax
 
@@ -277,8 +277,12 @@ def plot_states(states: np.ndarray, colors: np.ndarray, ax: Axes | None = None) 
     centred = states - states.mean(axis=0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     x, y = axes[:2] @ centred.T
-    cyclic = {"c": np.mod(colors, 2 * np.pi), "cmap": "hsv", "vmin": 0, "vmax": 2 * np.pi}
-    ax.scatter(x, y, s=8, linewidths=0, **(cyclic if np.ndim(colors) == 1 else {"c": colors}))
+    angles = np.ndim(colors) == 1
+    marks = ax.scatter(
+        x, y, s=8, linewidths=0, c=np.mod(colors, 2 * np.pi) if angles else colors, cmap="hsv" if angles else None
+    )
+    if angles:
+        marks.set_clim(0, 2 * np.pi)
     first, second = 100 * values[:2] ** 2 / np.sum(values**2)
     ax.set(xlabel=f"component 1 ({first:.0f} %)", ylabel=f"component 2 ({second:.0f} %)", aspect="equal")
     return ax
