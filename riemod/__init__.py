@@ -1,6 +1,9 @@
 """riemod: recurrent nets whose hidden neurons live on a Riemannian manifold that is learned with the weights."""
 
+import importlib
 import importlib.metadata
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from riemod import initialization, manifolds, optim, sparse
 from riemod.pruning import (
@@ -16,6 +19,9 @@ from riemod.pruning import (
     proximal_step,
 )
 from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, controls, inhibitors, moduli_penalty
+
+if TYPE_CHECKING:
+    from riemod import topology
 
 __version__ = importlib.metadata.version("riemod")
 
@@ -40,4 +46,16 @@ __all__ = [
     "optim",
     "proximal_step",
     "sparse",
+    "topology",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # scikit-learn takes longer to import than all the rest, so topology waits until it is asked for.
+    if name == "topology":
+        return importlib.import_module("riemod.topology")
+    raise AttributeError(f"module 'riemod' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

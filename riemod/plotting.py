@@ -164,6 +164,63 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     return ax
 
 
+def plot_persistence_diagram(
+    diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Births and deaths of each degree; below its dashed line a bar is no longer than those of null data.
+
+    Args:
+        diagrams: (n, 2) an array a degree, from 0 on, such as `ModuliRecovery.bars_.diagrams[2]`.
+        floors: by degree, the ratio of death to birth above which a bar counts, such as `ModuliRecovery.floors_`.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    top = 1.05 * max((float(d[np.isfinite(d)].max()) for d in diagrams if np.isfinite(d).any()), default=1.0)
+    ax.plot([0, top], [0, top], color="grey", linewidth=1)
+    for degree, (diagram, marker) in enumerate(zip(diagrams, "ov^", strict=False)):
+        color = f"C{degree}"
+        deaths = np.minimum(diagram[:, 1], top)
+        ax.scatter(diagram[:, 0], deaths, s=20, marker=marker, color=color, label=f"degree {degree}", zorder=3)
+        if floors and degree in floors:
+            ax.plot([0, top / floors[degree]], [0, top], color=color, linestyle="--", linewidth=1)
+            ax.fill([0, top, top / floors[degree]], [0, top, top], color=color, alpha=0.1, linewidth=0)
+    ax.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal", xlabel="birth", ylabel="death")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def plot_barcode(
+    diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, most: int = 8, ax: Axes | None = None
+) -> Axes:
+    """The longest bars of degrees 1 and up on a logarithmic scale; the grey part is what null data reach.
+
+    Args:
+        diagrams: (n, 2) an array a degree, from 0 on.
+        floors: by degree, the ratio of death to birth above which a bar counts.
+        most: bars a degree, the longest by death / birth.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    row, ticks = 0, []
+    for degree, diagram in list(enumerate(diagrams))[1:]:
+        shown = diagram[np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[:most]]
+        for birth, death in shown:
+            ax.plot([birth, death], [row, row], color=f"C{degree}", linewidth=4, solid_capstyle="butt")
+            if floors and degree in floors:
+                reached = min(death, birth * floors[degree])
+                ax.plot([birth, reached], [row, row], color="0.75", linewidth=4, solid_capstyle="butt")
+            row += 1
+        if len(shown):
+            ticks.append((row - (len(shown) + 1) / 2, f"degree {degree}"))
+        row += 1
+    ax.set(xscale="log", xlabel="distance", ylim=(row - 0.5, -1))
+    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
 def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, together: str) -> list[Path]:
     """Save each panel as a PNG of its own, and all of them in one.
 
@@ -189,6 +246,46 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
     written.append(out / f"{together}.png")
     figure.savefig(written[-1], dpi=110)
     return written
+
+
+def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
+    """A map over a square, the first coordinate to the right, blank where it is NaN; two colours if it has a sign.
+
+    Args:
+        image: (h, w), a row of `riemod.topology.RateMaps.images` or an autocorrelogram.
+        extent: lowest and highest coordinate, the same for both axes.
+        label: of the colours, with their unit.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    signed, top = np.nanmin(image) < 0, np.nanmax(np.abs(image))
+    low, cmap = (-top, "RdBu_r") if signed else (0, "viridis")
+    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), cmap=cmap, vmin=low, vmax=top)
+    ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.8)
+    return ax
+
+
+def plot_states(states: np.ndarray, colors: np.ndarray, ax: Axes | None = None) -> Axes:
+    """States on their first two principal components, with the share of the variance that each has.
+
+    Args:
+        states: (n, k), k >= 2.
+        colors: (n, 3), or (n,) angles in rad: a recovered or a true coordinate.
+        ax: where to draw.
+    """
+    ax = _axes(ax)
+    centred = states - states.mean(axis=0)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    x, y = axes[:2] @ centred.T
+    angles = np.ndim(colors) == 1
+    marks = ax.scatter(
+        x, y, s=8, linewidths=0, c=np.mod(colors, 2 * np.pi) if angles else colors, cmap="hsv" if angles else None
+    )
+    if angles:
+        marks.set_clim(0, 2 * np.pi)
+    first, second = 100 * values[:2] ** 2 / np.sum(values**2)
+    ax.set(xlabel=f"component 1 ({first:.0f} %)", ylabel=f"component 2 ({second:.0f} %)", aspect="equal")
+    return ax
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -1,0 +1,139 @@
+"""Smoothing, distances along a sheet, dimensions and weight graphs, against what they should be."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+from analysis.clouds import circle
+from riemod.manifolds import Sphere
+from riemod.topology import geodesic_distances, graph_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology.clouds import neighbours, principal_axes, stretch
+from tests.strategies import generator
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def embedded_plane(n: int, width: int) -> np.ndarray:
+    axes, _ = np.linalg.qr(rng(1).standard_normal((width, 2)))
+    return rng().uniform(size=(n, 2)) @ axes.T
+
+
+@pytest.mark.parametrize("dim", [3, 14])
+def test_neighbours_are_the_nearest(dim: int) -> None:
+    points = rng().standard_normal((60, dim))
+    distances, indices = neighbours(points, 7)
+    all_distances = cdist(points, points)
+    np.testing.assert_allclose(distances, np.sort(all_distances, axis=1)[:, :7], atol=1e-7)
+    np.testing.assert_array_equal(indices, np.argsort(all_distances, axis=1)[:, :7])
+
+
+def test_smooth_leaves_a_plane_alone() -> None:
+    points = embedded_plane(300, 6)
+    np.testing.assert_allclose(smooth(points), points, atol=1e-12)
+
+
+def test_smooth_takes_noise_off() -> None:
+    clean = np.pad(circle(1000, rng()), ((0, 0), (0, 4)))
+    noisy = clean + 0.1 * rng(1).standard_normal(clean.shape)
+
+    def off(points: np.ndarray) -> float:
+        return float(np.hypot(np.linalg.norm(points[:, 2:], axis=1), np.linalg.norm(points[:, :2], axis=1) - 1).mean())
+
+    assert off(smooth(noisy)) < 0.6 * off(noisy)
+
+
+def test_geodesics_of_a_circle_are_arcs() -> None:
+    points = circle(2000, rng())
+    sources = np.arange(0, 2000, 100)
+    found, nearest = geodesic_distances(points, sources, 6)
+    cosines = np.clip(points[sources] @ points[sources].T, -1, 1)
+    np.testing.assert_allclose(found, np.arccos(cosines), atol=0.01)
+    assert nearest[sources].max() == 0
+    assert nearest.shape == (2000,)
+
+
+def test_geodesics_of_two_pieces_stay_finite() -> None:
+    points = np.concatenate([rng().uniform(size=(30, 2)), rng(1).uniform(size=(30, 2)) + 100])
+    found, _ = geodesic_distances(points, np.array([0, 1, 40]), 5)
+    assert found[0, 2] > 1.9 * found[0, 1]
+    assert np.isfinite(found).all()
+
+
+def test_stretch_is_large_where_codes_are_narrow() -> None:
+    angle, centre = np.linspace(0, 2 * np.pi, 400)[:, None], np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    codes = np.exp(20 * (np.cos(angle - centre) - 1))
+    assert stretch(codes) > 2
+    assert stretch(embedded_plane(500, 4)) == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_dimension_of_spheres(dim: int) -> None:
+    points = Sphere(dim).sample(4000, generator=generator(dim)).double().numpy()
+    assert neighbour_dimension(points) == pytest.approx(dim, rel=0.1)
+    assert plane_dimension(points) == pytest.approx(dim, rel=0.12)
+
+
+def test_larger_neighbourhoods_look_beyond_noise() -> None:
+    points = np.pad(rng().uniform(size=(4000, 2)), ((0, 0), (0, 3)))
+    points += 0.01 * rng(1).standard_normal(points.shape)
+    assert neighbour_dimension(points, 1) > 2.6
+    assert neighbour_dimension(points, 40) < 2.4
+
+
+def test_principal_axes() -> None:
+    points = rng().standard_normal((500, 6)) * np.array([1.0, 5.0, 2.0, 0.1, 0.1, 0.1])
+    _, axes = principal_axes(points, 2)
+    np.testing.assert_allclose(np.abs(axes).argmax(axis=0), [1, 2])
+    np.testing.assert_allclose(axes.T @ axes, np.eye(2), atol=1e-12)
+    _, all_axes = principal_axes(points, 6)
+    np.testing.assert_array_equal(all_axes, np.eye(6))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["log", "diffusion"]))
+def test_graph_distances_are_a_metric(seed: int, method: str) -> None:
+    weight = rng(seed).standard_normal((8, 8))
+    found = graph_distances(torch.tensor(weight), method)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_allclose(found, found.T)
+    assert not found.diagonal().any()
+    assert (found[:, None] <= found[:, :, None] + found[None] + 1e-9).all()
+
+
+def test_diffusion_distance_is_that_of_the_walkers() -> None:
+    weight = rng().uniform(size=(6, 6))
+    affinity = (weight + weight.T) / 2
+    np.fill_diagonal(affinity, 0)
+    strength = affinity.sum(axis=1)
+    walkers = np.linalg.matrix_power(affinity / strength[:, None], 4)
+    expected = cdist(walkers / np.sqrt(strength / strength.sum()), walkers / np.sqrt(strength / strength.sum()))
+    np.testing.assert_allclose(graph_distances(weight, "diffusion", steps=4), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weight", "options", "message"),
+    [
+        (np.ones((2, 3)), {}, "square"),
+        (np.full((2, 2), np.nan), {}, "finite"),
+        (np.kron(np.eye(2), np.ones((2, 2))), {}, "2 pieces"),
+        (np.ones((3, 3)), {"method": "euclidean"}, "method"),
+        (np.ones((3, 3)), {"steps": 0.0}, "steps"),
+    ],
+)
+def test_graph_distances_refuse(weight: np.ndarray, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        graph_distances(weight, **options)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("count", [1, 11])
+def test_smooth_refuses_counts(count: int) -> None:
+    with pytest.raises(ValueError, match="count must be from 2 to the 10 points"):
+        smooth(rng().uniform(size=(10, 3)), count)
+
+
+def test_dimension_refuses_few_points() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        neighbour_dimension(rng().uniform(size=(10, 3)))
