@@ -45,7 +45,18 @@ def test_grids_have_their_manifold_s_betti_numbers(manifold: Manifold, prime: in
 
 
 def test_projective_plane_has_torsion() -> None:
-    triangles = [(0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5), (0, 1, 5), (1, 2, 4), (2, 4, 5), (2, 3, 5), (1, 3, 5), (1, 3, 4)]
+    triangles = [
+        (0, 1, 2),
+        (0, 2, 3),
+        (0, 3, 4),
+        (0, 4, 5),
+        (0, 1, 5),
+        (1, 2, 4),
+        (2, 4, 5),
+        (2, 3, 5),
+        (1, 3, 5),
+        (1, 3, 4),
+    ]
     faces = {frozenset(part) for t in triangles for k in (1, 2, 3) for part in itertools.combinations(t, k)}
     cells = sorted(faces, key=sorted)
     # The barycentric subdivision is a flag complex: cells are joined if one holds the other.
