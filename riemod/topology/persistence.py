@@ -18,6 +18,8 @@ from scipy.spatial.distance import cdist
 from riemod.topology._checks import as_array, check_distances, check_points, check_prime
 
 Diagram = Float[np.ndarray, "n 2"]
+# More points than this fill more memory with their distances than with anything else.
+MOST_POINTS = 5000
 # Edges beyond which the complexes of a degree may need more than about a minute or 2 GiB, measured on Gaussian points.
 MOST_EDGES = {0: 10_000_000, 1: 1_000_000, 2: 60_000}
 
@@ -150,8 +152,8 @@ def persistence(
 ) -> list[Diagram]:
     """Diagrams of the Vietoris-Rips filtration: a simplex enters at the length of its longest edge.
 
-    Time and memory grow with the edges to the power of max_dimension + 2 over 2 at worst; `MOST_EDGES` holds the
-    numbers above which a call is refused.
+    Time and memory grow with the edges to the power of (max_dimension + 2) / 2 at worst; a call above `MOST_POINTS`, or
+    above `MOST_EDGES` once edges are collapsed, is refused.
 
     Args:
         data: (n, k) points, or (n, n) distances, dense or scipy sparse (what is missing is infinite).
@@ -186,6 +188,8 @@ def persistence(
         if count is not None and count < len(points):
             chosen, _ = landmarks(points, count, metric=metric)
             points = points[np.ix_(chosen, chosen)] if metric == "precomputed" else points[chosen]
+        if len(points) > MOST_POINTS:
+            raise ValueError(f"data: {len(points)} points are more than {MOST_POINTS}; give a count of landmarks")
         distances = points if metric == "precomputed" else cdist(points, points)
         reach = enclosing_radius(distances)
     threshold = reach if threshold is None else float(threshold)

@@ -29,6 +29,8 @@ MOST_POINTS = 1500
 COMPONENTS = 16
 LANDMARKS = 250
 FEWEST_POINTS = 10
+# With fewer points a graph of the 15 nearest ones says nothing about the sheet.
+FEWEST_FOR_GRAPH = 40
 _EXCEEDANCES = 20
 
 
@@ -123,7 +125,7 @@ class ModuliRecovery(BaseEstimator):
         coordinates = _scaled_coordinates(points) if self.metric == "precomputed" else points
         self.metric_ = self.metric
         if self.metric == "auto":
-            bent = len(points) > FEWEST_NEIGHBOURS and stretch(_smoothed(points)) > 2
+            bent = len(points) > FEWEST_FOR_GRAPH and stretch(_smoothed(points)) > 2
             self.metric_ = "geodesic" if bent else "euclidean"
         self.dimension_ = _dimensions(coordinates)
         net = self._net(points, generator)
@@ -273,9 +275,6 @@ class ModuliRecovery(BaseEstimator):
         if self.metric_ != "precomputed":
             return self._net(points, generator)
         return self._net(cdist(points, points), generator)
-
-
-FEWEST_NEIGHBOURS = 40
 
 
 def _smoothed(points: np.ndarray) -> np.ndarray:

@@ -156,8 +156,10 @@ def test_bad_input(data: np.ndarray, options: dict[str, object], message: str) -
 
 def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MOST_EDGES, 2, 10)
-    with pytest.raises(ValueError, match="landmarks"):
+    with pytest.raises(ValueError, match=r"edges up to the threshold 0.4 .* landmarks"):
         persistence(cloud(0), threshold=0.4)
+    with pytest.raises(ValueError, match="5001 points are more than 5000"):
+        persistence(cloud(0, 5001))
 
 
 def test_alpha_takes_two_or_three_coordinates() -> None:
