@@ -40,11 +40,9 @@ def torus_surface(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def klein_surface(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """A circle of radius 1 led around one of radius 2 in R^4, which turns over by half a turn in the third and fourth axis."""
+    """A circle of radius 1 led around one of radius 2 in R^4, turned over on the way in the third and fourth axis."""
     ring = 2 + np.cos(v)
-    return np.stack(
-        [ring * np.cos(u), ring * np.sin(u), np.sin(v) * np.cos(u / 2), np.sin(v) * np.sin(u / 2)], axis=1
-    )
+    return np.stack([ring * np.cos(u), ring * np.sin(u), np.sin(v) * np.cos(u / 2), np.sin(v) * np.sin(u / 2)], axis=1)
 
 
 def torus(n: int, rng: np.random.Generator) -> np.ndarray:

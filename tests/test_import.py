@@ -34,7 +34,7 @@ before = snapshot()
 import riemod
 after = snapshot()
 changed = [name for name in before if before[name] != after[name]]
-heavy = ["matplotlib", "geomstats", "sklearn", "gudhi", "pandas", "rich", "tyro"]
+heavy = ["matplotlib", "geomstats", "sklearn", "gudhi", "ripser", "pandas", "rich", "tyro"]
 print(json.dumps({"changed": changed, "heavy": [name for name in heavy if name in sys.modules]}))
 """
 
@@ -61,6 +61,7 @@ PUBLIC = {
         "Gaussian",
         "IndRNN",
     ],
+    "riemod.topology": ["ModuliRecovery", "CircularCoordinates", "persistence", "nulls", "graph_distances"],
     "riemod.regularization": ["ModuliRegularizer", "NeuronEmbedding", "moduli_penalty"],
 }
 DOCUMENTED = [
@@ -97,6 +98,14 @@ def test_public_name_exists(module: str, name: str) -> None:
 def test_all_names_what_there_is() -> None:
     assert set(PUBLIC["riemod"]) <= set(riemod.__all__) <= set(dir(riemod))
     assert not [name for name in riemod.__all__ if re.match("_[^_]", name)]
+
+
+def test_topology_comes_when_asked_for() -> None:
+    code = "import sys, riemod; before = 'sklearn' in sys.modules; riemod.topology.ModuliRecovery(); print(before)"
+    finished = python(code, "-W", "error")
+    assert (finished.returncode, finished.stdout) == (0, "False\n"), finished.stderr
+    with pytest.raises(AttributeError, match="no attribute 'topologie'"):
+        _ = riemod.topologie
 
 
 def test_inhibitors_have_one_home() -> None:

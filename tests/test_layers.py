@@ -44,6 +44,7 @@ CONFINED = {
     "geoopt": {"manifolds/_geoopt.py"},
     "matplotlib": {"plotting", "topology", "report"},
     "gudhi": {"plotting", "topology", "report"},
+    "ripser": {"topology"},
     "sklearn": {"plotting", "topology", "report"},
     "lightning": {"integrations/lightning.py"},
     "transformers": {"integrations/transformers.py"},

@@ -35,7 +35,7 @@ def check_points(points: Any, name: str = "points") -> np.ndarray:
 
 def check_distances(distances: Any, name: str = "distances") -> Any:
     """The distances, dense in float64 or sparse, or a ValueError unless symmetric, >= 0 and zero on the diagonal."""
-    array = distances.tocsr().astype(np.float64) if issparse(distances) else as_array(distances)
+    array: Any = distances.tocsr().astype(np.float64) if issparse(distances) else as_array(distances)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got the shape {array.shape}")
     values = array.data if issparse(array) else array

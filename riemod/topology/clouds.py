@@ -1,12 +1,12 @@
-"""Point clouds before persistence: principal components, noise normal to the sheet, distances along it, its dimension."""
+"""Point clouds before persistence: principal axes, noise normal to the sheet, distances along it, its dimension."""
 
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
@@ -27,7 +27,7 @@ def neighbours(points: Float[np.ndarray, "n k"], count: int) -> tuple[np.ndarray
         Two arrays (n, count).
     """
     if points.shape[1] <= _TREE_COORDINATES:
-        distances, indices = cKDTree(points).query(points, count)
+        distances, indices = KDTree(points).query(points, count)
         return distances.reshape(len(points), count), indices.reshape(len(points), count)
     squares = (points**2).sum(axis=1)
     squared = squares[:, None] + squares - 2 * points @ points.T
@@ -109,7 +109,7 @@ def _local_planes(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 def geodesic_distances(points: Any, sources: np.ndarray, count: int = 15) -> tuple[np.ndarray, np.ndarray]:
     """Lengths of shortest paths over the graph that joins each point to its nearest ones.
 
-    Pieces that no path joins get twice the longest finite length.
+    Pieces that no path joins are linked by the shortest edges between them, each to its nearest, until there is one.
 
     Args:
         points: (n, k).
@@ -133,11 +133,27 @@ def geodesic_distances(points: Any, sources: np.ndarray, count: int = 15) -> tup
     lengths, indices = neighbours(array, count + 1)
     # A graph cannot tell an edge of length 0 from none.
     lengths = np.maximum(lengths[:, 1:], np.finfo(float).tiny)
-    graph = csr_matrix((lengths.ravel(), (np.repeat(np.arange(size), count), indices[:, 1:].ravel())), (size, size))
+    rows = np.repeat(np.arange(size), count)
+    graph = _linked(csr_array((lengths.ravel(), (rows, indices[:, 1:].ravel())), (size, size)), array)
     paths = dijkstra(graph, directed=False, indices=sources)
-    paths[~np.isfinite(paths)] = 2 * paths[np.isfinite(paths)].max()
     between = paths[:, sources]
     return (between + between.T) / 2, paths.min(axis=0)
+
+
+def _linked(graph: csr_array, points: np.ndarray) -> csr_array:
+    """The graph with the shortest edge from each piece to another one added, until it is in one piece."""
+    pieces, labels = connected_components(graph, directed=False)
+    while pieces > 1:
+        links = []
+        for piece in range(pieces):
+            inside, outside = np.flatnonzero(labels == piece), np.flatnonzero(labels != piece)
+            lengths, nearest = KDTree(points[outside]).query(points[inside])
+            best = int(lengths.argmin())
+            links.append((max(lengths[best], np.finfo(float).tiny), inside[best], outside[nearest[best]]))
+        lengths, rows, columns = zip(*links, strict=True)
+        graph = csr_array(graph + csr_array((lengths, (rows, columns)), graph.shape))
+        pieces, labels = connected_components(graph, directed=False)
+    return graph
 
 
 def stretch(points: Float[np.ndarray, "n k"], count: int = 60) -> float:
@@ -155,7 +171,7 @@ def stretch(points: Float[np.ndarray, "n k"], count: int = 60) -> float:
 
 
 def neighbour_dimension(points: Any, count: int = 20) -> float:
-    """d = (psi(2 c) - psi(c)) / mean log(r_2c / r_c), r_j the distance to the j-th neighbour and psi the digamma function.
+    """d = (psi(2 c) - psi(c)) / mean log(r_2c / r_c), r_j the distance to the j-th neighbour, psi digamma.
 
     With c = 1 it is TwoNN; a larger c looks beyond noise that is smaller than r_c.
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import coo_matrix, csr_matrix, diags_array
+from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.linalg import lsqr
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -23,13 +23,14 @@ _FEWEST_POINTS = 10
 class CircularCoordinates(TransformerMixin, BaseEstimator):
     """h(x) = t_j + sum_k phi_k(x) theta(j, k) modulo 1, times 2 pi: one angle for each of the longest bars of degree 1.
 
-    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by weighted least
-    squares (near landmarks weigh more, crowded ones less), j the landmark nearest to x, and phi a partition of unity over the landmarks near x. Several coordinates are
-    decorrelated: an integer change of basis makes the forms as short as it can (Lagrange and Gauss), so that on a torus they
-    turn around one circle each. A point off the sheet is treated as the point below it.
+    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by
+    weighted least squares (near landmarks weigh more, crowded ones less), j the landmark nearest to x, and phi a
+    partition of unity over the landmarks near x. Several coordinates are decorrelated: an integer change of basis makes
+    the forms as short as it can (Lagrange and Gauss), so that on a torus they turn around one circle each. A point off
+    the sheet is treated as the point below it.
 
     Angles are defined up to rotation, reflection and, for several, an integer change of basis.
-    Time O(landmarks^3) at worst and a few seconds at 200; memory below 0.5 GiB.
+    300 landmarks of 1,000 points take about a second.
 
     Args:
         n_coordinates: how many angles.
@@ -77,7 +78,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         self.prime = prime
         self.random_state = random_state
 
-    def fit(self, X: Any, y: None = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Find the coordinates.
 
         Args:
@@ -122,7 +123,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         self.forms_ = [_antisymmetric(edges, form, len(distances)) for form in forms]
         return self
 
-    def transform(self, X: Any) -> Float[np.ndarray, "n c"]:  # noqa: N803
+    def transform(self, X: Any) -> Float[np.ndarray, "n c"]:
         """Angles of points, in radians, from 0 to 2 pi.
 
         Args:
@@ -147,16 +148,11 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         ]
         return 2 * np.pi * np.mod(np.stack(turns, axis=1), 1.0)
 
-    def _array(self, X: Any, *, reset: bool) -> np.ndarray:  # noqa: N803
-        X = as_array(X) if isinstance(X, torch.Tensor) else X  # noqa: N806
-        return validate_data(
-            self,
-            X,
-            dtype=np.float64,
-            reset=reset,
-            ensure_min_samples=_FEWEST_POINTS if reset else 1,
-            ensure_min_features=2,
-        )
+    def _array(self, X: Any, *, reset: bool) -> np.ndarray:
+        X = as_array(X) if isinstance(X, torch.Tensor) else X
+        least = _FEWEST_POINTS if reset else 1
+        checked = validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=least, ensure_min_features=2)
+        return np.asarray(checked)
 
     def _classes(self, distances: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Intervals and cocycles of the longest bars by death / birth."""
@@ -166,7 +162,9 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         )
         diagram = np.minimum(np.asarray(found["dgms"][1], dtype=float), threshold)
         if len(diagram) < self.n_coordinates:
-            raise ValueError(f"n_coordinates: {self.n_coordinates} asked for, but X has {len(diagram)} bars in degree 1")
+            raise ValueError(
+                f"n_coordinates: {self.n_coordinates} asked for, but X has {len(diagram)} bars in degree 1"
+            )
         order = np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[: self.n_coordinates]
         intervals = diagram[order]
         if intervals[:, 0].max() >= intervals[:, 1].min():
@@ -201,7 +199,7 @@ def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tup
     index, count = np.arange(len(edges)), len(edges)
     signs = np.concatenate([-np.ones(count), np.ones(count)])
     places = np.concatenate([index, index]), np.concatenate([edges[:, 0], edges[:, 1]])
-    difference = coo_matrix((signs, places)).tocsr()
+    difference = coo_array((signs, places)).tocsr()
     roots = np.sqrt(weights)
     potential = lsqr(diags_array(roots) @ difference, roots * values, atol=1e-12, btol=1e-12)[0]
     return potential, values - difference @ potential
@@ -240,14 +238,14 @@ def _cosines(forms: np.ndarray) -> np.ndarray:
     return forms @ forms.T / np.outer(lengths, lengths)
 
 
-def _antisymmetric(edges: np.ndarray, form: np.ndarray, size: int) -> csr_matrix:
+def _antisymmetric(edges: np.ndarray, form: np.ndarray, size: int) -> csr_array:
     rows, columns = edges.T
     places = np.concatenate([rows, columns]), np.concatenate([columns, rows])
-    return coo_matrix((np.concatenate([form, -form]), places), shape=(size, size)).tocsr()
+    return coo_array((np.concatenate([form, -form]), places), shape=(size, size)).tocsr()
 
 
 def circular_correlation(first: Any, second: Any) -> float:
-    """max over s = 1, -1 of |mean exp(i (a - s b))|: 1 if two angles agree up to a rotation and a reflection, near 0 if unrelated.
+    """max over s = 1, -1 of |mean exp(i (a - s b))|: 1 if they agree up to rotation and reflection.
 
     Args:
         first: (n,) angles a, rad.

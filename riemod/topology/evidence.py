@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -16,7 +16,7 @@ PRIMES = (2, 3)
 # Filtrations end at this share of the enclosing radius: the classes of a closed manifold are born long before, and
 # beyond it lie most of the simplices.
 REACH = 0.6
-# Bars shorter than this ratio of death to birth are never counted, whatever the nulls: uneven sampling alone makes them.
+# Bars with a smaller ratio of death to birth are never counted, whatever the nulls: uneven sampling makes them.
 FLOORS = {1: 2.5, 2: 1.3}
 # Landmarks farther apart than this many covering radii have a gap in the data between them.
 GAP = 3.0
@@ -128,8 +128,9 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
     """The manifold and, in a sentence, why.
 
     A closed manifold needs its Betti numbers at both primes, the same in half of the nets or more, and a p-value
-    of at most alpha in every degree where it has a class. "contractible" needs Betti numbers (1, 0, 0), as stable, and no
-    room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both dimensions below 2.5.
+    of at most alpha in every degree where it has a class. "contractible" needs Betti numbers (1, 0, 0), as stable,
+    and no room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both dimensions
+    below 2.5.
 
     Args:
         evidence: what was found.

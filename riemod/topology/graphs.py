@@ -29,8 +29,8 @@ def graph_distances(
         (n, n), symmetric, zero on the diagonal, without unit.
 
     Raises:
-        ValueError: for a matrix that is not square and finite, an unknown method, steps that are not positive, or a graph
-            in several pieces.
+        ValueError: for a matrix that is not square and finite, an unknown method, steps that are not positive, or a
+            graph in several pieces.
 
     Reference: Coifman and Lafon, https://doi.org/10.1016/j.acha.2006.04.006
 

@@ -2,8 +2,8 @@
 
 A diagram is an (n, 2) array of births and deaths, in the unit of the distances; a class that never dies has death inf.
 `persistence` returns one diagram a degree. gudhi collapses the edges of the Vietoris-Rips complex, which leaves every
-diagram as it is, and ripser reduces what is left: on 250 landmarks of a noisy torus, cut at 0.6 of the enclosing radius,
-less than 0.2 s a prime on one core and below 0.3 GiB.
+diagram as it is, and ripser reduces what is left: on 250 landmarks of a noisy torus, cut at 0.6 of the enclosing
+radius, less than 0.2 s a prime on one core and below 0.3 GiB.
 """
 
 import importlib
@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix, csr_matrix, issparse
+from scipy.sparse import coo_array, csr_array, issparse
 from scipy.spatial.distance import cdist
 
 from riemod.topology._checks import as_array, check_distances, check_points, check_prime
 
 Diagram = Float[np.ndarray, "n 2"]
+# More points than this fill more memory with their distances than with anything else.
+MOST_POINTS = 5000
 # Edges beyond which the complexes of a degree may need more than about a minute or 2 GiB, measured on Gaussian points.
 MOST_EDGES = {0: 10_000_000, 1: 1_000_000, 2: 60_000}
 
@@ -50,8 +52,9 @@ def enclosing_radius(distances: Float[np.ndarray, "n n"]) -> float:
     return float(distances.max(axis=1).min())
 
 
-def landmarks(points: Any, count: int, *, start: int = 0, metric: Literal["euclidean", "precomputed"] = "euclidean"
-              ) -> tuple[Int[np.ndarray, " m"], float]:
+def landmarks(
+    points: Any, count: int, *, start: int = 0, metric: Literal["euclidean", "precomputed"] = "euclidean"
+) -> tuple[Int[np.ndarray, " m"], float]:
     """Max-min landmarks: each is the point that lies farthest from those before it. O(count n) time and memory O(n).
 
     Args:
@@ -61,8 +64,8 @@ def landmarks(points: Any, count: int, *, start: int = 0, metric: Literal["eucli
         metric: what `points` is.
 
     Returns:
-        Their indices in the order of choice, and the covering radius: no point is farther than that from a landmark, and no
-        two landmarks are nearer than that.
+        Their indices in the order of choice, and the covering radius: no point is farther than that from a landmark,
+        and no two landmarks are nearer than that.
 
     Raises:
         ValueError: for a count outside 1..n, a start outside 0..n-1, or values that are not finite.
@@ -92,7 +95,7 @@ def landmarks(points: Any, count: int, *, start: int = 0, metric: Literal["eucli
     return np.array(chosen), radius if metric == "precomputed" else math.sqrt(radius)
 
 
-def collapsed_edges(distances: Any, threshold: float) -> csr_matrix:
+def collapsed_edges(distances: Any, threshold: float) -> csr_array:
     """The edges up to a threshold with dominated edges removed or delayed: the same persistence, far fewer simplices.
 
     Args:
@@ -120,10 +123,10 @@ def collapsed_edges(distances: Any, threshold: float) -> csr_matrix:
     edges = [(*simplex, length) for simplex, length in tree.get_filtration() if len(simplex) == 2]
     rows, columns, lengths = np.array(edges).reshape(-1, 3).T
     ends = np.concatenate([rows, columns]).astype(int), np.concatenate([columns, rows]).astype(int)
-    return coo_matrix((np.concatenate([lengths, lengths]), ends), shape=(size, size)).tocsr()
+    return coo_array((np.concatenate([lengths, lengths]), ends), shape=(size, size)).tocsr()
 
 
-def rips_diagrams(edges: csr_matrix, prime: int, max_dimension: int = 2) -> list[Diagram]:
+def rips_diagrams(edges: csr_array, prime: int, max_dimension: int = 2) -> list[Diagram]:
     """The diagrams of the flag complex of an edge list, such as `collapsed_edges` gives.
 
     Args:
@@ -149,8 +152,8 @@ def persistence(
 ) -> list[Diagram]:
     """Diagrams of the Vietoris-Rips filtration: a simplex enters at the length of its longest edge.
 
-    Time and memory grow with the edges to the power of max_dimension + 2 over 2 at worst; `MOST_EDGES` holds the numbers
-    above which a call is refused.
+    Time and memory grow with the edges to the power of (max_dimension + 2) / 2 at worst; a call above `MOST_POINTS`, or
+    above `MOST_EDGES` once edges are collapsed, is refused.
 
     Args:
         data: (n, k) points, or (n, n) distances, dense or scipy sparse (what is missing is infinite).
@@ -185,23 +188,25 @@ def persistence(
         if count is not None and count < len(points):
             chosen, _ = landmarks(points, count, metric=metric)
             points = points[np.ix_(chosen, chosen)] if metric == "precomputed" else points[chosen]
+        if len(points) > MOST_POINTS:
+            raise ValueError(f"data: {len(points)} points are more than {MOST_POINTS}; give a count of landmarks")
         distances = points if metric == "precomputed" else cdist(points, points)
         reach = enclosing_radius(distances)
     threshold = reach if threshold is None else float(threshold)
     edges = collapsed_edges(distances, threshold)
     if edges.nnz // 2 > MOST_EDGES[max_dimension]:
         raise ValueError(
-            f"data: {edges.nnz // 2} edges up to the threshold {threshold:.3g} are more than the {MOST_EDGES[max_dimension]} "
-            f"that degree {max_dimension} takes; give a threshold, or a count of landmarks"
+            f"data: {edges.nnz // 2} edges up to the threshold {threshold:.3g} are more than degree "
+            f"{max_dimension} takes, {MOST_EDGES[max_dimension]}; give a threshold, or a count of landmarks"
         )
     return rips_diagrams(edges, prime, max_dimension)
 
 
 def alpha_persistence(points: Any, prime: int = 2) -> list[Diagram]:
-    """Diagrams of the alpha complex, whose filtration value is the radius of the smallest empty ball: n points, k <= 3.
+    """Diagrams of the alpha complex, whose filtration value is the radius of the smallest empty ball, in R^2 or R^3.
 
-    The alpha complex is the part of gudhi that links CGAL and is under the GPL; nothing else in riemod uses it. 4,096 points
-    in R^3 take about a second.
+    The alpha complex is the part of gudhi that links CGAL and is under the GPL; nothing else in riemod uses it. 4,096
+    points in R^3 take about a second.
 
     Args:
         points: (n, 2) or (n, 3).

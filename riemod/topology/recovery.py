@@ -6,10 +6,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from scipy.spatial.distance import cdist
 
 from riemod.topology import nulls as null_models
 from riemod.topology._checks import as_array, check_distances
@@ -29,6 +29,8 @@ MOST_POINTS = 1500
 COMPONENTS = 16
 LANDMARKS = 250
 FEWEST_POINTS = 10
+# With fewer points a graph of the 15 nearest ones says nothing about the sheet.
+FEWEST_FOR_GRAPH = 40
 _EXCEEDANCES = 20
 
 
@@ -37,25 +39,27 @@ class ModuliRecovery(BaseEstimator):
 
     1. More than 1,500 points are subsampled; more than 16 coordinates become 16 principal components.
     2. Each point is put on the plane through its 20 nearest ones (`smooth`); up to 250 max-min landmarks cover them.
-    3. Persistence in degrees 0, 1 and 2, modulo 2 and 3, up to 0.6 of the enclosing radius. A bar's length is death / birth.
-    4. The same, modulo 2, of `n_nulls` data sets of every kind of null. The p-value of a degree is the rank of its longest
-       bar among those of the least favourable kind, corrected over the two degrees (Holm). A kind ends early when 20 of its
-       draws reach the data's bar in both degrees (Besag and Clifford).
-    5. A bar counts if it is longer than 95 % of the longest bars of every kind, and than 2.5 (degree 1) or 1.3 (degree 2).
-       `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for each subsample.
+    3. Persistence in degrees 0, 1 and 2, modulo 2 and 3, up to 0.6 of the enclosing radius. A bar's length is death /
+       birth.
+    4. The same, modulo 2, of `n_nulls` data sets of every kind of null. The p-value of a degree is the rank of its
+       longest bar among those of the least favourable kind, corrected over the two degrees (Holm). A kind ends early
+       when 20 of its draws reach the data's bar in both degrees (Besag and Clifford).
+    5. A bar counts if it is longer than 95 % of the longest bars of every kind, and than 2.5 (degree 1) or 1.3
+       (degree 2). `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for
+       each subsample.
 
     10,000 states of 512 units take one to two minutes on one core and less than 1 GiB; 1,000 points in R^3 ten seconds.
 
     Args:
-        metric: "euclidean"; "geodesic", along the graph of the 15 nearest points, for sheets that are strongly bent, such as
-            states of narrowly tuned units; "auto", which is geodesic where the median ratio of the two exceeds 2; or
-            "precomputed", for distances, of which neither noise is taken off.
+        metric: "euclidean"; "geodesic", along the graph of the 15 nearest points, for sheets that are strongly bent,
+            such as states of narrowly tuned units; "auto", which is geodesic where the median ratio of the two
+            exceeds 2; or "precomputed", for distances, of which neither noise is taken off.
         n_nulls: null data sets of each kind, >= 1.
         n_subsamples: how many subsamples, >= 1.
         alpha: level of the corrected p-values.
-        nulls: kinds: "shuffled" and "gaussian" of the principal components (of classical scaling, if precomputed), "uniform"
-            in a ball of the data's dimension, "rolled" for rows in the order of time, or functions
-            (X, generator) -> X of what is fitted.
+        nulls: kinds: "shuffled" and "gaussian" of the principal components (of classical scaling, if precomputed),
+            "uniform" in a ball of the data's dimension, "rolled" for rows in the order of time, or functions (X,
+            generator) -> X of what is fitted.
         random_state: seed, or numpy RandomState.
 
     Attributes:
@@ -72,8 +76,8 @@ class ModuliRecovery(BaseEstimator):
         metric_: the metric used.
 
     Raises:
-        ValueError: from `fit`: NaN or infinity, fewer than 10 distinct points, only constant columns, distances that are
-            not symmetric or not zero on the diagonal, or an unknown metric or null.
+        ValueError: from `fit`: NaN or infinity, fewer than 10 distinct points, only constant columns, distances that
+            are not symmetric or not zero on the diagonal, or an unknown metric or null.
         ImportError: from `fit`: without gudhi or ripser.
 
     Reference: error rates stand in docs/topology.md; Besag and Clifford, https://doi.org/10.1093/biomet/78.2.301
@@ -105,7 +109,7 @@ class ModuliRecovery(BaseEstimator):
         tags.input_tags.pairwise = self.metric == "precomputed"
         return tags
 
-    def fit(self, X: Any, y: None = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Look at the points.
 
         Args:
@@ -121,7 +125,7 @@ class ModuliRecovery(BaseEstimator):
         coordinates = _scaled_coordinates(points) if self.metric == "precomputed" else points
         self.metric_ = self.metric
         if self.metric == "auto":
-            bent = len(points) > FEWEST_NEIGHBOURS and stretch(_smoothed(points)) > 2
+            bent = len(points) > FEWEST_FOR_GRAPH and stretch(_smoothed(points)) > 2
             self.metric_ = "geodesic" if bent else "euclidean"
         self.dimension_ = _dimensions(coordinates)
         net = self._net(points, generator)
@@ -171,7 +175,7 @@ class ModuliRecovery(BaseEstimator):
         lines.append(f"metric: {self.metric_}")
         return "\n".join(lines)
 
-    def _validate(self, X: Any) -> np.ndarray:  # noqa: N803
+    def _validate(self, X: Any) -> np.ndarray:
         if self.metric not in ("auto", "euclidean", "geodesic", "precomputed"):
             raise ValueError(f"metric must be 'auto', 'euclidean', 'geodesic' or 'precomputed', got {self.metric!r}")
         if self.n_nulls < 1 or self.n_subsamples < 1:
@@ -184,8 +188,8 @@ class ModuliRecovery(BaseEstimator):
             if kind == "rolled" and self.metric == "precomputed":
                 raise ValueError("nulls: 'rolled' needs points in the order of time, not distances")
         if isinstance(X, torch.Tensor):
-            X = as_array(X)  # noqa: N806
-        data = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST_POINTS)
+            X = as_array(X)
+        data = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST_POINTS))
         if self.metric == "precomputed":
             return check_distances(data, "X")
         varies = np.ptp(data, axis=0) > 0
@@ -256,11 +260,12 @@ class ModuliRecovery(BaseEstimator):
         while len(drawn) < self.n_nulls:
             if kind == "uniform":
                 net = self._null_net(null_models.uniform_ball(len(coordinates), dim, generator), generator)
-            elif kind in ("shuffled", "gaussian"):
-                net = self._null_net(null_models.BY_NAME[kind](coordinates, generator), generator)
             else:
                 draw = null_models.BY_NAME[kind] if isinstance(kind, str) else kind
-                net = self._net(self._prepare(as_array(draw(data, generator)), generator), generator)
+                if kind in ("shuffled", "gaussian"):
+                    net = self._null_net(draw(coordinates, generator), generator)
+                else:
+                    net = self._net(self._prepare(as_array(draw(data, generator)), generator), generator)
             drawn.append(longest(bars(net, (2,))))
             if all(sum(null[k] >= observed[k] for null in drawn) >= _EXCEEDANCES for k in FLOORS):
                 break
@@ -270,9 +275,6 @@ class ModuliRecovery(BaseEstimator):
         if self.metric_ != "precomputed":
             return self._net(points, generator)
         return self._net(cdist(points, points), generator)
-
-
-FEWEST_NEIGHBOURS = 40
 
 
 def _smoothed(points: np.ndarray) -> np.ndarray:

@@ -45,7 +45,18 @@ def test_grids_have_their_manifold_s_betti_numbers(manifold: Manifold, prime: in
 
 
 def test_projective_plane_has_torsion() -> None:
-    triangles = [(0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5), (0, 1, 5), (1, 2, 4), (2, 4, 5), (2, 3, 5), (1, 3, 5), (1, 3, 4)]
+    triangles = [
+        (0, 1, 2),
+        (0, 2, 3),
+        (0, 3, 4),
+        (0, 4, 5),
+        (0, 1, 5),
+        (1, 2, 4),
+        (2, 4, 5),
+        (2, 3, 5),
+        (1, 3, 5),
+        (1, 3, 4),
+    ]
     faces = {frozenset(part) for t in triangles for k in (1, 2, 3) for part in itertools.combinations(t, k)}
     cells = sorted(faces, key=sorted)
     # The barycentric subdivision is a flag complex: cells are joined if one holds the other.
@@ -145,8 +156,10 @@ def test_bad_input(data: np.ndarray, options: dict[str, object], message: str) -
 
 def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MOST_EDGES, 2, 10)
-    with pytest.raises(ValueError, match="landmarks"):
+    with pytest.raises(ValueError, match=r"edges up to the threshold 0.4 .* landmarks"):
         persistence(cloud(0), threshold=0.4)
+    with pytest.raises(ValueError, match="5001 points are more than 5000"):
+        persistence(cloud(0, 5001))
 
 
 def test_alpha_takes_two_or_three_coordinates() -> None:

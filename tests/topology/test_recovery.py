@@ -1,0 +1,174 @@
+"""`ModuliRecovery` on manifolds that are known, on data without one, and on bad input."""
+
+import logging
+from typing import Any
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import riemod
+from analysis.clouds import KNOWN, NOISES, circle
+from riemod.topology import ModuliRecovery, graph_distances, nulls, recovery
+from riemod.topology.evidence import bars, longest
+
+# Enough for a corrected p-value of 0.04 in two degrees, and so for a verdict.
+QUICK: dict[str, Any] = {"n_nulls": 50, "n_subsamples": 2}
+
+
+def rng(seed: int = 500) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "disc"])
+def test_known_manifolds(name: str) -> None:
+    expected, draw = KNOWN[name]
+    found = riemod.topology.ModuliRecovery(n_nulls=40, n_subsamples=2).fit(draw(400, rng()))
+    assert found.manifold_ == expected, found.report()
+    closed = {degree for degree in (1, 2) if found.betti_[2].numbers[degree]}
+    assert all(found.p_values_[degree] <= 0.05 for degree in closed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*KNOWN, *NOISES])
+def test_error_rates(name: str) -> None:
+    expected, draw = KNOWN.get(name, ("contractible", NOISES.get(name)))
+    found = [ModuliRecovery(random_state=seed).fit(draw(1000, rng(seed))).manifold_ for seed in range(600, 605)]
+    right = {expected} if name in KNOWN else {"contractible", "undecided"}
+    assert sum(manifold in right for manifold in found) >= 4
+
+
+def test_noise_of_high_dimension_is_undecided() -> None:
+    found = ModuliRecovery(n_nulls=20, n_subsamples=2).fit(rng().standard_normal((200, 12)))
+    assert found.manifold_ == "undecided"
+    assert found.p_values_[1] > 0.05
+
+
+def test_two_pieces_are_seen() -> None:
+    points = np.concatenate([circle(150, rng()), circle(150, rng(1)) + 20])
+    found = ModuliRecovery(n_nulls=5, n_subsamples=2).fit(points)
+    assert found.betti_[2].numbers[0] == found.betti_[3].numbers[0] == 2
+    assert found.manifold_ == "undecided"
+
+
+def test_outliers_are_no_piece() -> None:
+    points = np.concatenate([circle(200, rng()), [[5.0, 0.0], [0.0, 6.0]]])
+    assert ModuliRecovery(n_nulls=5, n_subsamples=2).fit(points).betti_[2].numbers[0] == 1
+
+
+def test_states_of_narrowly_tuned_units_take_the_geodesic_metric() -> None:
+    angle, centre = rng().uniform(0, 2 * np.pi, (300, 1)), np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    states = np.maximum(np.exp(20 * (np.cos(angle - centre) - 1)) - 0.1, 0) + 0.02 * rng().standard_normal((300, 64))
+    found = ModuliRecovery(n_nulls=40, n_subsamples=2).fit(states)
+    assert (found.metric_, found.manifold_) == ("geodesic", "circle"), found.report()
+
+
+def test_distances_of_a_weight_graph() -> None:
+    angle = np.sort(rng().uniform(0, 2 * np.pi, 300))
+    weight = np.exp(4 * np.cos(angle - angle[:, None])) * rng().choice([-1, 1], (300, 300))
+    found = ModuliRecovery(metric="precomputed", **QUICK).fit(graph_distances(weight, "diffusion"))
+    assert found.manifold_ == "circle", found.report()
+
+
+def test_nulls_of_one_s_own() -> None:
+    seen = []
+
+    def null(data: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        seen.append(data.shape)
+        return nulls.gaussian(data, generator)
+
+    found = ModuliRecovery(nulls=["rolled", null], **QUICK).fit(KNOWN["circle"][1](300, rng()))
+    assert set(seen) == {(300, 2)}
+    assert [len(kind) for kind in found.null_ratios_[1]] == [50, 50]
+
+
+def test_nulls_are_alike_modulo_2_and_3() -> None:
+    """Bars of null data have no torsion worth a mention, so p-values are computed modulo 2 alone."""
+    estimator = ModuliRecovery(metric="euclidean")
+    estimator.metric_ = "euclidean"
+    g = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        found = bars(estimator._net(nulls.gaussian(rng().standard_normal((400, 4)), g), g))
+        other = longest(found._replace(diagrams={2: found.diagrams[3]}))
+        assert longest(found) == pytest.approx(other, rel=0.03)
+
+
+def test_same_seed_same_bits() -> None:
+    points = KNOWN["disc"][1](200, rng())
+    first, second, other = (
+        ModuliRecovery(random_state=seed, n_nulls=10, n_subsamples=2).fit(points) for seed in (3, 3, 4)
+    )
+    assert first.report() == second.report()
+    for kind, again in zip(first.null_ratios_[1], second.null_ratios_[1], strict=True):
+        np.testing.assert_array_equal(kind, again)
+    assert not np.array_equal(first.null_ratios_[1][1], other.null_ratios_[1][1])
+
+
+def test_scale_place_and_tensors_do_not_matter() -> None:
+    points = KNOWN["circle"][1](200, rng())
+    first = ModuliRecovery(**QUICK).fit(points)
+    second = ModuliRecovery(**QUICK).fit(torch.tensor(4.0 * points + 3.0, requires_grad=True))
+    assert first.betti_ == second.betti_
+    assert first.longest_ == pytest.approx(second.longest_)
+
+
+def test_report_says_what_was_found() -> None:
+    with pytest.raises(Exception, match="not fitted"):
+        ModuliRecovery().report()
+    text = ModuliRecovery(**QUICK).fit(KNOWN["circle"][1](200, rng())).report()
+    assert text.startswith("manifold: circle")
+    assert all(word in text for word in ("mod 2", "mod 3", "p = ", "local dimension", "nulls"))
+
+
+def test_much_data_is_subsampled_with_a_note(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(recovery, "MOST_POINTS", 150)
+    points = np.pad(KNOWN["circle"][1](400, rng()), ((0, 0), (0, 1)))
+    with caplog.at_level(logging.INFO, "riemod"):
+        ModuliRecovery(n_nulls=2, n_subsamples=1).fit(np.concatenate([points, points]))
+    assert "150 points drawn from 800" in caplog.text
+    assert "1 of 3 columns are constant" in caplog.text
+
+
+def test_too_few_nulls_leave_it_undecided() -> None:
+    found = ModuliRecovery(n_nulls=5, n_subsamples=1).fit(circle(200, rng()))
+    assert found.manifold_ == "undecided"
+    assert "would be a circle, but p = 0.333" in found.reason_
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), list(estimator_checks_generator(ModuliRecovery(n_nulls=3, n_subsamples=1)))
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_s_own_checks(estimator: ModuliRecovery, check: Any) -> None:
+    jaxtyping.config.update("jaxtyping_disable", True)  # parameters of any type may be set; `fit` looks at them
+    check(clone(estimator))
+
+
+POINTS = circle(50, np.random.default_rng(0))
+APART = cdist(POINTS, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("points", "options", "message"),
+    [
+        (np.where(POINTS > 0.9, np.nan, POINTS), {}, "NaN"),
+        (np.ones((20, 3)), {}, "all 3 columns are constant"),
+        (POINTS[:5], {}, "minimum of 10"),
+        (np.repeat(POINTS[:4], 9, axis=0), {}, "4 distinct points"),
+        (APART + np.triu(APART), {"metric": "precomputed"}, "symmetric"),
+        (APART + np.eye(50), {"metric": "precomputed"}, "zero on the diagonal"),
+        (POINTS, {"metric": "precomputed"}, "square"),
+        (POINTS, {"metric": "cosine"}, "metric"),
+        (POINTS, {"n_nulls": 0}, "n_nulls"),
+        (POINTS, {"nulls": ["poisson"]}, "unknown kind 'poisson'"),
+        (POINTS, {"nulls": "shuffled"}, "a list of kinds"),
+        (APART, {"metric": "precomputed", "nulls": ["rolled"]}, "order of time"),
+    ],
+)
+def test_bad_input(points: np.ndarray, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModuliRecovery(**options).fit(points)
