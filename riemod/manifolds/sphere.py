@@ -45,6 +45,17 @@ class SphereGeometry(geoopt.Sphere):
         """The exponential map."""
         return self.expmap(x, u)
 
+    def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """v carried in parallel along the geodesic from x along u; geoopt's own is a projection, and shortens v."""
+        angle = u.norm(dim=-1, keepdim=True)
+        along = u / torch.where(angle == 0, 1.0, angle)
+        share = (v * along).sum(dim=-1, keepdim=True)
+        return v + share * ((torch.cos(angle) - 1) * along - torch.sin(angle) * x)
+
+    def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The point reached from x along u, and v carried along."""
+        return self.expmap(x, u), self.transp_follow_expmap(x, u, v)
+
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
         """The shortest tangent vector from x to y; zero where they coincide or are antipodal."""
         direction = self.proju(x, y - x)

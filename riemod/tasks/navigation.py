@@ -1,4 +1,4 @@
-"""Navigation: follow one's position in a square arena from its start and a sequence of velocities."""
+"""Navigation: follow one's position in an arena, a square or a closed manifold, from its start and its velocities."""
 
 import math
 from collections.abc import Iterator
@@ -8,10 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from riemod.tasks.arenas import ArenaName, arena_by_name
 from riemod.tasks.base import Batch, HiddenUnits, RunConfig, Task
 from riemod.tasks.cross_entropy import cross_entropy
-from riemod.tasks.place_cells import PlaceCells
-from riemod.tasks.trajectories import Trajectories, random_trajectories
+from riemod.tasks.manifold_cells import ManifoldPlaceCells
+from riemod.tasks.place_cells import LandmarkCode, PlaceCells
+from riemod.tasks.trajectories import Trajectories, closed_trajectories, random_trajectories
 
 _WALKS_AT_ONCE = 20_000
 
@@ -26,8 +28,11 @@ class NavigationConfig(RunConfig):
     """Landmarks whose activity encodes a position."""
     steps: int
     """Steps of a trajectory."""
+    arena: ArenaName = "box"
+    """Where the animal walks: in a square with walls, or on a closed manifold of the same size."""
     side: float = 2.2
-    """Side of the square arena, m."""
+    """Side of the square, m; the torus and the Klein bottle are this square glued, the sphere has its area, and the
+    circle is one side long."""
     width: float = 0.12
     """Width of a landmark's code, m."""
     landmark_seed: int = 0
@@ -39,9 +44,9 @@ class NavigationConfig(RunConfig):
     speed_scale: float = 0.8168140899333463
     """Scale of the Rayleigh distribution of speeds, m/s."""
     border: float = 0.03
-    """Width of the zone along the walls where the animal slows down, m."""
+    """Width of the zone along the walls where the animal slows down, m; box only."""
     border_slowdown: float = 0.25
-    """Factor of the speed in that zone."""
+    """Factor of the speed in that zone; box only."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +59,9 @@ class NavigationConfig(RunConfig):
         for name in ("turn_std", "border", "border_slowdown"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)!r}")
+        for name in ("border", "border_slowdown") if self.arena != "box" else ():
+            if getattr(self, name) != getattr(NavigationConfig, name):
+                raise ValueError(f"{name} is for arena='box', got {getattr(self, name)!r} with arena={self.arena!r}")
 
 
 class NavigationModel(nn.Module):
@@ -64,16 +72,17 @@ class NavigationModel(nn.Module):
     Args:
         landmarks: L.
         hidden_size: n.
+        dim: numbers of a velocity; 1 on the circle.
     """
 
-    def __init__(self, landmarks: int, hidden_size: int) -> None:
+    def __init__(self, landmarks: int, hidden_size: int, dim: int = 2) -> None:
         super().__init__()
         self.encoder = nn.Linear(landmarks, hidden_size, bias=False)
-        self.rnn = nn.RNN(2, hidden_size, nonlinearity="relu", bias=False)
+        self.rnn = nn.RNN(dim, hidden_size, nonlinearity="relu", bias=False)
         self.decoder = nn.Linear(hidden_size, landmarks, bias=False)
 
     def hidden_states(self, start_code: Tensor, velocity: Tensor) -> Tensor:
-        """(T, batch, n) hidden states, from (batch, L) start codes and (T, batch, 2) velocities in m a step."""
+        """(T, batch, n) hidden states, from (batch, L) start codes and (T, batch, dim) velocities in m a step."""
         return self.rnn(velocity, self.encoder(start_code).unsqueeze(0))[0]
 
     def forward(self, start_code: Tensor, velocity: Tensor) -> Tensor:
@@ -82,7 +91,11 @@ class NavigationModel(nn.Module):
 
 
 class Navigation(Task[NavigationConfig]):
-    """The navigation task; a batch is (start code (B, L), velocity (T, B, 2), code (T, B, L), position (T, B, 2))."""
+    """The navigation task; a batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
+
+    The net is given the place code of the start and the velocities, nothing else of the arena. Positions are stored as
+    the arena stores points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
+    """
 
     name = "navigation"
     primary_metric = "error_top3"
@@ -145,16 +158,18 @@ class Navigation(Task[NavigationConfig]):
 
     def __init__(self, config: NavigationConfig) -> None:
         super().__init__(config)
-        self.cells = PlaceCells(
-            config.landmarks,
-            side=config.side,
-            width=config.width,
-            generator=torch.Generator().manual_seed(config.landmark_seed),
-            device=self.device,
+        generator = torch.Generator().manual_seed(config.landmark_seed)
+        self.arena = None if config.arena == "box" else arena_by_name(config.arena, config.side)
+        where = {"width": config.width, "generator": generator, "device": self.device}
+        self.cells: LandmarkCode = (
+            PlaceCells(config.landmarks, side=config.side, **where)
+            if self.arena is None
+            else ManifoldPlaceCells(self.arena, config.landmarks, **where)
         )
 
     def build_model(self) -> NavigationModel:
-        return NavigationModel(self.config.landmarks, self.config.hidden_size)
+        dim = 2 if self.arena is None else self.arena.manifold.dim
+        return NavigationModel(self.config.landmarks, self.config.hidden_size, dim)
 
     def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
         assert isinstance(model, NavigationModel)
@@ -163,18 +178,34 @@ class Navigation(Task[NavigationConfig]):
     def walks(self, count: int, generator: torch.Generator) -> Trajectories:
         """That many random trajectories of the task's length, on the task's device."""
         config = self.config
-        return random_trajectories(
-            count,
-            config.steps,
-            side=config.side,
-            step_seconds=config.step_seconds,
-            turn_std=config.turn_std,
-            speed_scale=config.speed_scale,
-            border=config.border,
-            border_slowdown=config.border_slowdown,
-            generator=generator,
-            device=self.device,
-        )
+        gait = {
+            "step_seconds": config.step_seconds,
+            "turn_std": config.turn_std,
+            "speed_scale": config.speed_scale,
+            "generator": generator,
+            "device": self.device,
+        }
+        if self.arena is not None:
+            return closed_trajectories(self.arena, count, config.steps, **gait)
+        walls = {"side": config.side, "border": config.border, "border_slowdown": config.border_slowdown}
+        return random_trajectories(count, config.steps, **walls, **gait)
+
+    @torch.no_grad()
+    def states(self, model: nn.Module, generator: torch.Generator, walks: int) -> tuple[Tensor, Tensor]:
+        """Hidden states of a model on fresh walks, and where the animal is in each of them.
+
+        Args:
+            model: of `build_model`.
+            generator: of the task's device; draws the walks.
+            walks: B, their number; each has the task's T steps.
+
+        Returns:
+            (T B, n) hidden states and (T B, k) positions, all walks' first steps first.
+        """
+        assert isinstance(model, NavigationModel)
+        drawn = self.walks(walks, generator)
+        hidden = model.hidden_states(self.cells.code(drawn.start), drawn.velocity)
+        return hidden.flatten(0, 1), drawn.position.flatten(0, 1)
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         size = self.config.batch_size
@@ -211,17 +242,20 @@ class Navigation(Task[NavigationConfig]):
         # A softmax never gives the exact zero that the code has at its least active landmark.
         perfect = self._metrics((code + 1e-6).log(), code, position)
         still = self._metrics((start_code + 1e-6).log().expand_as(code), code, position)
+        # A closed arena has no centre; any place is as good there.
+        center = position.new_zeros(2) if self.arena is None else self.cells.centers[0]
+        place = "the arena's centre" if self.arena is None else "one fixed place"
         return {
             "error_top3 of a perfect net": perfect["error_top3"],
             "error_maximum_likelihood of a perfect net": perfect["error_maximum_likelihood"],
             "error_top3 of holding the start": still["error_top3"],
-            "error_top3 of the arena's centre": 100 * position.norm(dim=-1).mean().item(),
+            f"error_top3 of {place}": 100 * self.cells.distance(position, center).mean().item(),
             "loss of a perfect net": perfect["loss"],
         }
 
     def _metrics(self, scores: Tensor, code: Tensor, position: Tensor) -> dict[str, float]:
-        error = (self.cells.decode_top(scores) - position).norm(dim=-1)
-        likely = (self.cells.decode_maximum_likelihood(scores) - position).norm(dim=-1)
+        error = self.cells.distance(self.cells.decode_top(scores), position)
+        likely = self.cells.distance(self.cells.decode_maximum_likelihood(scores), position)
         return {
             "loss": cross_entropy(scores.flatten(0, 1), code.flatten(0, 1)).item(),
             "error_top3": 100 * error.mean().item(),
