@@ -15,11 +15,21 @@ from riemod.pruning import (
     lottery_ticket,
     proximal_step,
 )
-from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, controls, inhibitors, moduli_penalty
+from riemod.regularization import (
+    Coactivity,
+    Modules,
+    ModuliRegularizer,
+    NeuronEmbedding,
+    controls,
+    fit_positions,
+    inhibitors,
+    moduli_penalty,
+)
 
 __version__ = importlib.metadata.version("riemod")
 
 __all__ = [
+    "Coactivity",
     "ConstantSchedule",
     "CubicSchedule",
     "DynamicSparsePruner",
@@ -31,6 +41,7 @@ __all__ = [
     "NeuronEmbedding",
     "apply_masks",
     "controls",
+    "fit_positions",
     "geometric_mask",
     "inhibitors",
     "initialization",
