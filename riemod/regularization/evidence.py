@@ -1,4 +1,4 @@
-"""What a regularizer knows of its neurons' activity: correlations for each layer, their pull on the points, and hooks."""
+"""What a regularizer knows of its neurons' activity: correlations by layer, their pull on the points, and hooks."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -98,9 +98,7 @@ def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[Non
     """
     module, neurons = target.module, target.neurons
     if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        raise ValueError(
-            f"layer must be one of torch.nn for its states to be seen, got {type(module).__name__}: observe()"
-        )
+        raise ValueError(f"layer must be one of torch.nn, whose output is its states, got {type(module).__name__}")
     back = target.parameter.endswith("_reverse")
     if isinstance(module, nn.RNNBase) and not target.parameter.removesuffix("_reverse").endswith(
         f"_l{module.num_layers - 1}"

@@ -206,7 +206,8 @@ class ModuliRegularizer(nn.Module):
             layer: which of `targets`.
 
         Raises:
-            ValueError: if there is no `coactivity` (any more), no such layer, or the states do not fit or are not finite.
+            ValueError: if there is no `coactivity` (any more), no such layer, or the states do not fit or hold
+                NaN or infinity.
             TypeError: if they are not a floating-point tensor.
         """
         if self.evidence is None:
