@@ -15,6 +15,7 @@ from riemod.regularization.coactivity import (
     scaled_law,
 )
 from riemod.regularization.embedding import NeuronEmbedding
+from riemod.regularization.inhibitors import Inhibitor
 from riemod.regularization.targets import Target
 
 Neurons = Sequence[tuple[NeuronEmbedding, slice]]
@@ -121,5 +122,5 @@ def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[Non
         handle.remove()
 
 
-def _law(embedding: NeuronEmbedding, coactivity: Coactivity) -> Any:
+def _law(embedding: NeuronEmbedding, coactivity: Coactivity) -> Inhibitor:
     return scaled_law(embedding.manifold, coactivity.inhibitor, coactivity.scale)

@@ -17,11 +17,13 @@ from riemod.regularization.coactivity import (
 )
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.evidence import watching
-from riemod.regularization.inhibitors import Inhibitor
+from riemod.regularization.inhibitors import Gaussian, Inhibitor
 from riemod.regularization.targets import recurrent_weights
 
-# Scales of the law, one after another, in units of the last: a wide law first unfolds what a narrow one would not.
-_STAGES = (2.0, 1.4, 1.0)
+# What a difference of Gaussians has near 0, that points may not pass through each other, catches them in folds: the
+# first third of the steps goes without, and the second with a wider law.
+_UNFOLDING = Gaussian(amplitude=100.0, width=5.0)
+_WIDER = 1.4
 
 
 def fit_positions(
@@ -51,7 +53,8 @@ def fit_positions(
         scale: the length that f takes for 1, > 0; `natural_scale(manifold)` if not given.
         restarts: random starts, >= 1.
         steps: of Riemannian Adam for each start, >= 1.
-        learning_rate: length of the first step; it falls linearly to 0. A tenth of `natural_scale` if not given.
+        learning_rate: length of the first step; it falls linearly to 0. 40 `natural_scale(manifold)` / steps if not
+            given, so that a point can go a few times around.
         generator: draws the starts.
 
     Returns:
@@ -102,8 +105,8 @@ def fit_to_correlations(
 ) -> NeuronEmbedding:
     """Points that minimise mean_jk f(d(x_j, x_k) / scale) c_jk for given signed c: `fit_positions` without a net.
 
-    Riemannian Adam goes through the scales 2, 1.4 and 1 times `scale`, a third of the steps each; of the starts the one
-    of least energy at the last is kept.
+    Riemannian Adam descends in three stages of equal length: a Gaussian in place of f and 1.4 times the scale, so that
+    points can pass each other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
 
     Args:
         correlations: (n, n), symmetric.
@@ -112,7 +115,8 @@ def fit_to_correlations(
         scale: the length that f takes for 1, > 0; `natural_scale(manifold)` if not given.
         restarts: random starts, >= 1.
         steps: of Riemannian Adam for each start, >= 1.
-        learning_rate: length of the first step; it falls linearly to 0. A tenth of `natural_scale` if not given.
+        learning_rate: length of the first step; it falls linearly to 0. 40 `natural_scale(manifold)` / steps if not
+            given, so that a point can go a few times around.
         generator: draws the starts.
 
     Returns:
@@ -134,8 +138,13 @@ def fit_to_correlations(
             raise ValueError(f"{name} must be an integer >= 1, got {number!r}")
     _check_correlations(correlations)
     scale = natural_scale(manifold) if scale is None else check_positive("scale", scale)
-    rate = natural_scale(manifold) / 10 if learning_rate is None else check_positive("learning_rate", learning_rate)
-    laws = [scaled_law(manifold, inhibitor, stage * scale) for stage in _STAGES]
+    rate = (
+        40 * natural_scale(manifold) / steps
+        if learning_rate is None
+        else check_positive("learning_rate", learning_rate)
+    )
+    stages = ((_UNFOLDING, _WIDER * scale), (inhibitor, _WIDER * scale), (inhibitor, scale))
+    laws = [scaled_law(manifold, law, length) for law, length in stages]
     fits = [_descend(correlations, manifold, laws, steps, rate, generator) for _ in range(restarts)]
     best, _ = min(fits, key=lambda fit: fit[1])
     return NeuronEmbedding(manifold, len(best), learn=False, points=best)

@@ -1,0 +1,1 @@
+"""Studies of what nets learn, and of the tools that say so."""
