@@ -18,7 +18,16 @@ from riemod.pruning import (
     lottery_ticket,
     proximal_step,
 )
-from riemod.regularization import Modules, ModuliRegularizer, NeuronEmbedding, controls, inhibitors, moduli_penalty
+from riemod.regularization import (
+    Coactivity,
+    Modules,
+    ModuliRegularizer,
+    NeuronEmbedding,
+    controls,
+    fit_positions,
+    inhibitors,
+    moduli_penalty,
+)
 
 if TYPE_CHECKING:
     from riemod import topology
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = importlib.metadata.version("riemod")
 
 __all__ = [
+    "Coactivity",
     "ConstantSchedule",
     "CubicSchedule",
     "DynamicSparsePruner",
@@ -37,6 +47,7 @@ __all__ = [
     "NeuronEmbedding",
     "apply_masks",
     "controls",
+    "fit_positions",
     "geometric_mask",
     "inhibitors",
     "initialization",

@@ -9,8 +9,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from riemod.regularization.coactivity import Coactivity
 from riemod.regularization.cost_cache import CostCache, penalty_between
 from riemod.regularization.embedding import Modules, NeuronEmbedding
+from riemod.regularization.evidence import Evidence
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.neurons import (
     Layout,
@@ -68,13 +70,17 @@ class ModuliRegularizer(nn.Module):
         cost_budget: bytes for matrices f(d(x_j, y_k)) of points that do not move (fixed ones, and learned ones between
             their gradients), kept from call to call until the points change; beyond it, and for a `Custom` inhibitor,
             they are computed anew in each call. Never in the `state_dict`.
+        coactivity: how points of recurrent layers follow which neurons are active together, as told by `observe`. It
+            adds a gradient to the points, in the calls in which they move, and nothing to the value. What was observed
+            is in the `state_dict`, n^2 numbers a layer, until the points are frozen. None: Eq. 6 alone moves them.
         generator: draws the points.
 
     Raises:
         ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
             parameter that does not exist, a weight named twice or already penalised by another regularizer, a
             sequence of another length than the sets of neurons, points off the manifold, learning with an inhibitor
-            that collapses, or a `refresh_every` < 1 or `cost_budget` < 0.
+            that collapses, `coactivity` without points to learn or with a weight that is not recurrent, or a
+            `refresh_every` < 1 or `cost_budget` < 0.
         TypeError: if `module` or `manifold` is of none of these types, or `points` are not floating-point tensors.
 
     Reference: Eq. 5 and 6, Sec. 2.3 of https://arxiv.org/abs/2406.06290.
@@ -101,6 +107,7 @@ class ModuliRegularizer(nn.Module):
         allow_collapse: bool = False,
         refresh_every: int = 1,
         cost_budget: int = 1 << 28,
+        coactivity: Coactivity | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -142,6 +149,7 @@ class ModuliRegularizer(nn.Module):
         self.sides = wiring.sides
         self.layouts = layouts
         self._calls: int | None = None
+        self.evidence = None if coactivity is None else self._gather(coactivity, learn)
         if not learn:
             self.freeze()
         elif refresh_every > 1:
@@ -161,8 +169,10 @@ class ModuliRegularizer(nn.Module):
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(self.targets[0].weight.device.type, enabled=False):
             moving = self._points_move()
-            penalties = torch.stack([self._layer_penalty(layer, moving) for layer in range(len(self.targets))])
-            return penalties.sum().to(dtype)
+            by_weights = moving and (self.evidence is None or not self.evidence.coactivity.alone)
+            penalties = torch.stack([self._layer_penalty(layer, by_weights) for layer in range(len(self.targets))])
+            total = penalties.sum().to(dtype)
+            return total if self.evidence is None or not moving else total + self.evidence.pull().to(dtype)
 
     @property
     def learn(self) -> bool:
@@ -185,7 +195,24 @@ class ModuliRegularizer(nn.Module):
         for parameter in self.parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
+        self.evidence = None
         return self
+
+    def observe(self, states: Tensor, layer: int = 0) -> None:
+        """Take up the activity of a recurrent weight's neurons, as evidence of where they are.
+
+        Args:
+            states: (..., n) hidden states, every row one observation; no gradient goes back to them.
+            layer: which of `targets`.
+
+        Raises:
+            ValueError: if there is no `coactivity` (any more), no such layer, or the states do not fit or hold
+                NaN or infinity.
+            TypeError: if they are not a floating-point tensor.
+        """
+        if self.evidence is None:
+            raise ValueError("observe needs coactivity=Coactivity(...) at construction, and points that are learned")
+        self.evidence.observe(states, layer)
 
     def detach(self) -> None:
         """Let go of the layers, so that another regularizer may be attached to them."""
@@ -276,6 +303,16 @@ class ModuliRegularizer(nn.Module):
                     if index != other:
                         total = total + (scale * between) * _power_sum(block[targets, sources], self.power)
         return total
+
+    def _gather(self, coactivity: Coactivity, learn: bool) -> Evidence:
+        if not isinstance(coactivity, Coactivity):
+            raise TypeError(f"coactivity must be a Coactivity or None, got {type(coactivity).__name__}")
+        if not learn:
+            raise ValueError("coactivity needs points to learn, got learn=False")
+        if any(side.sources != side.targets for side in self.sides):
+            raise ValueError("coactivity needs module to hold recurrent weights alone: their two sides are one layer")
+        layers = [ranges_of(self.layer_embeddings(layer)) for layer in range(len(self.targets))]
+        return Evidence(coactivity, list(zip(self.targets, layers, strict=True)))
 
     def _prepare(self, generator: torch.Generator | None) -> None:
         """What a control makes of the points once they are there, or an error."""

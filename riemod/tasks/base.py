@@ -81,6 +81,9 @@ class RunConfig:
     """Exponent of |w|, at least 1."""
     learn: bool = False
     """Train the neurons' positions together with the weights."""
+    evidence: Literal["weights", "coactivity", "both"] = "weights"
+    """What positions that are trained follow: the weights (Eq. 6), which neurons are active together, or both, each
+    with the penalty's strength."""
     arm: ArmName = "moduli"
     """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
     coefficients shuffled over pairs, or points redrawn each epoch."""
@@ -154,6 +157,10 @@ class RunConfig:
             )
         if self.learn and self.manifold == "none":
             raise ValueError("learn needs a manifold, got manifold='none'")
+        if self.evidence != "weights" and not self.learn:
+            raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
+        if self.evidence == "both" and self.strength == 0:
+            raise ValueError("evidence='both' needs a strength above 0, which both have, got strength=0.0")
         if self.arm != "moduli" and self.manifold == "none":
             raise ValueError(f"arm={self.arm!r} is a control for a manifold and needs one, got manifold='none'")
         if self.learn and self.arm != "moduli":

@@ -22,7 +22,7 @@ from riemod.pruning import (
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, controls, inhibitors
+from riemod.regularization import Coactivity, ModuliRegularizer, controls, inhibitors
 from riemod.regularization.targets import recurrent_weights
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.base import InitializationName
@@ -95,6 +95,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
             reduction=config.reduction,
             power=config.power,
             learn=config.learn,
+            coactivity=_coactivity(config),
             generator=generator_for("cpu", Draw.POINTS, config.seed),
         )
     # A ticket comes with its mask.
@@ -163,6 +164,7 @@ def lottery(
     config = dataclasses.replace(
         parent.config,
         learn=False,
+        evidence="weights",
         sparsity=parent.pruner.sparsity()["total"],
         initialization=initialization,
         **{name: value for name, value in changes.items() if value is not None},
@@ -256,6 +258,17 @@ def _block_order(
     if config.block_order == "index":
         return torch.arange(neurons)
     return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
+
+
+def _coactivity(config: RunConfig) -> Coactivity | None:
+    """What moves the points besides Eq. 6; alone, its strength says nothing, for Adam divides it out."""
+    match config.evidence:
+        case "weights":
+            return None
+        case "coactivity":
+            return Coactivity()
+        case "both":
+            return Coactivity(strength=config.strength, alone=False)
 
 
 def _dynamic(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> DynamicSparsePruner:

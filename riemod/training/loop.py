@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ from riemod.training.tensorboard import epoch_log
 
 _EVALUATION_SEED = 0
 CHECK_EVERY = 25
+# Correlations change little from step to step, and cost as much as a step of a small net.
+_OBSERVE_EVERY = 10
 _DIVERGENCE_FACTOR = 50.0
 
 
@@ -110,7 +112,7 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     penalties = torch.empty_like(losses)
     generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
     batches = run.task.batches(generator, config.batches_per_epoch)
-    with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)):
+    with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)), _observing(run):
         for step, batch in enumerate(batches):
             set_rates(run, step)
             losses[step], penalties[step] = train_step(run, batch)
@@ -118,6 +120,12 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
                 check_losses(run, losses[: step + 1])
                 report(epoch * config.batches_per_epoch + step + 1)
     return finish_epoch(run, losses, penalties)
+
+
+def _observing(run: Run) -> AbstractContextManager[None]:
+    """Inside, the regularizer sees the hidden states of every few steps, if its points follow them."""
+    evidence = None if run.moduli is None else run.moduli.evidence
+    return nullcontext() if evidence is None else evidence.observing(_OBSERVE_EVERY)
 
 
 def start_epoch(run: Run) -> None:

@@ -139,6 +139,11 @@ def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescr
             "replicas need optimizer='adam' and rates that do not depend on the losses, got "
             f"optimizer={first.config.optimizer!r}, learning_rate_decay={first.config.learning_rate_decay!r}"
         )
+    if any(description.config.evidence != "weights" for description in descriptions):
+        raise ValueError(
+            "replicas need evidence='weights', for they are trained without their layers' forward passes, in which "
+            "hidden states are observed"
+        )
     if len({folder.path.resolve() for folder in folders}) < len(folders):
         raise ValueError("runs must be in folders of their own, got one folder twice")
     own = first.config.to_dict() | {"task": first.task}

@@ -1,0 +1,88 @@
+"""Runs whose points follow co-activity: resumed to the same bits, refused where they cannot be, dropped by tickets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from riemod.tasks import TASKS
+from riemod.training import Run, load, lottery, train, train_replicas
+
+Bits = Callable[[Run], dict[str, Tensor]]
+Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL inside one process: nothing in the library catches it."""
+
+
+def stop_in(epoch: int) -> Callable[[int, int, dict[str, float]], None]:
+    def report(step: int, total: int, row: dict[str, float]) -> None:
+        if step > epoch * 4:
+            raise Killed
+
+    return report
+
+
+@pytest.mark.parametrize("task", ["adding", "navigation"])
+@pytest.mark.parametrize("evidence", ["coactivity", "both"])
+def test_a_run_goes_on_to_the_same_bits(
+    task: str, evidence: str, tmp_path: Path, begin: Callable[..., Run], bits: Bits, same: Same
+):
+    changes: dict[str, Any] = {"task": task, "evidence": evidence, "strength": 0.1, "embedding_learning_rate": 0.1}
+    whole, broken = begin(tmp_path / "whole", **changes), begin(tmp_path / "broken", **changes)
+    start = bits(whole)["moduli/embeddings.0.points"]
+    train(whole)
+    with pytest.raises(Killed):
+        train(broken, stop_in(1))
+    broken = load(broken.folder)
+    train(broken)
+    assert same(bits(broken), bits(whole))
+    assert not torch.equal(bits(whole)["moduli/embeddings.0.points"], start)
+    # One batch an epoch of 4 steps is observed: every 10th step, the first of each epoch included.
+    seen = whole.moduli.evidence.seen[0]
+    batch = whole.config.batch_size * (whole.config.steps if task == "navigation" else 1)
+    assert seen.count.item() % batch != 0
+    assert batch < seen.count.item() < 3 * whole.config.batch_size * whole.config.steps
+
+
+def test_weights_train_as_they_would_without(tmp_path: Path, begin: Callable[..., Run]):
+    """With co-activity alone and no strength, points are a read-out."""
+    plain = begin(tmp_path / "plain", manifold="none", learn=False)
+    watched = begin(tmp_path / "watched", evidence="coactivity", strength=0.0)
+    for run in (plain, watched):
+        train(run)
+    for name, parameter in plain.model.named_parameters():
+        assert torch.equal(parameter, watched.model.get_parameter(name))
+
+
+def test_a_ticket_has_fixed_points_and_no_evidence(tmp_path: Path, begin: Callable[..., Run]):
+    parent = begin(tmp_path / "parent", evidence="coactivity")
+    train(parent)
+    ticket = lottery(parent, parent.folder.__class__(tmp_path / "ticket"))
+    assert ticket.config.evidence == "weights"
+    assert torch.equal(ticket.moduli.points, parent.moduli.points)
+    train(load(ticket.folder))
+
+
+def test_replicas_are_refused(tmp_path: Path, begin: Callable[..., Run]):
+    runs = [begin(tmp_path / str(seed), seed=seed, evidence="coactivity") for seed in range(2)]
+    with pytest.raises(ValueError, match="replicas need evidence='weights'"):
+        train_replicas(runs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evidence": "states"}, "evidence must be one of weights, coactivity, both, got 'states'"),
+        ({"evidence": "coactivity", "learn": False}, "evidence='coactivity' is for positions that are trained"),
+        ({"evidence": "both", "strength": 0.0}, "evidence='both' needs a strength above 0"),
+    ],
+)
+def test_bad_configs_are_named(changes: dict[str, Any], message: str):
+    values = TASKS["adding"].presets["smoke"].to_dict() | {"manifold": "torus", "learn": True, "strength": 1.0}
+    with pytest.raises(ValueError, match=message):
+        type(TASKS["adding"].presets["smoke"]).from_dict(values | changes)
