@@ -147,7 +147,7 @@ def _linked(graph: csr_array, points: np.ndarray) -> csr_array:
         links = []
         for piece in range(pieces):
             inside, outside = np.flatnonzero(labels == piece), np.flatnonzero(labels != piece)
-            lengths, nearest = KDTree(points[outside]).query(points[inside])
+            lengths, nearest = map(np.asarray, KDTree(points[outside]).query(points[inside]))
             best = int(lengths.argmin())
             links.append((max(lengths[best], np.finfo(float).tiny), inside[best], outside[nearest[best]]))
         lengths, rows, columns = zip(*links, strict=True)
