@@ -149,7 +149,7 @@ def _linked(graph: csr_array, points: np.ndarray) -> csr_array:
             inside, outside = np.flatnonzero(labels == piece), np.flatnonzero(labels != piece)
             lengths, nearest = map(np.asarray, KDTree(points[outside]).query(points[inside]))
             best = int(lengths.argmin())
-            links.append((max(lengths[best], np.finfo(float).tiny), inside[best], outside[nearest[best]]))
+            links.append((max(lengths[best], np.finfo(float).tiny), inside[best], outside[np.asarray(nearest)[best]]))
         lengths, rows, columns = zip(*links, strict=True)
         graph = csr_array(graph + csr_array((lengths, (rows, columns)), graph.shape))
         pieces, labels = connected_components(graph, directed=False)

@@ -48,7 +48,7 @@ class ModuliRecovery(BaseEstimator):
        (degree 2). `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for
        each subsample.
 
-    10,000 states of 512 units take one to two minutes on one core and less than 1 GiB; 1,000 points in R^3 ten seconds.
+    10,000 states of 512 units take about half a minute on one core and 0.6 GiB; 1,000 points in R^3 a quarter of that.
 
     Args:
         metric: "euclidean"; "geodesic", along the graph of the 15 nearest points, for sheets that are strongly bent,

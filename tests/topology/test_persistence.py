@@ -1,5 +1,6 @@
 """Persistence against spaces whose homology is known, and against laws that every diagram obeys."""
 
+import importlib
 import itertools
 import sys
 
@@ -14,7 +15,9 @@ from scipy.spatial.distance import cdist
 
 from riemod.manifolds import KleinBottle, Manifold, Sphere, Torus
 from riemod.topology import alpha_persistence, bottleneck_distance, landmarks, persistence, wasserstein_distance
-from riemod.topology.persistence import MOST_EDGES, enclosing_radius
+from riemod.topology.persistence import enclosing_radius
+
+module = importlib.import_module("riemod.topology.persistence")
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -155,9 +158,13 @@ def test_bad_input(data: np.ndarray, options: dict[str, object], message: str) -
 
 
 def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MOST_EDGES, 2, 10)
-    with pytest.raises(ValueError, match=r"edges up to the threshold 0.4 .* landmarks"):
-        persistence(cloud(0), threshold=0.4)
+    with monkeypatch.context() as patch:
+        patch.setitem(module.MOST_COLLAPSED, 2, 10)
+        with pytest.raises(ValueError, match=r"collapsed edges, in degree 2, are more than 10; .* landmarks"):
+            persistence(cloud(0), threshold=0.4)
+    monkeypatch.setattr(module, "MOST_EDGES", 299)
+    with pytest.raises(ValueError, match="300 edges are more than 299"):
+        persistence(cloud(0), threshold=2.0)
     with pytest.raises(ValueError, match="5001 points are more than 5000"):
         persistence(cloud(0, 5001))
 
