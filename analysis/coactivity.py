@@ -113,7 +113,7 @@ def net_config(name: str, code: str, seed: int) -> NavigationConfig:
     plan = dataclasses.replace(preset, arena=name, landmarks=64, width=0.3)
     arena = Navigation(plan).arena
     assert arena is not None
-    epochs = 4 if name == "circle" else 10
+    epochs = 8 if name == "circle" else 16
     return dataclasses.replace(
         plan,
         width=CODES[code] * arena.manifold.diameter,

@@ -6,7 +6,7 @@ hidden units' activity. Points are found by descent in sum_jk f(d(x_j, x_k) / sc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from riemod.manifolds._checks import check_positive
 from riemod.manifolds.base import Manifold
 from riemod.regularization.budget import Scaled
-from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
 
 # Of the mean distance of uniform points: f's wide Gaussian then has a standard deviation of 0.44 of it.
 _REACH = 0.28
+# In that unit. Signed correlations keep points apart, and without a dear centre, as a difference of Gaussians has, they
+# can pass each other: it unfolds what the other catches in folds.
+WIDE = Gaussian(amplitude=100.0, width=10.0)
 
 
 class RunningCorrelations(nn.Module):
@@ -116,7 +119,7 @@ class Coactivity:
     """What moves a regularizer's points besides, or instead of, Eq. 6: mean_jk f(d(x_j, x_k) / scale) c_jk.
 
     Args:
-        inhibitor: f; the difference of Gaussians if not given, whose narrow part keeps points apart.
+        inhibitor: f; a wide Gaussian if not given, under which points that start anywhere fold least.
         scale: unit of length of f; `natural_scale` of the manifold if not given.
         strength: factor of the energy, > 0. Alone it matters little, for Adam divides by the gradient's size.
         alone: whether Eq. 6 then moves the weights alone; if not, it moves the points too.
@@ -130,7 +133,7 @@ class Coactivity:
     True
     """
 
-    inhibitor: Inhibitor = field(default_factory=DifferenceOfGaussians)
+    inhibitor: Inhibitor = WIDE
     scale: float | None = None
     strength: float = 1.0
     alone: bool = True

@@ -10,6 +10,7 @@ from riemod.manifolds._checks import check_positive
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
 from riemod.regularization.coactivity import (
+    WIDE,
     RunningCorrelations,
     energy_of_coordinates,
     natural_scale,
@@ -17,12 +18,10 @@ from riemod.regularization.coactivity import (
 )
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.evidence import watching
-from riemod.regularization.inhibitors import Gaussian, Inhibitor
+from riemod.regularization.inhibitors import Inhibitor
 from riemod.regularization.targets import recurrent_weights
 
-# What a difference of Gaussians has near 0, that points may not pass through each other, catches them in folds: the
-# first third of the steps goes without, and the second with a wider law.
-_UNFOLDING = Gaussian(amplitude=100.0, width=5.0)
+# Of the second stage, in units of the last one's.
 _WIDER = 1.4
 
 
@@ -105,8 +104,8 @@ def fit_to_correlations(
 ) -> NeuronEmbedding:
     """Points that minimise mean_jk f(d(x_j, x_k) / scale) c_jk for given signed c: `fit_positions` without a net.
 
-    Riemannian Adam descends in three stages of equal length: a Gaussian in place of f and 1.4 times the scale, so that
-    points can pass each other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
+    Riemannian Adam descends in three stages of equal length: a wide Gaussian in place of f, so that points can pass each
+    other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
 
     Args:
         correlations: (n, n), symmetric.
@@ -143,7 +142,7 @@ def fit_to_correlations(
         if learning_rate is None
         else check_positive("learning_rate", learning_rate)
     )
-    stages = ((_UNFOLDING, _WIDER * scale), (inhibitor, _WIDER * scale), (inhibitor, scale))
+    stages = ((WIDE, scale), (inhibitor, _WIDER * scale), (inhibitor, scale))
     laws = [scaled_law(manifold, law, length) for law, length in stages]
     fits = [_descend(correlations, manifold, laws, steps, rate, generator) for _ in range(restarts)]
     best, _ = min(fits, key=lambda fit: fit[1])

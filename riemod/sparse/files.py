@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from riemod._files import write_atomically
-from riemod.pruning.masks import mask_name, register_mask
+from riemod.pruning.masks import mask_name
 from riemod.sparse.layers import KINDS, set_submodule
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
@@ -76,7 +76,7 @@ def load(path: str | Path, module: nn.Module) -> nn.Module:
     result = copy.deepcopy(module)
     for name, about in json.loads(metadata["layers"]).items():
         result = set_submodule(result, name, _layer(path, result, name, about, tensors))
-    _make_room_for_masks(result, tensors)
+    _make_room(result, tensors)
     try:
         result.load_state_dict(tensors)
     except RuntimeError as error:
@@ -105,13 +105,13 @@ def _masked(name: str) -> str:
     return name.removesuffix(_MASK)
 
 
-def _make_room_for_masks(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Masks of the layers that stayed dense."""
-    present = model.state_dict().keys()
-    for name, _ in list(model.named_parameters()):
-        if mask_name(name) in tensors and mask_name(name) not in present:
-            owner, _, own = name.rpartition(".")
-            register_mask(model.get_submodule(owner), own)
+def _make_room(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Masks, and orders of blocks, of the layers that stayed dense."""
+    present, owners = model.state_dict().keys(), dict(model.named_modules())
+    for name, tensor in tensors.items():
+        owner, _, own = name.rpartition(".")
+        if name.endswith((_MASK, "_order")) and name not in present and owner in owners:
+            owners[owner].register_buffer(own, torch.empty_like(tensor))
 
 
 def _layer(

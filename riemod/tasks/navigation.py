@@ -32,8 +32,8 @@ class NavigationConfig(RunConfig):
     arena: ArenaName = "box"
     """Where the animal walks: in a square with walls, or on a closed manifold of the same size."""
     side: float = 2.2
-    """Side of the square, m; the torus and the Klein bottle are this square glued, the sphere has its area, and the
-    circle is one side long."""
+    """Side of the square, of the glued square of torus and Klein bottle, length of the circle, root of the sphere's
+    area, m."""
     width: float = 0.12
     """Width of a landmark's code, m."""
     landmark_seed: int = 0

@@ -67,7 +67,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
         main(["--help"])
     assert end.value.code == 0
     text = flat(capsys.readouterr().out)
-    assert list(COMMANDS) == ["train", "resume", "lottery", "evaluate", "show", "demo"]
+    assert list(COMMANDS) == ["train", "resume", "lottery", "compress", "evaluate", "show", "demo"]
     assert all(re.search(rf" {name} [A-Z]", text) for name in COMMANDS)
     for name in COMMANDS:
         with pytest.raises(SystemExit) as end:
@@ -173,8 +173,14 @@ def test_resuming_a_finished_run_changes_nothing(small_run: Path):
 
 
 BAD_OPTIONS: list[tuple[list[str], str]] = [
-    (["--preset", "tiny"], "preset must be one of smoke, cpu, paper, got 'tiny'"),
-    (["--preset=tiny"], "preset must be one of smoke, cpu, paper, got 'tiny'"),
+    (
+        ["--preset", "tiny"],
+        "preset must be one of smoke, cpu, paper, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+    ),
+    (
+        ["--preset=tiny"],
+        "preset must be one of smoke, cpu, paper, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+    ),
     (["--manifold", "mobius"], "--manifold"),
     (["--inhibitor", "mexican"], "--inhibitor"),
     (["--schedule", "exponential"], "--schedule"),

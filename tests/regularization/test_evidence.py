@@ -9,7 +9,7 @@ from torch import nn
 from riemod import Coactivity, Modules, ModuliRegularizer, optim
 from riemod.manifolds import Sphere, Torus
 from riemod.regularization import coactivity_energy, recurrent
-from riemod.regularization.inhibitors import Gaussian
+from riemod.regularization.inhibitors import Ricker
 from tests.regularization.nets import Net, assert_same_bits, everything, task_loss
 from tests.strategies import generator
 
@@ -34,7 +34,7 @@ def gradients(net: Net, moduli: ModuliRegularizer) -> tuple[torch.Tensor, torch.
 
 def energy_gradient(moduli: ModuliRegularizer, c: torch.Tensor) -> torch.Tensor:
     points = moduli.points.detach().clone().requires_grad_()
-    return torch.autograd.grad(coactivity_energy(points, c, Torus(2)), points)[0]
+    return torch.autograd.grad(coactivity_energy(points, c, Torus(2), Coactivity().inhibitor), points)[0]
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -68,13 +68,15 @@ def test_points_move_at_every_kth_call_alone() -> None:
 def test_the_modules_of_a_layer_are_pulled_apart_from_each_other() -> None:
     rnn = nn.RNN(2, 8)
     parts = Modules([(Torus(2), 3), (Sphere(2), 5)], between=1.0)
-    moduli = ModuliRegularizer(rnn, parts, learn=True, coactivity=Coactivity(scale=2.0), generator=generator(0))
+    moduli = ModuliRegularizer(
+        rnn, parts, learn=True, coactivity=Coactivity(Ricker(), scale=2.0), generator=generator(0)
+    )
     moduli.observe(STATES)
     moduli().backward()
     c = torch.corrcoef(STATES.T)
     for embedding, part in zip(moduli.embeddings, (slice(0, 3), slice(3, 8)), strict=True):
         points = embedding.points.detach().clone().requires_grad_()
-        coactivity_energy(points, c[part, part].contiguous(), embedding.manifold, scale=2.0).backward()
+        coactivity_energy(points, c[part, part].contiguous(), embedding.manifold, Ricker(), 2.0).backward()
         torch.testing.assert_close(embedding.points.grad, points.grad, atol=1e-5, rtol=1e-4)
 
 
@@ -183,7 +185,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_use_is_named(name: str) -> None:
     make, error, message = BAD[name]
-    arguments = {"learn": True, "coactivity": Coactivity(inhibitor=Gaussian()), **make()}
+    arguments = {"learn": True, "coactivity": Coactivity(inhibitor=Ricker()), **make()}
     with pytest.raises(error, match=message):
         ModuliRegularizer(arguments.pop("module"), Torus(2), **arguments)
 

