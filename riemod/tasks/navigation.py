@@ -45,9 +45,9 @@ class NavigationConfig(RunConfig):
     speed_scale: float = 0.8168140899333463
     """Scale of the Rayleigh distribution of speeds, m/s."""
     border: float = 0.03
-    """Width of the zone along the walls where the animal slows down, m; box only."""
+    """Width of the zone along the walls of the box where the animal slows down, m."""
     border_slowdown: float = 0.25
-    """Factor of the speed in that zone; box only."""
+    """Factor of the speed in that zone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
