@@ -286,6 +286,7 @@ def wasserstein_distance(first: Any, second: Any, order: float = 1.0) -> float:
         return math.inf
     one, other = (diagram[np.isfinite(diagram[:, 1])] for diagram in diagrams)
     n, m = len(one), len(other)
+    # Not by hera, whose auction need not end on diagrams that are nearly alike.
     costs = np.zeros((n + m, n + m))
     costs[:n, :m] = np.abs(one[:, None] - other).max(axis=2, initial=0.0)
     costs[:n, m:] = (one[:, 1:] - one[:, :1]) / 2
