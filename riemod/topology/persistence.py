@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array, issparse
 from scipy.spatial.distance import cdist
 
@@ -259,24 +260,40 @@ def bottleneck_distance(first: Any, second: Any) -> float:
 def wasserstein_distance(first: Any, second: Any, order: float = 1.0) -> float:
     """(min over matchings of sum over pairs of |x - y|_inf^order)^(1/order), unmatched points going to the diagonal.
 
+    Exact, by an assignment of n + m points: O((n + m)^3) time, a second at 1,000.
+
     Args:
         first: (n, 2) diagram.
         second: (m, 2) diagram.
-        order: >= 1.
+        order: >= 1, finite.
+
+    Returns:
+        The distance; infinity if the numbers of classes that never die differ.
 
     Raises:
         ValueError: for an order below 1.
-        ImportError: without gudhi.
 
-    Reference: Kerber, Morozov and Nigmetov (Hera), https://doi.org/10.1145/3064175
+    Reference: Cohen-Steiner et al., https://doi.org/10.1007/s10208-010-9060-6
 
     >>> round(wasserstein_distance([[0.0, 2.0], [0.0, 0.2]], [[0.0, 1.5]]), 6)
     0.6
     """
-    if not order >= 1:
-        raise ValueError(f"order must be at least 1, got {order!r}")
-    hera = library("gudhi.hera")
-    return float(hera.wasserstein_distance(_diagram(first), _diagram(second), order=float(order), internal_p=np.inf))
+    if not 1 <= order < np.inf:
+        raise ValueError(f"order must be at least 1 and finite, got {order!r}")
+    diagrams = _diagram(first), _diagram(second)
+    births = [np.sort(diagram[np.isinf(diagram[:, 1]), 0]) for diagram in diagrams]
+    if len(births[0]) != len(births[1]):
+        return math.inf
+    one, other = (diagram[np.isfinite(diagram[:, 1])] for diagram in diagrams)
+    n, m = len(one), len(other)
+    # Not by hera, whose auction need not end on diagrams that are nearly alike.
+    costs = np.zeros((n + m, n + m))
+    costs[:n, :m] = np.abs(one[:, None] - other).max(axis=2, initial=0.0)
+    costs[:n, m:] = (one[:, 1:] - one[:, :1]) / 2
+    costs[n:, :m] = (other[:, 1] - other[:, 0]) / 2
+    costs **= order
+    total = costs[linear_sum_assignment(costs)].sum() + (np.abs(births[0] - births[1]) ** order).sum()
+    return float(total ** (1 / order))
 
 
 def _diagram(diagram: Any) -> np.ndarray:
