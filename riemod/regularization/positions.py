@@ -104,8 +104,8 @@ def fit_to_correlations(
 ) -> NeuronEmbedding:
     """Points that minimise mean_jk f(d(x_j, x_k) / scale) c_jk for given signed c: `fit_positions` without a net.
 
-    Riemannian Adam descends in three stages of equal length: a wide Gaussian in place of f, so that points can pass each
-    other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
+    Riemannian Adam descends in three stages of equal length: a wide Gaussian in place of f, so that points can pass
+    each other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
 
     Args:
         correlations: (n, n), symmetric.
