@@ -119,7 +119,7 @@ class Coactivity:
     """What moves a regularizer's points besides, or instead of, Eq. 6: mean_jk f(d(x_j, x_k) / scale) c_jk.
 
     Args:
-        inhibitor: f; a wide Gaussian if not given, under which points that start anywhere fold least.
+        inhibitor: f; a wide Gaussian if not given, which lets points pass each other on their way.
         scale: unit of length of f; `natural_scale` of the manifold if not given.
         strength: factor of the energy, > 0. Alone it matters little, for Adam divides by the gradient's size.
         alone: whether Eq. 6 then moves the weights alone; if not, it moves the points too.

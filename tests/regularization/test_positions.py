@@ -31,7 +31,12 @@ def test_places_are_recovered(manifold: Manifold) -> None:
     correlations, places = bumps(manifold, 24, 0)
     fitted = fit_to_correlations(correlations, manifold, restarts=2, steps=90, generator=generator(1))
     assert agreement(fitted.distances(), manifold.distance(places, places)) > 0.85
-    # Positive correlations alone say nothing of what is far.
+
+
+def test_positive_correlations_alone_contract() -> None:
+    manifold = Torus(1)
+    correlations, _ = bumps(manifold, 24, 0)
+    fitted = fit_to_correlations(correlations, manifold, restarts=1, steps=60, generator=generator(1))
     positive = fit_to_correlations(correlations.clamp_min(0), manifold, restarts=1, steps=60, generator=generator(1))
     assert positive.distances().mean() < 0.8 * fitted.distances().mean()
 
