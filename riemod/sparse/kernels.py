@@ -7,6 +7,7 @@ them in one batch.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,39 @@ from torch.nn.functional import embedding_bag, pad
 
 # Bytes of h that the block product gathers at a time: more falls out of the cache, less makes many small products.
 GATHERED_BYTES = 5 << 19
+
+
+class SparseProduct(torch.autograd.Function):
+    """W h, with gradients for the values of W and for h.
+
+    Arguments of `apply`: the values, h (m, batch), and three functions: values, h -> W h; gradient -> W^T gradient;
+    gradient, h -> the values' gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        h: Tensor,
+        product: Callable[[Tensor, Tensor], Tensor],
+        transposed_product: Callable[[Tensor], Tensor],
+        values_gradient: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        """W h."""
+        ctx.save_for_backward(h)
+        ctx.transposed_product, ctx.values_gradient = transposed_product, values_gradient
+        return product(values, h)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """The values' gradient, and W^T gradient."""
+        (h,), (gradient,) = ctx.saved_tensors, gradients
+        for_values = ctx.values_gradient(gradient, h) if ctx.needs_input_grad[0] else None
+        for_h = ctx.transposed_product(gradient) if ctx.needs_input_grad[1] else None
+        return for_values, for_h, None, None, None
 
 
 class CSR(NamedTuple):
@@ -55,7 +89,12 @@ def csr_product(matrix: CSR, values: Float[Tensor, " k"], h: Float[Tensor, "m ba
     if not len(values):
         return h.new_zeros(matrix.shape[0], h.shape[1])
     return embedding_bag(
-        matrix.columns, h, matrix.row_starts, mode="sum", per_sample_weights=values, include_last_offset=True
+        matrix.columns,
+        h.contiguous(),
+        matrix.row_starts,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
     )
 
 
@@ -68,35 +107,9 @@ def csr_pattern(matrix: CSR, dtype: torch.dtype) -> Tensor:
         return torch.sparse_csr_tensor(*matrix[1:], zeros, matrix.shape, check_invariants=False)
 
 
-class CSRProduct(torch.autograd.Function):
-    """W h, with gradients for the values of W and for h.
-
-    Arguments of `apply`: values (k,), h (m, batch), W, its pattern, W^T and its values.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, h: Tensor, matrix: CSR, pattern: Tensor, transposed: CSR, transposed_values: Tensor
-    ) -> Tensor:
-        """W h."""
-        ctx.save_for_backward(h, transposed_values)
-        ctx.pattern, ctx.transposed = pattern, transposed
-        return csr_product(matrix, values, h)
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        """(gradient h^T at the kept entries, W^T gradient)."""
-        h, transposed_values = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        for_values = for_h = None
-        if ctx.needs_input_grad[0]:
-            for_values = torch.sparse.sampled_addmm(ctx.pattern, gradient, h.t(), beta=0).values()
-        if ctx.needs_input_grad[1]:
-            for_h = csr_product(ctx.transposed, transposed_values, gradient)
-        return for_values, for_h, None, None, None, None
+def csr_gradient(pattern: Tensor, gradient: Float[Tensor, "n batch"], h: Float[Tensor, "m batch"]) -> Tensor:
+    """(k,) gradient h^T at the kept entries."""
+    return torch.sparse.sampled_addmm(pattern, gradient.contiguous(), h.t(), beta=0).values()
 
 
 class BlockRows(NamedTuple):
@@ -203,38 +216,7 @@ def block_product(
     return result.index_select(0, grid.position).view(-1, batch)[: grid.shape[0]]
 
 
-class BlockProduct(torch.autograd.Function):
-    """W h, with gradients for the blocks of W and for h.
-
-    Arguments of `apply`: values (blocks, size, size), h (m, batch), W's grid, W^T's grid and its values.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, h: Tensor, grid: BlockGrid, transposed: BlockGrid, transposed_values: Tensor
-    ) -> Tensor:
-        """W h."""
-        ctx.save_for_backward(h, transposed_values)
-        ctx.grid, ctx.transposed = grid, transposed
-        return block_product(grid, values, h)
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        """(gradient h^T in the blocks, W^T gradient)."""
-        h, transposed_values = ctx.saved_tensors
-        gradient = gradients[0]
-        for_values = for_h = None
-        if ctx.needs_input_grad[0]:
-            for_values = _block_gradient(ctx.grid, gradient, h)
-        if ctx.needs_input_grad[1]:
-            for_h = block_product(ctx.transposed, transposed_values, gradient)
-        return for_values, for_h, None, None, None
-
-
-def _block_gradient(grid: BlockGrid, gradient: Tensor, h: Tensor) -> Float[Tensor, "blocks size size"]:
+def block_gradient(grid: BlockGrid, gradient: Tensor, h: Tensor) -> Float[Tensor, "blocks size size"]:
     """gradient h^T in the blocks."""
     size, batch = grid.size, h.shape[1]
     tiles = _tiles(h, size)

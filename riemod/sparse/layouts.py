@@ -8,6 +8,7 @@ size n x m is made.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import torch
@@ -131,8 +132,12 @@ class CSRMatrix(Matrix):
             self._transposed = kernels.transpose_csr(own)
         transposed, order = self._transposed
         transposed_values = values.detach()[order]
-        pattern = kernels.csr_pattern(own, values.dtype)
-        return lambda h: kernels.CSRProduct.apply(values, h, own, pattern, transposed, transposed_values)
+        rules = (
+            partial(kernels.csr_product, own),
+            partial(kernels.csr_product, transposed, transposed_values),
+            partial(kernels.csr_gradient, kernels.csr_pattern(own, values.dtype)),
+        )
+        return lambda h: kernels.SparseProduct.apply(values, h, *rules)
 
     def dense(self) -> Float[Tensor, "n m"]:
         """Zeros where nothing is stored."""
@@ -211,7 +216,12 @@ class BlockMatrix(Matrix):
         transposed, order = self._transposed
         transposed_values = values.detach()[order].transpose(1, 2).contiguous()
         values = self._trained()
-        return lambda h: kernels.BlockProduct.apply(values, h, grid, transposed, transposed_values)
+        rules = (
+            partial(kernels.block_product, grid),
+            partial(kernels.block_product, transposed, transposed_values),
+            partial(kernels.block_gradient, grid),
+        )
+        return lambda h: kernels.SparseProduct.apply(values, h, *rules)
 
     def dense(self) -> Float[Tensor, "n m"]:
         """Zeros where nothing is stored."""

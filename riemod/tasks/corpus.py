@@ -7,13 +7,14 @@ The vocabulary is that of all three files, in order of first appearance over tra
 import hashlib
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from riemod._files import write_atomically
 
 SPLITS = ("train", "valid", "test")
 END_OF_LINE = "<eos>"
@@ -86,11 +87,11 @@ class Corpus:
             buffer = io.BytesIO()
             np.save(buffer, np.asarray(ids))
             files[split] = hashlib.sha256(buffer.getvalue()).hexdigest()
-            _write(cache / f"{split}.npy", buffer.getvalue())
+            write_atomically(cache / f"{split}.npy", buffer.getvalue())
         # Last, since it is what says that the others are whole.
         content = {"format": _FORMAT, "files": files, "vocabulary_size": self.vocabulary_size}
         content |= {"vocabulary_sha256": self.vocabulary_sha256, "sources": self.sources}
-        _write(cache / _CACHE, (json.dumps(content, indent=2) + "\n").encode())
+        write_atomically(cache / _CACHE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_corpus(data: Path, *, cache: Path | None = None, verify: bool = True) -> Corpus:
@@ -218,12 +219,3 @@ def _read_cache(cache: Path, sources: dict[str, str]) -> Corpus | None:
         return Corpus(splits, content["vocabulary_size"], content["vocabulary_sha256"], sources)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -115,7 +115,7 @@ def test_a_cache_of_another_text_is_not_taken(tmp_path: Path):
 
 def test_a_save_that_is_cut_off_leaves_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, cache = write_text(tmp_path / "text"), tmp_path / "cache"
-    real = corpus._write
+    real = corpus.write_atomically
 
     def cut_off(path: Path, content: bytes) -> None:
         if path.name == "test.npy":
@@ -123,7 +123,7 @@ def test_a_save_that_is_cut_off_leaves_no_cache(tmp_path: Path, monkeypatch: pyt
         real(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "_write", cut_off)
+        patch.setattr(corpus, "write_atomically", cut_off)
         with pytest.raises(KeyboardInterrupt):
             read_corpus(folder).save(cache)
     assert not isinstance(read_corpus(folder, cache=cache).splits["train"], np.memmap)

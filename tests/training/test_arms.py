@@ -10,22 +10,11 @@ from torch import Tensor
 
 from riemod.regularization.controls import ARMS
 from riemod.training import Run, RunFolder, load, lottery, train
+from tests.training.killing import Killed, stop_in
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
 FIXED: dict[str, Any] = {"learn": False, "strength": 5.0}
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
-
-
-def stop_in(epoch: int) -> Callable[[int, int, dict[str, float]], None]:
-    def report(step: int, total: int, row: dict[str, float]) -> None:
-        if step > epoch * 4:
-            raise Killed
-
-    return report
 
 
 @pytest.mark.parametrize(

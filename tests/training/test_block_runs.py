@@ -10,6 +10,7 @@ from torch import Tensor
 
 from riemod.sparse import block_occupancy, order_neurons
 from riemod.training import Run, RunFolder, load, lottery, train
+from tests.training.killing import Killed
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
@@ -23,10 +24,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "random": {**PLAIN, "block_order": "random"},
     "index": {**PLAIN, "block_order": "index"},
 }
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
 
 
 def empty_tiles(run: Run, order: Tensor) -> float:

@@ -19,13 +19,10 @@ from torch import Tensor
 
 from riemod.cli import main
 from riemod.training import Run, RunDescription, RunFolder, load, lottery, start, train
+from tests.training.killing import Killed
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
 
 
 class Killer:

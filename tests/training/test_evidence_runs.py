@@ -10,21 +10,10 @@ from torch import Tensor
 
 from riemod.tasks import TASKS
 from riemod.training import Run, RunFolder, load, lottery, train, train_replicas
+from tests.training.killing import Killed, stop_in
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
-
-
-def stop_in(epoch: int) -> Callable[[int, int, dict[str, float]], None]:
-    def report(step: int, total: int, row: dict[str, float]) -> None:
-        if step > epoch * 4:
-            raise Killed
-
-    return report
 
 
 @pytest.mark.parametrize("task", ["adding", "navigation"])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
 from riemod.training import Run, RunFolder, TrainingDiverged, load, lottery, train, train_replicas
 from tests.strategies import generator
+from tests.training.killing import Killed
 
 Begin = Callable[..., Run]
 Bits = Callable[[Run], dict[str, Tensor]]
@@ -89,9 +90,6 @@ def test_every_replica_ends_as_its_single_run(cell: Cell, tmp_path: Path, begin:
 
 
 def test_replicas_go_on_from_wherever_each_was_left(tmp_path: Path, begin: Begin, bits: Bits):
-    class Killed(BaseException):
-        pass
-
     def kill(step: int, total: int, row: dict[str, float]) -> None:
         if row["epoch"] >= 1:
             raise Killed

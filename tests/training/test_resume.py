@@ -9,6 +9,7 @@ import pytest
 from torch import Tensor
 
 from riemod.training import Run, RunDescription, RunError, RunFolder, load, start, train
+from tests.training.killing import Killed, stop_in
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
@@ -21,20 +22,6 @@ def finished(tmp_path: Path, begin: Callable[..., Run]) -> Run:
     run = begin(tmp_path / "run")
     train(run)
     return run
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
-
-
-def stop_after(epochs: int) -> Callable[[int, int, dict[str, float]], None]:
-    """A reporter that stops the run in the epoch after so many."""
-
-    def report(step: int, total: int, row: dict[str, float]) -> None:
-        if step > epochs * 4:
-            raise Killed
-
-    return report
 
 
 @pytest.mark.parametrize("task", ["adding", "navigation"])
@@ -56,7 +43,7 @@ def test_a_run_goes_on_to_the_same_bits(
     train(whole)
     for epochs in (0, 1, 2):
         with pytest.raises(Killed):
-            train(broken, stop_after(epochs))
+            train(broken, stop_in(epochs))
         broken = load(broken.folder)
         assert broken.epoch == epochs
     train(broken)
@@ -109,7 +96,7 @@ def test_a_half_written_row_is_dropped_when_the_run_goes_on(
     whole, broken = begin(tmp_path / "whole"), begin(tmp_path / "broken")
     train(whole)
     with pytest.raises(Killed):
-        train(broken, stop_after(1))
+        train(broken, stop_in(1))
     with broken.folder.metrics_file.open("a") as file:
         file.write(lines)
     assert [row["epoch"] for row in broken.folder.read_metrics()] == [0]
@@ -122,7 +109,7 @@ def test_a_half_written_row_is_dropped_when_the_run_goes_on(
 def test_rows_that_are_ahead_of_the_checkpoint_are_run_again(tmp_path: Path, begin: Callable[..., Run]):
     run = begin(tmp_path / "run")
     with pytest.raises(Killed):
-        train(run, stop_after(1))
+        train(run, stop_in(1))
     run.folder.append_metrics({"epoch": 1, "train_loss": -1.0})
     run = load(run.folder)
     train(run)

@@ -17,6 +17,7 @@ from riemod.training import Run, RunDescription, RunFolder, load, lottery, start
 from riemod.training.assembly import Draw
 from riemod.training.checkpoint import generator_for
 from tests.tasks.texts import write_text
+from tests.training.killing import Killed, stop_in
 
 Begin = Callable[..., Run]
 Bits = Callable[[Run], dict[str, Tensor]]
@@ -25,18 +26,6 @@ HIDDEN = "rnn.weight_hh_l0"
 GEOMETRIC: dict[str, Any] = {"pruning": "geometric", "learn": False, "hidden_size": 12}
 DYNAMIC: dict[str, Any] = GEOMETRIC | {"pruning": "dynamic", "update_every": 2, "drop_fraction": 0.9}
 NOWHERE: dict[str, Any] = {"manifold": "none"}
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL inside one process: nothing in the library catches it."""
-
-
-def stop_in(epoch: int) -> Callable[[int, int, dict[str, float]], None]:
-    def report(step: int, total: int, row: dict[str, float]) -> None:
-        if step > epoch * 4:
-            raise Killed
-
-    return report
 
 
 def hidden_mask(run: Run) -> Tensor:
