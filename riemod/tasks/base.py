@@ -16,7 +16,7 @@ from torch import Tensor, nn
 ManifoldName = Literal["none", "circle", "sphere", "torus", "torus6", "klein", "euclidean2", "euclidean3", "poincare"]
 ArmName = Literal["moduli", "none", "matched_l1", "shuffled", "random_geometry"]
 InhibitorName = Literal["dog", "ricker", "gaussian", "diffusion", "sinusoid", "indrnn"]
-PresetName = Literal["smoke", "cpu", "paper", "steady", "cpu-circle", "cpu-torus", "cpu-sphere", "cpu-klein"]
+PresetName = Literal["smoke", "cpu", "paper", "steady", "cpu-box", "cpu-circle", "cpu-torus", "cpu-sphere", "cpu-klein"]
 InitializationName = Literal["default", "orthogonal", "identity", "nonnormal_chain", "sparsity_aware"]
 
 

@@ -108,8 +108,8 @@ _CPU = NavigationConfig(
     scope="tensor",
     evaluation_batches=20,
 )
-# The closed arenas, without walls, are learned in half the steps.
-_SHORT: dict[str, Any] = {"epochs": 20, "dense_epochs": 4, "tail_epochs": 12}
+# Wide place codes: arenas are learned in a third of the steps, and hidden states fill a sheet that is only gently folded.
+_WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
 
 
 class Navigation(Task[NavigationConfig]):
@@ -160,12 +160,13 @@ class Navigation(Task[NavigationConfig]):
             weight_decay=0.01,
             strength=0.1,
         ),
+        "cpu-box": dataclasses.replace(_CPU, preset="cpu-box", **_WIDE),
         "cpu-circle": dataclasses.replace(
-            _CPU, preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_SHORT
+            _CPU, preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_WIDE
         ),
-        "cpu-torus": dataclasses.replace(_CPU, preset="cpu-torus", arena="torus", **_SHORT),
-        "cpu-sphere": dataclasses.replace(_CPU, preset="cpu-sphere", arena="sphere", **_SHORT),
-        "cpu-klein": dataclasses.replace(_CPU, preset="cpu-klein", arena="klein", **_SHORT),
+        "cpu-torus": dataclasses.replace(_CPU, preset="cpu-torus", arena="torus", **_WIDE),
+        "cpu-sphere": dataclasses.replace(_CPU, preset="cpu-sphere", arena="sphere", **_WIDE),
+        "cpu-klein": dataclasses.replace(_CPU, preset="cpu-klein", arena="klein", **_WIDE),
     }
 
     def __init__(self, config: NavigationConfig) -> None:
@@ -203,21 +204,30 @@ class Navigation(Task[NavigationConfig]):
         return random_trajectories(count, config.steps, **walls, **gait)
 
     @torch.no_grad()
-    def states(self, model: nn.Module, generator: torch.Generator, walks: int) -> tuple[Tensor, Tensor]:
+    def states(
+        self, model: nn.Module, generator: torch.Generator, walks: int, last: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Hidden states of a model on fresh walks, and where the animal is in each of them.
 
         Args:
             model: of `build_model`.
             generator: of the task's device; draws the walks.
             walks: B, their number; each has the task's T steps.
+            last: how many steps of each walk are kept, its last ones, 1 <= last <= T; all by default.
 
         Returns:
-            (T B, n) hidden states and (T B, k) positions, all walks' first steps first.
+            (last B, n) hidden states and (last B, k) positions, step by step.
+
+        Raises:
+            ValueError: for a number of steps outside its range.
         """
+        if last is not None and not 1 <= last <= self.config.steps:
+            raise ValueError(f"last must be from 1 to the {self.config.steps} steps of a walk, got {last}")
         assert isinstance(model, NavigationModel)
         drawn = self.walks(walks, generator)
         hidden = model.hidden_states(self.cells.code(drawn.start), drawn.velocity)
-        return hidden.flatten(0, 1), drawn.position.flatten(0, 1)
+        kept = slice(self.config.steps - (last or self.config.steps), None)
+        return hidden[kept].flatten(0, 1), drawn.position[kept].flatten(0, 1)
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         size = self.config.batch_size

@@ -175,11 +175,11 @@ def test_resuming_a_finished_run_changes_nothing(small_run: Path):
 BAD_OPTIONS: list[tuple[list[str], str]] = [
     (
         ["--preset", "tiny"],
-        "preset must be one of smoke, cpu, paper, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+        "preset must be one of smoke, cpu, paper, cpu-box, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
     ),
     (
         ["--preset=tiny"],
-        "preset must be one of smoke, cpu, paper, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+        "preset must be one of smoke, cpu, paper, cpu-box, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
     ),
     (["--manifold", "mobius"], "--manifold"),
     (["--inhibitor", "mexican"], "--inhibitor"),
