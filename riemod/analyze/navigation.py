@@ -90,9 +90,9 @@ def arena_of(task: Task[Any]) -> NavigationArena | None:
 def decoding(run: Run, sample: Sample, arena: NavigationArena) -> dict[str, float]:
     """Mean errors of positions told from the states, cm.
 
-    "readout" is the net's own, the mean of its three most active landmarks. "nearest_state" answers with the position
-    of the nearest state of other walks, "nearest_position" is the least that this could be: the distance to the nearest
-    of their positions, and "chance" that to any of them.
+    "readout" is the net's own, the mean of its three most active landmarks. "nearest_state" answers for the second half
+    of the sample with the position of the nearest state of the first. "nearest_position" is the least that this could
+    be, the distance to the nearest of the first half's positions, and "chance" the mean distance to all of them.
 
     Args:
         run: of navigation.
@@ -118,7 +118,7 @@ def decoding(run: Run, sample: Sample, arena: NavigationArena) -> dict[str, floa
 
 
 def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -> Tuning:
-    """Rate maps of the units, and whether they are spatially informative, against activity rolled in time.
+    """Rate maps of the units, and whether they are spatially informative, against activity given to other samples.
 
     Args:
         sample: the states.
@@ -139,7 +139,6 @@ def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -
             arena.bins,
             spatial_information,
             shuffles=_SHUFFLES,
-            least_shift=sample.steps,
             generator=generator,
             smoothing=smoothing,
         ).p_values
@@ -156,7 +155,8 @@ def alignment(run: Run, found: Tuning, generator: torch.Generator) -> dict[str, 
     """The distance correlation of each two of: tuning curves, the weight graph, and points, with a Mantel p-value.
 
     Tuning curves are as far apart as 1 minus their correlation, weights by `graph_distances`, points along their
-    manifold; p-values are two-sided. Over the units whose rates vary and that the largest piece of the weight graph joins.
+    manifold; p-values are two-sided. All this over the units whose rates vary and that the largest piece of the weight
+    graph joins.
 
     Args:
         run: of navigation.

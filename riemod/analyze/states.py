@@ -1,6 +1,5 @@
 """Hidden states of a run's model on fresh data."""
 
-import math
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,6 +13,9 @@ from riemod.training import Run
 from riemod.training.assembly import Draw
 from riemod.training.checkpoint import generator_for
 
+# Of the states of all steps of some walks.
+_NUMBERS_AT_ONCE = 1 << 24
+
 
 class Sample(NamedTuple):
     """Hidden states, and for navigation where the animal is in each."""
@@ -22,13 +24,11 @@ class Sample(NamedTuple):
     """(n, k), on the CPU."""
     positions: Tensor | None
     """(n, c) points of the arena, or None."""
-    steps: int
-    """Navigation: states of a walk, which follow each other; else 1, in random order."""
 
     @property
     def half(self) -> int:
-        """So many states are fitted, where the others are tested; whole walks."""
-        return max(1, len(self.states) // self.steps // 2) * self.steps
+        """So many states are fitted, where the others are tested."""
+        return len(self.states) // 2
 
 
 class _Enough(Exception):
@@ -36,7 +36,10 @@ class _Enough(Exception):
 
 
 def draw_states(run: Run, count: int) -> Sample:
-    """Hidden states of the last recurrent layer: of fresh walks in navigation, elsewhere of the task's evaluation.
+    """Hidden states of the last recurrent layer, in random order.
+
+    Of navigation one a walk, the last: states of the same walk lie on a path, with gaps between paths, and early ones
+    still differ from later ones at the same place. Of other tasks the first ones of their evaluation.
 
     Args:
         run: its model is put into evaluation mode.
@@ -48,14 +51,12 @@ def draw_states(run: Run, count: int) -> Sample:
     task, model = run.task, run.model.eval()
     generator = generator_for(task.device, Draw.ANALYSIS, 0)
     if isinstance(task, Navigation):
-        steps = task.config.steps
-        walks = math.ceil(count / steps)
-        # Walk by walk, so that rolling in time moves a unit's activity along walks.
-        states, positions = (
-            part.unflatten(0, (steps, walks)).transpose(0, 1).flatten(0, 1)[:count].cpu()
-            for part in task.states(model, generator, walks)
-        )
-        return Sample(states, positions, steps)
+        at_once = max(1, _NUMBERS_AT_ONCE // (task.config.steps * task.config.hidden_size))
+        sizes = [min(at_once, count - first) for first in range(0, count, at_once)]
+        # All walks' last steps come last.
+        drawn = [[part[-size:].clone().cpu() for part in task.states(model, generator, size)] for size in sizes]
+        states, positions = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        return Sample(states, positions)
     seen: list[Tensor] = []
 
     def take(states: Tensor) -> None:
@@ -67,4 +68,4 @@ def draw_states(run: Run, count: int) -> Sample:
         task.evaluate(model, generator, run.config.evaluation_batches)
     states = torch.cat(seen)
     order = torch.randperm(len(states), generator=generator_for("cpu", Draw.ANALYSIS, 2))
-    return Sample(states[order[:count]], None, 1)
+    return Sample(states[order[:count]], None)

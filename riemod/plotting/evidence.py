@@ -62,7 +62,8 @@ def plot_barcode(
         row += 1
     ax.set(xscale="log", xlabel="distance", ylim=(row - 0.5, -1))
     ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_formatter(NullFormatter())
     return ax
@@ -98,6 +99,7 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     x, y = axes[:2] @ centred.T
     scatter(ax, x, y, colors, size=8, edge=0.1)
+    ax.locator_params(nbins=6)
     first, second = 100 * values[:2] ** 2 / np.sum(values**2)
     ax.set(xlabel=f"component 1 ({first:.0f} %)", ylabel=f"component 2 ({second:.0f} %)", aspect="equal")
     return ax

@@ -116,11 +116,14 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
         figure = Figure(figsize=(6, 5), layout="constrained")
         draw(figure.subplots())
         written.append(out / f"{name}.png")
-        figure.savefig(written[-1], dpi=150)
+        figure.savefig(written[-1], dpi=150, bbox_inches="tight")
     rows = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(12, 5 * rows), layout="constrained")
-    for draw, ax in zip(panels.values(), figure.subplots(rows, 2, squeeze=False).flat, strict=False):
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for draw, ax in zip(panels.values(), axes, strict=False):
         draw(ax)
+    for ax in axes[len(panels) :]:
+        ax.remove()
     written.append(out / f"{together}.png")
-    figure.savefig(written[-1], dpi=110)
+    figure.savefig(written[-1], dpi=110, bbox_inches="tight")
     return written

@@ -148,7 +148,8 @@ def plot_sphere_points(
     turn = np.linspace(0, 2 * np.pi, 181)
     if sphere.dim == 1:
         ax.plot(np.cos(turn), np.sin(turn), **_LINE)
-        scatter(ax, *unit.T, colors, _SIZE)
+        x, y = unit.T
+        scatter(ax, x, y, colors, _SIZE)
         ax.set(xlabel="x / radius", ylabel="y / radius", aspect="equal", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
         return ax
     for center in (0.0, 2.0):

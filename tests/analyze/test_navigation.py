@@ -42,7 +42,7 @@ def tuned(run: Run, noise: float = 0.0) -> Sample:
     states = (3 * torch.cos(angle - likes)).exp()
     states = states + noise * torch.rand(states.shape, generator=torch.Generator().manual_seed(1))
     states[:, :2], states[:, 2:4] = 0.0, 1.0
-    return Sample(states, positions, STEPS)
+    return Sample(states, positions)
 
 
 def test_positions_are_told_from_states_as_well_as_the_states_allow(run: Run) -> None:
@@ -60,7 +60,7 @@ def test_the_readout_s_error_is_the_task_s(run: Run) -> None:
     assert isinstance(run.model, NavigationModel)
     states, positions = run.task.states(run.model, torch.Generator().manual_seed(3), 50)
     expected = run.task.evaluate(run.model, torch.Generator().manual_seed(3), 1)["error_top3"]
-    error = decoding(run, Sample(states, positions, 1), arena(run))["readout"]
+    error = decoding(run, Sample(states, positions), arena(run))["readout"]
     assert error == pytest.approx(expected, rel=1e-5)
 
 

@@ -1,5 +1,6 @@
 """`riemod analyze`: what it prints and writes, for every task, and how it refuses."""
 
+import functools
 import importlib.util
 import json
 import shutil
@@ -12,6 +13,7 @@ import torch
 
 from riemod.analyze import draw_states
 from riemod.cli import main
+from riemod.topology import ModuliRecovery
 from riemod.training import RunFolder, load
 from tests.cli.text import flat
 from tests.tasks.texts import write_text
@@ -43,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_circle_is_analysed_and_analysed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = small_run(tmp_path, "navigation", "--arena", "circle", "--manifold", "torus", "--learn")
+    run = small_run(tmp_path, "navigation", "--arena", "circle", "--manifold", "torus")
     before = contents(run)
     capsys.readouterr()
     record = analyze(run)
@@ -67,6 +69,13 @@ def test_a_circle_is_analysed_and_analysed_again(tmp_path: Path, capsys: pytest.
     assert names(run / "analysis") == sorted([*BARS, "arena.png", "notes.txt", "points.png", "states.png"])
 
 
+@pytest.fixture
+def few_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit that takes a tenth of the time; its p-values are coarse."""
+    monkeypatch.setattr("riemod.analyze.ModuliRecovery", functools.partial(ModuliRecovery, n_nulls=10, n_subsamples=2))
+
+
+@pytest.mark.usefixtures("few_nulls")
 @pytest.mark.parametrize("arena", ["box", "torus", "sphere", "klein"])
 def test_every_arena_can_be_analysed(arena: str, tmp_path: Path) -> None:
     record = analyze(small_run(tmp_path, "navigation", "--arena", arena), "--out", str(tmp_path / "found"))
@@ -78,6 +87,7 @@ def test_every_arena_can_be_analysed(arena: str, tmp_path: Path) -> None:
     assert set(names(tmp_path / "found")) >= {*BARS, "arena.png", "states.png"}
 
 
+@pytest.mark.usefixtures("few_nulls")
 @pytest.mark.parametrize("task", ["adding", "language"])
 def test_other_tasks_have_a_verdict_and_ranks(task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = analyze(small_run(tmp_path, task, "--manifold", "torus"))
@@ -98,11 +108,9 @@ def test_states_are_the_layer_s_own_and_always_the_same(task: str, tmp_path: Pat
     if task != "navigation":
         assert first.positions is None
         return
-    # Steps of a walk follow each other, and each is what the layer makes of the one before it at that velocity.
+    # The states of one walk lie on a path; these do not.
     assert first.positions is not None
-    steps = (first.positions[1:] - first.positions[:-1]).norm(dim=1)
-    within = torch.arange(1, 150) % first.steps != 0
-    assert steps[within].max() < 0.1 < steps[~within].max()
+    assert (first.positions[1:] - first.positions[:-1]).norm(dim=1).median() > 0.5
 
 
 def test_what_cannot_be_analysed(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
