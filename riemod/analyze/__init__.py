@@ -31,7 +31,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     weights and points.
 
     Args:
-        run: its model is left as it is.
+        run: its model is put into evaluation mode, and else left as it is.
         out: folder for `analysis.json`, which is the record, and figures; made if need be. Those of an earlier analysis
             are replaced, other files stay.
         states: how many hidden states to look at, >= 100; fewer if the task's evaluation does not have as many.

@@ -81,7 +81,7 @@ def draw_figures(
         if arena is not None and places is not None:
             kept = places.isfinite().all(1)
             colors, by = _colors_of_places(arena, places[kept])
-            by = f" by {by} preferred"
+            by = f" by preferred {by}"
         draw = partial(plotting.plot_points, points[kept], manifold, colors)
         panels["points"] = _titled(draw, f"points of the units{by}")
     return plotting.save_panels(panels, out, together=_TOGETHER)

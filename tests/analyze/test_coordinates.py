@@ -6,10 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemod.analyze.coordinates import angles_of_places, match_angles
+from riemod.analyze.coordinates import angles_of_places, match_angles, recover_coordinates
 from riemod.analyze.navigation import NavigationArena
+from riemod.analyze.states import Sample
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, Sphere, Torus
-from riemod.topology import regular_bins
+from riemod.topology import ModuliRecovery, regular_bins
 from tests.strategies import seeds
 
 BASES = [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[1, 1], [0, 1]], [[-1, 0], [1, 1]], [[2, 1], [1, 1]]]
@@ -55,3 +56,46 @@ def test_angles_of_places() -> None:
 @pytest.mark.parametrize("manifold", [Sphere(2), Euclidean(2)])
 def test_places_without_a_loop_have_no_angle(manifold: Manifold) -> None:
     assert angles_of_places(arena(manifold), torch.zeros(3, manifold.coordinate_dim)) is None
+
+
+def ring(count: int = 400) -> Sample:
+    """States of tuned units on a circle, and where they were taken."""
+    angle = torch.rand(count, generator=torch.Generator().manual_seed(0)) * (2 * np.pi)
+    likes = torch.arange(8) * (2 * np.pi / 8)
+    return Sample((2 * torch.cos(angle[:, None] - likes)).exp(), torch.stack((angle.cos(), angle.sin()), 1))
+
+
+def fitted(states: torch.Tensor) -> ModuliRecovery:
+    return ModuliRecovery(n_nulls=30, n_subsamples=2).fit(states)
+
+
+def test_angles_of_states_are_compared_with_those_of_the_arena() -> None:
+    sample = ring()
+    found = recover_coordinates(sample, fitted(sample.states), arena(Sphere(1)))
+    assert found is not None
+    assert found.angles is not None
+    assert found.angles.shape == (400, 1)
+    assert found.problem is None
+    assert found.to_dict()["correlations"] == [pytest.approx(1, abs=0.02)]
+
+
+def test_without_an_arena_the_verdict_says_how_many_angles_there_are() -> None:
+    sample = ring()
+    recovery = fitted(sample.states)
+    assert recovery.manifold_ == "circle"
+    found = recover_coordinates(sample._replace(positions=None), recovery, None)
+    assert found is not None
+    assert (found.count, found.correlations, found.angles is None) == (1, None, False)
+    recovery.manifold_ = "undecided"
+    assert recover_coordinates(sample, recovery, None) is None
+    assert recover_coordinates(sample, recovery, arena(Euclidean(2))) is None
+
+
+def test_states_without_a_loop_have_a_problem_in_place_of_angles() -> None:
+    line = torch.linspace(0, 1, 200)[:, None] * torch.ones(3)
+    sample = Sample(line, ring(200).positions)
+    found = recover_coordinates(sample, fitted(line), arena(Sphere(1)))
+    assert found is not None
+    assert (found.angles, found.correlations) == (None, None)
+    assert found.problem is not None
+    assert "n_coordinates" in found.problem
