@@ -1,6 +1,7 @@
-"""The command `riemod`: train, resume, lottery, compress, evaluate, show, demo."""
+"""The command `riemod`: train, resume, lottery, compress, evaluate, analyze, show, demo."""
 
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from riemod.report import compression_tables, progress_table, record_table
+from riemod.report import analysis_table, compression_tables, progress_table, record_table
 from riemod.tasks import RunConfig, task_class
 from riemod.tasks.base import InitializationName
 from riemod.training import (
@@ -109,7 +110,7 @@ def compress(run: RunPath, out: Path, order: UnitOrder = "geometric", threads: i
         threads: CPU threads; None for as many as the run had.
     """
     loaded = load(RunFolder(run))
-    _use_threads(dataclasses.replace(loaded.config, threads=threads) if threads is not None else loaded.config)
+    _use_threads(loaded.config, threads)
     for table in compression_tables(str(run), compress_run(loaded, out, order)):
         _console().print(table)
 
@@ -125,6 +126,30 @@ def evaluate(run: RunPath) -> None:
     loaded = load(folder)
     for name, value in evaluate_run(loaded).items():
         sys.stdout.write(f"{name}: {value:.6g} {loaded.task.units[name]}\n")
+
+
+def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: int | None = None) -> None:
+    """Say which manifold a run's hidden states fill, with p-values; compare with its arena; draw.
+
+    Args:
+        run: the run's folder.
+        out: folder for analysis.json and figures; default is the folder analysis of the run.
+        states: how many hidden states to look at.
+        threads: CPU threads; None for as many as the run had.
+    """
+    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunError(f"analyze needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
+    loaded = load(RunFolder(run))
+    _use_threads(loaded.config, threads)
+    # scikit-learn and matplotlib are slow to import, and no other command needs both.
+    from riemod.analyze import analyze_run
+
+    out = RunFolder(run).path / "analysis" if out is None else out
+    record = analyze_run(loaded, out, states)
+    sys.stdout.write(record["report"] + "\n")
+    _console().print(analysis_table(str(run), record))
+    sys.stdout.write(f"analysis.json and figures: {out}\n")
 
 
 def show(run: RunPath) -> None:
@@ -169,6 +194,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lottery": lottery,
     "compress": compress,
     "evaluate": evaluate,
+    "analyze": analyze,
     "show": show,
     "demo": demo,
 }
@@ -238,7 +264,8 @@ def _preset(arguments: list[str], known: list[str]) -> str:
     return chosen
 
 
-def _use_threads(config: RunConfig) -> None:
+def _use_threads(config: RunConfig, threads: int | None = None) -> None:
+    config = config if threads is None else dataclasses.replace(config, threads=threads)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

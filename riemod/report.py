@@ -5,6 +5,12 @@ from typing import Any
 from rich.table import Table
 
 _SIGNIFICANT = 4
+_POSITION = {
+    "readout": "position error, the net's readout",
+    "nearest_state": "position error, by the nearest state",
+    "nearest_position": "position error, at least",
+    "chance": "position error, by chance",
+}
 
 
 def record_table(name: str, record: dict[str, Any]) -> Table:
@@ -96,6 +102,47 @@ def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
             cells = (f"{share[side]:.4f}" for side in ("before", "after"))
             changes.add_row(f"{weight}, {block} x {block} tiles", *cells, "share not empty")
     return [layouts, changes]
+
+
+def analysis_table(name: str, record: dict[str, Any]) -> Table:
+    """What an analysis found beside its verdict: ranks, and for navigation the position, tuning, angles and alignment.
+
+    Args:
+        name: of the run, for the title.
+        record: as in analysis.json.
+    """
+    title = f"{name}: {record['states']:,} states of {record['units']} units after {record['epochs']} epochs"
+    table = Table("", "value", "unit", title=title, title_justify="left")
+    verdict = record["verdict"]
+    table.add_row("manifold of the hidden states", verdict["manifold"], "")
+    if "arena" in record:
+        arena = record["arena"]
+        table.add_row(f"manifold of the arena, {arena['name']}", arena["manifold"], f"verdict: {arena['verdict']}")
+    for degree, p in verdict["p_values"].items():
+        table.add_row(f"p-value, degree {degree}", _number(p), f"of {verdict['nulls'][degree]} nulls, corrected")
+    table.add_section()
+    for key, rank in record["ranks"].items():
+        table.add_row(key.replace("_", " "), _number(rank), "directions")
+    for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
+        table.add_row(f"circular correlation with true angle {index}", f"{correlation:.3f}", "0 to 1")
+    if (problem := record.get("coordinates", {}).get("problem")) is not None:
+        table.add_row("circular coordinates", "none", problem)
+    if "arena" not in record:
+        return table
+    table.add_section()
+    for key, error in record["position"].items():
+        table.add_row(_POSITION[key], _number(error), "cm")
+    tuning = record["tuning"]
+    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", f"share, p <= {tuning['level']:g}")
+    table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']}")
+    table.add_section()
+    alignment = record["alignment"]
+    for pair in alignment["pairs"]:
+        value, p = f"{pair['distance_correlation']:.3f}", f"distance correlation, p = {_number(pair['p_value'])}"
+        table.add_row(f"{pair['first']} and {pair['second']}, {alignment['units']} units", value, p)
+    if alignment["problem"] is not None:
+        table.add_row("alignment", "none", alignment["problem"])
+    return table
 
 
 def _headline(record: dict[str, Any]) -> str:

@@ -67,6 +67,8 @@ PUBLIC = {
 DOCUMENTED = [
     "riemod",
     *PUBLIC,
+    "riemod.analyze",
+    "riemod.plotting",
     "riemod.pruning",
     "riemod.tasks",
     "riemod.training",

@@ -17,7 +17,8 @@ SPARSE = PRUNING | {"sparse"}
 TASKS = SPARSE | {"tasks"}
 TRAINING = TASKS | {"training"}
 REPORT = TRAINING | {"topology", "plotting", "report"}
-COMMANDS = REPORT | {"cli", "demo"}
+ANALYZE = REPORT | {"analyze"}
+COMMANDS = ANALYZE | {"cli", "demo"}
 MAY_IMPORT = {
     "_files": set(),
     "manifolds": GEOMETRY,
@@ -32,6 +33,7 @@ MAY_IMPORT = {
     "topology": GEOMETRY,
     "plotting": GEOMETRY,
     "report": REPORT,
+    "analyze": ANALYZE,
     "demo": COMMANDS,
     "cli": COMMANDS,
     "__main__": COMMANDS,

@@ -46,6 +46,7 @@ class Draw(IntEnum):
     TICKET = 5
     BLOCKS = 6
     MASKS = 7
+    ANALYSIS = 8
 
 
 @dataclass

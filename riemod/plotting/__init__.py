@@ -1,0 +1,45 @@
+"""Figures of trained nets. Each function draws into the Axes that it is given, or a new one, and returns it."""
+
+from matplotlib.axes import Axes
+
+from riemod.plotting.evidence import (
+    plot_barcode,
+    plot_confusion,
+    plot_persistence_diagram,
+    plot_rate_map,
+    plot_states,
+)
+from riemod.plotting.nets import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
+from riemod.plotting.points import (
+    has_picture,
+    plot_ball_points,
+    plot_klein_points,
+    plot_points,
+    plot_position_key,
+    plot_sphere_points,
+    plot_torus_points,
+    position_colors,
+    torus_order,
+)
+
+__all__ = [
+    "Axes",
+    "has_picture",
+    "plot_ball_points",
+    "plot_barcode",
+    "plot_confusion",
+    "plot_error_against_sparsity",
+    "plot_klein_points",
+    "plot_persistence_diagram",
+    "plot_points",
+    "plot_position_key",
+    "plot_rate_map",
+    "plot_sphere_points",
+    "plot_states",
+    "plot_torus_points",
+    "plot_trajectory",
+    "plot_weight_matrix",
+    "position_colors",
+    "save_panels",
+    "torus_order",
+]

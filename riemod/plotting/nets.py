@@ -1,0 +1,129 @@
+"""Figures of nets in training: weights, error against sparsity, trajectories; and panels saved as PNG."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from torch import Tensor
+
+from riemod.plotting._axes import axes_or_new
+
+__all__ = ["plot_error_against_sparsity", "plot_trajectory", "plot_weight_matrix", "save_panels"]
+
+
+def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
+    """|w_jk| of a recurrent matrix on a logarithmic scale, zeros blank; row j is the target, column k the source.
+
+    Args:
+        weight: (n, n).
+        order: the neurons in the order to show them; as they are if None.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    magnitude = weight.detach().abs().cpu().numpy()
+    if order is not None:
+        magnitude = magnitude[np.ix_(order, order)]
+    kept = magnitude[magnitude > 0]
+    if kept.size:
+        low, high = np.quantile(kept, 0.02), kept.max()
+        size = ax.get_window_extent().width / ax.figure.dpi * 72 / len(magnitude)
+        targets, sources = np.nonzero(magnitude)
+        marks = ax.scatter(
+            sources,
+            targets,
+            c=magnitude[targets, sources],
+            norm=LogNorm(min(low, high * 0.99), high),
+            cmap="viridis_r",
+            s=max(1.5, 1.6 * size) ** 2,
+            marker="s",
+            linewidths=0,
+        )
+        ax.figure.colorbar(marks, ax=ax, label="|w|", shrink=0.8)
+    ax.set(xlim=(-0.5, len(magnitude) - 0.5), ylim=(len(magnitude) - 0.5, -0.5), aspect="equal")
+    ax.set(xlabel="source neuron k", ylabel="target neuron j")
+    return ax
+
+
+def plot_error_against_sparsity(
+    runs: Mapping[str, Sequence[tuple[float, float]]], floor: float, unit: str, ax: Axes | None = None
+) -> Axes:
+    """The error after each epoch from the first pruning on, against the sparsity then; a star marks the last epoch.
+
+    Args:
+        runs: (sparsity, error) pairs of each run in the order of its epochs, by name.
+        floor: error of a perfect net, drawn as a line.
+        unit: of the error.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    for name, pairs in runs.items():
+        dense = [index for index, (sparsity, _) in enumerate(pairs) if sparsity == 0]
+        shown = np.array(pairs[max(dense, default=0) :])
+        (line,) = ax.plot(100 * shown[:, 0], shown[:, 1], marker="o", markersize=3, label=name)
+        ax.plot(100 * shown[-1, 0], shown[-1, 1], marker="*", markersize=13, color=line.get_color())
+    ax.axhline(floor, color="grey", linestyle="--", linewidth=1, label="perfect net")
+    ax.set(xlabel="sparsity, %", ylabel=f"error, {unit}", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.legend()
+    return ax
+
+
+def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax: Axes | None = None) -> Axes:
+    """One walk in a square arena, and what nets make of it.
+
+    Args:
+        true: (T + 1, 2), m, from the start on.
+        decoded: (T, 2), m, by name.
+        side: of the arena, m.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    x, y = true.cpu().numpy().T
+    ax.plot(x, y, color="black", linewidth=2, label="true path")
+    ax.plot(x[0], y[0], marker="o", color="black", label="start")
+    for name, path in decoded.items():
+        ax.plot(*path.cpu().numpy().T, marker=".", linewidth=1, label=name)
+    ax.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, color="grey"))
+    center, reach = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y), 0.3) * 0.75
+    ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")
+    ax.set(xlabel="x, m", ylabel="y, m")
+    ax.legend()
+    return ax
+
+
+def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, together: str) -> list[Path]:
+    """Save each panel as a PNG of its own, and all of them in one.
+
+    Args:
+        panels: functions that draw into an Axes, by the name of their file.
+        out: folder of the files, made if need be.
+        together: name of the file that holds all panels.
+
+    Returns:
+        The files written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, draw in panels.items():
+        figure = Figure(figsize=(6, 5), layout="constrained")
+        draw(figure.subplots())
+        written.append(out / f"{name}.png")
+        figure.savefig(written[-1], dpi=150, bbox_inches="tight")
+    rows = math.ceil(len(panels) / 2)
+    figure = Figure(figsize=(12, 5 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for draw, ax in zip(panels.values(), axes, strict=False):
+        draw(ax)
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    written.append(out / f"{together}.png")
+    figure.savefig(written[-1], dpi=110, bbox_inches="tight")
+    return written
