@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 
 import riemod
 from riemod.analyze.coordinates import angles_of_places, match_angles
+from riemod.analyze.navigation import arena_of
 from riemod.plotting import plot_confusion
-from riemod.tasks.arenas import arena_by_name
 from riemod.tasks.navigation import Navigation, NavigationConfig
 from riemod.training import train
 from riemod.training.assembly import Run, build, load, start
@@ -67,12 +67,13 @@ def states_of(run: Run, control: str) -> tuple[np.ndarray, torch.Tensor]:
     return riemod.topology.nulls.shuffled(points, generator) if control == "shuffled" else points, places
 
 
-def circular_correlations(points: np.ndarray, places: torch.Tensor, arena: str, metric: str) -> list[float]:
-    """Of circular coordinates, fitted to half of the states, with the true angles of the others."""
-    config = Navigation.presets[f"cpu-{arena}"]
-    assert isinstance(config, NavigationConfig)
-    true = angles_of_places(arena_by_name(config.arena, config.side).manifold, places)
-    assert true is not None
+def circular_correlations(run: Run, points: np.ndarray, places: torch.Tensor, metric: str) -> list[float]:
+    """Of circular coordinates, fitted to half of the states, with the true angles of the others; none without such."""
+    arena = arena_of(run.task)
+    assert arena is not None
+    true = angles_of_places(arena, places)
+    if true is None:
+        return []
     half = len(points) // 2
     coordinates = riemod.topology.CircularCoordinates(true.shape[1], metric=metric).fit(points[:half])
     return match_angles(coordinates.transform(points[half:]), true[half:])
@@ -85,15 +86,13 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
     points, places = states_of(run, control)
     found = riemod.topology.ModuliRecovery(random_state=seed, n_jobs=n_jobs).fit(points)
     seconds = time.perf_counter() - begin
-    angles = (
-        circular_correlations(points, places, arena, found.metric_)
-        if control == "trained" and arena in ("circle", "torus")
-        else []
-    )
+    angles = circular_correlations(run, points, places, found.metric_) if control == "trained" else []
     record = json.loads(run.folder.record_file.read_text())
     names = {"error": "error_top3", "likelihood": "error_maximum_likelihood"}
     errors = {name: record["metrics"][metric]["value"] for name, metric in names.items()}
-    floors = {f"{name} floor": record["levels"][f"{metric} of a perfect net"]["value"] for name, metric in names.items()}
+    floors = {
+        f"{name} floor": record["levels"][f"{metric} of a perfect net"]["value"] for name, metric in names.items()
+    }
     return {
         "arena": arena,
         "seed": seed,
@@ -151,7 +150,7 @@ def table(rows: list[Row]) -> str:
     false = sum(row["manifold"] in CLOSED for row in controls)
     lines.append("")
     lines.append(f"Trained: {right} of {len(trained)} right, {wrong} wrong, the others undecided.")
-    for arena in ("circle", "torus"):
+    for arena in ("circle", "torus", "klein"):
         found = [value for row in trained if row["arena"] == arena for value in row["circular correlations"]]
         if found:
             lines.append(f"Circular correlation, {arena}: median {np.median(found):.3f}, least {min(found):.3f}.")

@@ -53,8 +53,7 @@ def draw_states(run: Run, count: int) -> Sample:
     if isinstance(task, Navigation):
         at_once = max(1, _NUMBERS_AT_ONCE // (task.config.steps * task.config.hidden_size))
         sizes = [min(at_once, count - first) for first in range(0, count, at_once)]
-        # All walks' last steps come last.
-        drawn = [[part[-size:].clone().cpu() for part in task.states(model, generator, size)] for size in sizes]
+        drawn = [[part.cpu() for part in task.states(model, generator, size, last=1)] for size in sizes]
         states, positions = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         return Sample(states, positions)
     seen: list[Tensor] = []
