@@ -36,7 +36,7 @@ FEWEST_POINTS = 10
 FEWEST_FOR_GRAPH = 40
 # Known manifolds with noise have a median ratio of geodesic to straight distance below 1.25, hidden states above 1.5.
 BENT = 1.4
-_EXCEEDANCES = 20
+_ROUND = 20
 
 
 class ModuliRecovery(BaseEstimator):
@@ -48,7 +48,8 @@ class ModuliRecovery(BaseEstimator):
        birth.
     4. The same, modulo 2, of `n_nulls` data sets of every kind of null. The p-value of a degree is the rank of its
        longest bar among those of the least favourable kind, corrected over the two degrees (Holm). A kind ends early
-       when 20 of its draws reach the data's bar in both degrees (Besag and Clifford).
+       when 20 of its draws reach the data's bar in both degrees (Besag and Clifford), and after 20 draws when no bar is
+       long enough to count anyway (step 5).
     5. A bar counts if it is longer than 95 % of the longest bars of every kind, and than 2.5 (degree 1) or 1.3
        (degree 2). `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for
        each subsample.
@@ -272,12 +273,14 @@ class ModuliRecovery(BaseEstimator):
         source = coordinates if isinstance(kind, str) and kind != "rolled" else data
         with Parallel(n_jobs=self.n_jobs) as run:
             # In rounds, so that few draws are in vain when a kind ends early.
-            for first in range(0, self.n_nulls, _EXCEEDANCES):
-                chosen = seeds[first : first + _EXCEEDANCES]
+            for first in range(0, self.n_nulls, _ROUND):
+                chosen = seeds[first : first + _ROUND]
                 for found in run(delayed(self._longest_of_null)(kind, source, dim, seed) for seed in chosen):
                     drawn.append(found)
-                    if all(sum(null[k] >= observed[k] for null in drawn) >= _EXCEEDANCES for k in FLOORS):
+                    if all(sum(null[k] >= observed[k] for null in drawn) >= _ROUND for k in FLOORS):
                         return drawn
+                if all(observed[k] <= FLOORS[k] for k in FLOORS):
+                    return drawn
         return drawn
 
     def _longest_of_null(
