@@ -66,7 +66,7 @@ def ring(count: int = 400) -> Sample:
 
 
 def fitted(states: torch.Tensor) -> ModuliRecovery:
-    return ModuliRecovery(n_nulls=30, n_subsamples=2).fit(states)
+    return ModuliRecovery(n_nulls=50, n_subsamples=2).fit(states)
 
 
 def test_angles_of_states_are_compared_with_those_of_the_arena() -> None:

@@ -67,7 +67,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
         main(["--help"])
     assert end.value.code == 0
     text = flat(capsys.readouterr().out)
-    assert list(COMMANDS) == ["train", "resume", "lottery", "compress", "evaluate", "show", "demo"]
+    assert list(COMMANDS) == ["train", "resume", "lottery", "compress", "evaluate", "analyze", "show", "demo"]
     assert all(re.search(rf" {name} [A-Z]", text) for name in COMMANDS)
     for name in COMMANDS:
         with pytest.raises(SystemExit) as end:
