@@ -24,7 +24,7 @@ from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.tasks.navigation import Navigation
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training.assembly import Draw
 from riemod.training.checkpoint import generator_for
 
@@ -32,7 +32,7 @@ FILE = nets.RECORDS / "which_space.jsonl"
 ARENAS = ("circle", "torus", "sphere", "klein")
 SPACES = (*ARENAS, "euclidean2")
 ARMS = ("none", *SPACES, "shuffled")
-SEEDS = range(8)
+SEEDS = range(6)
 NAMES = ("arena", "arm", "seed")
 # The default torus's.
 SHARE = 0.138
@@ -49,19 +49,23 @@ def space(name: str) -> Manifold:
     return controls.match_budget(manifolds.by_name(name), inhibitors.DifferenceOfGaussians(), SHARE)[0]
 
 
-def row(arena: str, arm: str, seed: int, mean_cost: float | None = None, **changes: object) -> Row:
+def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRegularizer | None:
+    """The regularizer of an arm; shuffled are the coefficients of the very points that the own manifold's arm has."""
+    if arm == "none":
+        return None
+    kind = controls.Shuffled if arm == "shuffled" else ModuliRegularizer
+    draw = generator_for("cpu", Draw.POINTS, seed)
+    moduli = kind(model, space(arena if arm == "shuffled" else arm), strength=1.0, generator=draw)
+    moduli.strength = MEAN_COST / moduli.coefficients().mean().item()
+    return moduli
+
+
+def row(arena: str, arm: str, seed: int, **changes: object) -> Row:
     """One net, trained, pruned and given time to recover."""
-    mean_cost = MEAN_COST if mean_cost is None else mean_cost
     plan = nets.config(arena, seed, **{"epochs": EPOCHS, "tail_epochs": TAIL, "dense_epochs": 4} | changes)
     task = Navigation(plan)
     model = nets.fresh(task)
-    moduli = None
-    if arm != "none":
-        kind = controls.Shuffled if arm == "shuffled" else ModuliRegularizer
-        # Shuffled are the coefficients of the same points as the own manifold has.
-        own = generator_for("cpu", Draw.POINTS, seed)
-        moduli = kind(model, space(arena if arm == "shuffled" else arm), strength=1.0, generator=own)
-        moduli.strength = mean_cost / moduli.coefficients().mean().item()
+    moduli = penalty(model, arena, arm, seed)
     schedule = CubicSchedule(SPARSITY, plan.epochs, tail=plan.tail_epochs, start=plan.dense_epochs)
     pruner = MagnitudePruner(model, schedule, targets=["rnn.weight_hh_l0"])
     nets.train(task, model, moduli, pruner)

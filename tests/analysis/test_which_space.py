@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis import nets, which_space
 from riemod.regularization import controls, inhibitors
+from riemod.tasks.navigation import Navigation
 from tests.analysis.test_nets import SMALL
 
 ROW = SMALL | {"epochs": 3, "tail_epochs": 1, "dense_epochs": 0}
@@ -44,11 +46,16 @@ def test_differences_are_paired_by_seed() -> None:
     assert which_space.best(found) == ["torus"] * 2
 
 
-def test_the_shuffled_arm_has_the_coefficients_of_the_arenas_manifold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(which_space, "SPARSITY", 0.5)
-    own, shuffled = (which_space.row("klein", arm, 0, **ROW) for arm in ("klein", "shuffled"))
-    assert own["cheap share"] == shuffled["cheap share"]
-    assert own["error"] != shuffled["error"]
+def test_the_shuffled_arm_has_the_coefficients_of_the_arenas_manifold_and_every_arm_the_same_mean() -> None:
+    task = Navigation(nets.config("klein", 0, **ROW))
+    found = {}
+    for arm in ("klein", "shuffled", "circle"):
+        moduli = which_space.penalty(nets.fresh(task), "klein", arm, 3)
+        assert moduli is not None
+        found[arm] = moduli.coefficients()
+        assert moduli.strength * found[arm].mean().item() == pytest.approx(which_space.MEAN_COST)
+    assert not torch.equal(found["klein"], found["shuffled"])
+    torch.testing.assert_close(found["klein"].flatten().sort().values, found["shuffled"].flatten().sort().values)
 
 
 def test_tables_and_figure_of_what_there_is(tmp_path: Path) -> None:
