@@ -24,17 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.nets import (
-    RECORDS,
-    Row,
-    agreement,
-    correlations_of,
-    markdown,
-    read,
-    run_missing,
-    summary,
-    truths,
-)
+from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
+from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.regularization import fit_positions, fit_to_correlations

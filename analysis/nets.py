@@ -1,9 +1,10 @@
-"""What the studies of small navigation nets share: configurations, a training loop, tuning of units, and records.
+"""What the studies of small navigation nets share: configurations, a training loop, and records.
 
 Nets have 120 ReLU units and walk 10 steps; one takes 5 to 10 s on one core. Place codes are 0.45 of the arena's
 diameter wide, and in the box as wide as on the torus. Lengths are in m, errors in cm.
 """
 
+import argparse
 import dataclasses
 import functools
 import json
@@ -14,15 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from scipy.stats import t as student
 from torch import Tensor
 
 from riemod.initialization import seeded_draws
-from riemod.manifolds import Manifold
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
-from riemod.regularization import ModuliRegularizer, RunningCorrelations
+from riemod.regularization import ModuliRegularizer
 from riemod.regularization.evidence import watching
 from riemod.regularization.targets import recurrent_weights
 from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
@@ -133,33 +132,6 @@ def errors(task: Navigation, model: NavigationModel) -> Row:
     }
 
 
-def correlations_of(states: Tensor) -> Tensor:
-    """(n, n) correlations of (T, n) states."""
-    seen = RunningCorrelations(states.shape[1])
-    seen.observe(states)
-    return seen.correlations()
-
-
-def rate_maps(arena: Manifold, positions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-    """(g, k) places and (g, n) mean activity around them, by a Gaussian of a twentieth of the arena's diameter."""
-    grid = arena.sample(600, generator=torch.Generator().manual_seed(0)).to(positions)
-    kernel = torch.exp(-(arena.distance(grid, positions) ** 2) / (2 * (arena.diameter / 20) ** 2))
-    return grid, kernel @ states / kernel.sum(1, keepdim=True)
-
-
-def truths(arena: Manifold, states: Tensor, positions: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
-    """Two distances between units: of the *places* where they fire most, and 1 - correlation of their *tuning*."""
-    grid, maps = rate_maps(arena, positions[:4000], states[:4000])
-    places = grid[maps.argmax(0)] if places is None else places
-    return {"places": arena.distance(places, places), "tuning": 1 - torch.corrcoef(maps.T).nan_to_num(0.0)}
-
-
-def agreement(distances: Tensor, truth: Tensor) -> float:
-    """The rank correlation of two symmetric matrices over pairs j < k."""
-    rows, columns = torch.triu_indices(len(truth), len(truth), 1)
-    return float(np.asarray(spearmanr(distances[rows, columns], truth[rows, columns]))[0])
-
-
 def read(file: Path, names: Sequence[str] = ()) -> list[Row]:
     """The rows that there are; a last line that was cut off by a kill is left out."""
     if not file.is_file():
@@ -220,3 +192,14 @@ def summary(values: Iterable[float], digits: int = 2) -> str:
 def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *lines))
+
+
+def arguments(description: str | None, file: Path, seeds: int) -> argparse.Namespace:
+    """The command line of a study: --records, --seeds, --print-only, --figure. One thread from here on."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, default=file)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--print-only", action="store_true")
+    parser.add_argument("--figure", action="store_true")
+    return parser.parse_args()

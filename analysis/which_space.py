@@ -11,7 +11,6 @@ The error is that of the decoded position by maximum likelihood, over its floor,
     python -m analysis.which_space --figure        also draws docs/_static/which_space.png
 """
 
-import argparse
 import functools
 import itertools
 from pathlib import Path
@@ -158,12 +157,7 @@ def figure(rows: list[Row], file: Path) -> None:
 
 def main() -> None:
     """Run what is missing, print, draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, default=FILE)
-    parser.add_argument("--seeds", type=int, default=len(SEEDS))
-    parser.add_argument("--print-only", action="store_true")
-    parser.add_argument("--figure", action="store_true")
-    arguments = parser.parse_args()
+    arguments = nets.arguments(__doc__, FILE, len(SEEDS))
     if not arguments.print_only:
         # Seeds outermost, so that what is done at any time is balanced.
         cases = [(arena, arm, seed) for seed, arena, arm in itertools.product(range(arguments.seeds), ARENAS, ARMS)]
