@@ -199,7 +199,7 @@ def tables(rows_found: list[Row]) -> str:
 
 def figure(rows_found: list[Row], file: Path) -> None:
     """Correlations with tuning distance by rule in R^3: of trained and untrained nets, and of shuffled evidence."""
-    drawn, axes = plt.subplots(1, len(ARENAS), figsize=(11, 3.6), sharey=True, layout="constrained")
+    drawn, axes = plt.subplots(1, len(ARENAS), figsize=(11, 4.6), sharey=True, layout="constrained")
     found = groups(rows_found)
     shown = [(rule, 0.0) for rule in RULES] + [
         (rule, strength) for rule, strength, dim in PENALISED.values() if dim == 3
@@ -219,7 +219,7 @@ def figure(rows_found: list[Row], file: Path) -> None:
         ax.set_title(f"{arena} arena")
     names = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=False))
     axes[0].legend(names.values(), names.keys(), frameon=False)
-    axes[0].set_ylabel("rank correlation with tuning distance")
+    axes[0].set_ylabel("correlation with tuning distance")
     drawn.savefig(file, dpi=150)
     plt.close(drawn)
 

@@ -144,3 +144,9 @@ def agreement(distances: Tensor, truth: Tensor) -> float:
     """The rank correlation of two symmetric matrices over pairs j < k."""
     rows, columns = torch.triu_indices(len(truth), len(truth), 1)
     return float(np.asarray(spearmanr(distances[rows, columns], truth[rows, columns]))[0])
+
+
+def symmetric(distances: Tensor) -> Tensor:
+    """Distances in float64 without what rounding did: symmetric, zero on the diagonal, nowhere negative."""
+    doubled = distances.double()
+    return ((doubled + doubled.T) / 2).fill_diagonal_(0).clamp_min(0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from analysis.nets import Row
-from analysis.points import Units, agreement
+from analysis.points import Units, agreement, symmetric
 from riemod import topology
 
 # What each arena is, for `ModuliRecovery`.
@@ -49,8 +49,9 @@ def measure(points: Tensor, units: Units, arena: str, seed: int) -> Row:
     distances = topology.distance_matrix(points)
     found: Row = {"awake": len(points), "weights": agreement(torch.from_numpy(distances), units.weights)}
     for name, truth in units.truths.items():
-        clean = ((truth + truth.T) / 2).fill_diagonal_(0).clamp_min(0).double()
-        test = topology.mantel_test(distances, clean, method="spearman", permutations=PERMUTATIONS, generator=generator)
+        test = topology.mantel_test(
+            distances, symmetric(truth), method="spearman", permutations=PERMUTATIONS, generator=generator
+        )
         found |= {name: test.statistic, f"{name} p": test.p_value}
     verdict = topology.ModuliRecovery(n_nulls=NULLS, n_subsamples=SUBSAMPLES, random_state=seed).fit(points)
     array = points.double().numpy()
