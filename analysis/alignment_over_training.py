@@ -41,7 +41,6 @@ ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(5)
 GEOMETRIES = ("points", "co-activity", "tuning", "weights")
 PAIRS = tuple(f"{one}, {other}" for one, other in itertools.combinations(GEOMETRIES, 2))
-EPOCHS = 16
 # Of the steps of a training.
 MOMENTS = (0.0, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 PERMUTATIONS, BASELINE = 499, 99
@@ -49,17 +48,7 @@ PERMUTATIONS, BASELINE = 499, 99
 
 def rows(arena: str, seed: int, **changes: object) -> list[Row]:
     """The moments of one net."""
-    plan = nets.config(
-        arena,
-        seed,
-        **{
-            "epochs": EPOCHS,
-            "tail_epochs": EPOCHS // 2,
-            "embedding_learning_rate": RATE,
-            "evaluation_batches": 5,
-        }
-        | changes,
-    )
+    plan = nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
     model = nets.fresh(task)
     strength = Navigation.presets["cpu"].strength

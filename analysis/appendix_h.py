@@ -53,7 +53,6 @@ PENALISED = {
 NETS = ("read-outs", *PENALISED)
 NOISES, DRAWS = (0.0, 0.1, 0.2), 4
 SOURCES = ("trained", "untrained", "shuffled", "true places")
-EPOCHS = 16
 # Of points that are fitted.
 RESTARTS, STEPS = 4, 200
 Key = tuple[str, str, float, int, float]
@@ -61,7 +60,7 @@ Key = tuple[str, str, float, int, float]
 
 def rows(arena: str, net: str, seed: int, **changes: object) -> list[Row]:
     """The rows of one net: of each read-out, its nulls and true places, or of the points it was trained with."""
-    task = Navigation(nets.config(arena, seed, **{"epochs": EPOCHS, "tail_epochs": EPOCHS // 2} | changes))
+    task = Navigation(nets.config(arena, seed, **changes))
     model = nets.fresh(task)
     if net in PENALISED:
         rule, strength, dim = PENALISED[net]

@@ -34,8 +34,7 @@ FIGURES = Path(__file__).parents[1] / "docs" / "_static"
 UNITS = 120
 # Of the arena's diameter.
 WIDE = 0.45
-# Fewer steps than these leave the error above twice the floor.
-EPOCHS = {"circle": 8, "box": 12}
+EPOCHS = 16
 EVALUATION_BATCHES = 20
 Row = dict[str, Any]
 Case = tuple[Hashable, ...]
@@ -45,7 +44,7 @@ def config(arena: str, seed: int, **changes: Any) -> NavigationConfig:
     """A small net in an arena; its learning rate falls over the second half, or over `tail_epochs`."""
     preset = Navigation.presets["cpu"]
     assert isinstance(preset, NavigationConfig)
-    epochs = changes.get("epochs", EPOCHS.get(arena, 16))
+    epochs = changes.get("epochs", EPOCHS)
     like = Navigation(dataclasses.replace(preset, arena="torus" if arena == "box" else arena, landmarks=64, width=0.3))
     assert like.arena is not None
     plan: Row = {
