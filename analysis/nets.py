@@ -164,8 +164,9 @@ def run_missing(
             dict(zip(names, case, strict=True)) | _rounded(row)
             for row in (found if isinstance(found, list) else [found])
         ]
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write("".join(json.dumps(row) + "\n" for row in rows))
+        # Unbuffered, so that a kill finds all rows of a case written, or none.
+        with file.open("ab", buffering=0) as lines:
+            lines.write("".join(json.dumps(row) + "\n" for row in rows).encode())
         print(file.stem, *case, flush=True)
 
 
