@@ -15,29 +15,25 @@ python -m analysis.coactivity tables      # print the tables of the committed re
 
 import dataclasses
 import itertools
-import json
-import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.stats import spearmanr
-from scipy.stats import t as student
 from torch import Tensor
 
+from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
+from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
 from riemod.manifolds import Manifold
-from riemod.regularization import RunningCorrelations, fit_positions, fit_to_correlations
+from riemod.regularization import fit_positions, fit_to_correlations
 from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
 from riemod.training import train
 from riemod.training.assembly import start
 from riemod.training.runs import RunDescription, RunFolder
 
-RECORDS = Path(__file__).parent / "records"
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(3)
 # Below the size from which tiles are compiled, which takes longer than these fits.
@@ -46,7 +42,6 @@ UNITS, STATES = 96, 2000
 LENGTHS = (0.1, 0.2)
 CODES = {"wide": 0.45, "narrow": 0.15}
 RESTARTS, STEPS = 4, 200
-Row = dict[str, Any]
 
 
 def place_units(arena: Manifold, length: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,26 +60,6 @@ def mixed_units(arena: Manifold, length: float, generator: torch.Generator) -> t
     return states, positions, positions[states.argmax(0)]
 
 
-def rate_maps(arena: Manifold, positions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-    """(g, k) places and (g, n) mean activity around them, by a Gaussian of a twentieth of the arena's diameter."""
-    grid = arena.sample(600, generator=torch.Generator().manual_seed(0)).to(positions)
-    kernel = torch.exp(-(arena.distance(grid, positions) ** 2) / (2 * (arena.diameter / 20) ** 2))
-    return grid, kernel @ states / kernel.sum(1, keepdim=True)
-
-
-def agreement(distances: Tensor, truth: Tensor) -> float:
-    """The rank correlation of two symmetric matrices over pairs j < k."""
-    rows, columns = torch.triu_indices(len(truth), len(truth), 1)
-    return float(np.asarray(spearmanr(distances[rows, columns], truth[rows, columns]))[0])
-
-
-def truths(arena: Manifold, states: Tensor, positions: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
-    """The two distances between units."""
-    grid, maps = rate_maps(arena, positions[:4000], states[:4000])
-    places = grid[maps.argmax(0)] if places is None else places
-    return {"places": arena.distance(places, places), "tuning": 1 - torch.corrcoef(maps.T).nan_to_num(0.0)}
-
-
 def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
     """One fit to synthetic units."""
     arena, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
@@ -97,13 +72,6 @@ def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
         **{f"ceiling {key}": agreement(-correlations, value) for key, value in true.items()},
         **{f"fitted {key}": agreement(fitted.distances().detach(), value) for key, value in true.items()},
     }
-
-
-def correlations_of(states: Tensor) -> Tensor:
-    """(n, n) correlations of (T, n) states."""
-    seen = RunningCorrelations(states.shape[1])
-    seen.observe(states)
-    return seen.correlations()
 
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
@@ -187,49 +155,24 @@ STUDIES: dict[str, tuple[Callable[..., Row], tuple[str, ...], list[tuple[Any, ..
 }
 
 
-def run_missing(study: str) -> None:
-    """Run what has no record yet, a row at a time."""
-    function, names, cases = STUDIES[study]
-    file = RECORDS / f"coactivity-{study}.jsonl"
-    done = [tuple(row[name] for name in names) for row in read(study)]
-    file.parent.mkdir(exist_ok=True)
-    for case in cases:
-        if case not in done:
-            row = dict(zip(names, case, strict=True)) | function(*case)
-            rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(rounded) + "\n")
-
-
-def read(study: str) -> list[Row]:
-    """The rows of a study that there are."""
-    file = RECORDS / f"coactivity-{study}.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-
-
-def summary(values: Iterable[float]) -> str:
-    """The mean and its 95 % interval by Student's t."""
-    numbers = np.array(list(values))
-    if len(numbers) < 2:
-        return f"{numbers.mean():.2f}"
-    half = float(student.ppf(0.975, len(numbers) - 1)) * numbers.std(ddof=1) / math.sqrt(len(numbers))
-    return f"{numbers.mean():.2f} ± {half:.2f}"
+def file_of(study: str) -> Path:
+    """The records of a study."""
+    return RECORDS / f"coactivity-{study}.jsonl"
 
 
 def table(study: str) -> str:
     """Means and intervals over seeds, a line for each case, in Markdown."""
     _, names, cases = STUDIES[study]
-    rows = read(study)
+    rows = read(file_of(study))
     if not rows:
         return f"no records of {study}"
     columns = [key for key in rows[0] if key not in names]
-    lines = [" | ".join((*names[:-1], "n", *columns)), " | ".join(["---"] * (len(names) + len(columns)))]
+    lines = []
     for case in dict.fromkeys(case[:-1] for case in cases):
         own = [row for row in rows if tuple(row[name] for name in names[:-1]) == case]
         if own:
-            cells = [*map(str, case), str(len(own)), *(summary(row[key] for row in own) for key in columns)]
-            lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
+            lines.append([*map(str, case), str(len(own)), *(summary(row[key] for row in own) for key in columns)])
+    return markdown((*names[:-1], "n", *columns), lines)
 
 
 if __name__ == "__main__":
@@ -238,5 +181,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for study in STUDIES if sys.argv[1] == "tables" else [sys.argv[1]]:
         if sys.argv[1] != "tables":
-            run_missing(study)
+            function, names, cases = STUDIES[study]
+            run_missing(file_of(study), names, cases, function)
         print(table(study))

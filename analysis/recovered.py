@@ -1,0 +1,76 @@
+"""How well a set of points tells an arena: rank correlations with the units' tuning, verdicts, loops, and p-values."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.nets import Row
+from analysis.points import Units, agreement, symmetric
+from riemod import topology
+
+# What each arena is, for `ModuliRecovery`.
+ARENAS = {"circle": "circle", "torus": "torus", "box": "contractible"}
+PERMUTATIONS, LOOP_NULLS = 499, 99
+# Those of `ModuliRecovery`.
+NULLS, SUBSAMPLES = 100, 10
+
+
+def true_points(arena: str, places: Tensor, dim: int, noise: float, generator: torch.Generator, side: float) -> Tensor:
+    """Places in R^3 or R^4, every circle of them and half the box's side of length 1, with Gaussian noise.
+
+    Isometric, but for the torus in R^3, which is one of revolution with radii 2 and 1.
+    """
+    if arena == "circle":
+        flat = places
+    elif arena == "box":
+        flat = places / (side / 2)
+    else:
+        u, v = (2 * math.pi / side * places).unbind(1)
+        flat = torch.stack((u.cos(), u.sin(), v.cos(), v.sin()), 1)
+        if dim == 3:
+            ring = 2 + v.cos()
+            flat = torch.stack((ring * u.cos(), ring * u.sin(), v.sin()), 1)
+    points = torch.nn.functional.pad(flat, (0, dim - flat.shape[1]))
+    return points + noise * torch.randn(points.shape, generator=generator)
+
+
+def measure(points: Tensor, units: Units, arena: str, seed: int) -> Row:
+    """Rank correlations with Mantel's p, the verdict of `ModuliRecovery`, and the longest loop of all points.
+
+    Args:
+        points: (m, k), of the units that are awake.
+        units: their truths.
+        arena: where the net was trained.
+        seed: of permutations and nulls.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    distances = topology.distance_matrix(points)
+    found: Row = {"awake": len(points), "weights": agreement(torch.from_numpy(distances), units.weights)}
+    for name, truth in units.truths.items():
+        test = topology.mantel_test(
+            distances, symmetric(truth), method="spearman", permutations=PERMUTATIONS, generator=generator
+        )
+        found |= {name: test.statistic, f"{name} p": test.p_value}
+    verdict = topology.ModuliRecovery(n_nulls=NULLS, n_subsamples=SUBSAMPLES, random_state=seed).fit(points)
+    array = points.double().numpy()
+    loop = longest_loop(array)
+    drawn = [longest_loop(topology.nulls.gaussian(array, generator)) for _ in range(LOOP_NULLS)]
+    return found | {
+        "verdict": verdict.manifold_,
+        "right": verdict.manifold_ == ARENAS[arena],
+        "betti 2": list(verdict.betti_[2].numbers),
+        "betti 3": list(verdict.betti_[3].numbers),
+        "degree 1 p": verdict.p_values_[1],
+        "degree 2 p": verdict.p_values_[2],
+        "loop": loop,
+        "loop p": topology.nulls.rank_p_value(loop, drawn),
+    }
+
+
+def longest_loop(points: np.ndarray) -> float:
+    """The largest ratio of death to birth in degree 1 over all points, no landmarks; 1 if there is no loop."""
+    diagram = topology.persistence(points, max_dimension=1)[1]
+    ended = diagram[np.isfinite(diagram[:, 1])]
+    return float((ended[:, 1] / ended[:, 0]).max(initial=1.0))
