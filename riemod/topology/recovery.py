@@ -230,7 +230,7 @@ class ModuliRecovery(BaseEstimator):
 
     def _net(self, points: np.ndarray, generator: torch.Generator) -> Net:
         start = int(torch.randint(len(points), (1,), generator=generator))
-        size = min(LANDMARKS, len(points), max(FEWEST_POINTS, len(points) // 2))
+        size = min(LANDMARKS, len(points), max(FEWEST_POINTS, len(points) // 4))
         if self.metric_ == "precomputed":
             chosen, radius = landmarks(points, size, start=start, metric="precomputed")
             return Net(points[np.ix_(chosen, chosen)], radius)
