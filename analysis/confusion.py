@@ -1,7 +1,7 @@
 """Which manifold is recovered from the hidden states of nets that learned to navigate in an arena?
 
-Five arenas by five seeds (presets `cpu-box`, `cpu-circle`, `cpu-torus`, `cpu-sphere`, `cpu-klein`). `ModuliRecovery` sees
-one state a walk, the last of 4,000 fresh walks, and nothing of the arena, of places or of the decoder. Two controls:
+Five arenas by five seeds (presets `cpu-box`, `cpu-circle`, `cpu-torus`, `cpu-sphere`, `cpu-klein`). `ModuliRecovery`
+sees one state a walk, the last of 4,000 fresh walks, and nothing of the arena, of places or of the decoder. Controls:
 
 - *untrained*: the same net before the first step of training, on the same walks;
 - *shuffled*: the trained net's states, each unit's values in an order of its own over the walks.

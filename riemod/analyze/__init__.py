@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from riemod._files import write_json
 from riemod.analyze.coordinates import Coordinates, recover_coordinates
@@ -46,7 +47,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     """
     _check(run, out, states)
     sample = draw_states(run, states)
-    recovery = ModuliRecovery().fit(sample.states)
+    recovery = ModuliRecovery(n_jobs=torch.get_num_threads()).fit(sample.states)
     centred = sample.states - sample.states.mean(0)
     arena = arena_of(run.task)
     coordinates = recover_coordinates(sample, recovery, arena)

@@ -108,7 +108,7 @@ _CPU = NavigationConfig(
     scope="tensor",
     evaluation_batches=20,
 )
-# Wide place codes: arenas are learned in a third of the steps, and hidden states fill a sheet that is only gently folded.
+# With wide place codes arenas take a third of the steps, and hidden states fill a sheet that is only gently folded.
 _WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
 
 

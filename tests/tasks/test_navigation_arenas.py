@@ -74,6 +74,17 @@ def test_states_are_the_net_s_own_with_the_true_positions(arena: ArenaName):
     assert torch.equal(hidden.unflatten(0, (6, 9)), expected.detach())
     again, _ = problem.states(model, generator(3), 9)
     assert torch.equal(again, hidden)
+    for last in (1, 4, 6):
+        late, places = problem.states(model, generator(3), 9, last=last)
+        assert torch.equal(late, hidden[-9 * last :])
+        assert torch.equal(places, position[-9 * last :])
+
+
+@pytest.mark.parametrize("last", [0, -1, 7])
+def test_states_of_more_steps_than_a_walk_has_are_refused(last: int):
+    problem = task("circle", steps=6)
+    with pytest.raises(ValueError, match="last must be from 1 to the 6 steps of a walk, got"):
+        problem.states(problem.build_model(), generator(0), 2, last=last)
 
 
 @pytest.mark.parametrize("arena", CLOSED)

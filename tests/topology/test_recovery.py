@@ -108,6 +108,30 @@ def test_same_seed_same_bits() -> None:
     assert not np.array_equal(first.null_ratios_[1][1], other.null_ratios_[1][1])
 
 
+def test_processes_change_nothing() -> None:
+    points = KNOWN["circle"][1](120, rng())
+    one, two = (ModuliRecovery(n_nulls=25, n_subsamples=1, n_jobs=jobs).fit(points) for jobs in (None, 2))
+    assert one.report() == two.report()
+    for kind, again in zip(one.null_ratios_[2], two.null_ratios_[2], strict=True):
+        np.testing.assert_array_equal(kind, again)
+
+
+def test_nulls_end_early_where_no_bar_can_count() -> None:
+    noise = ModuliRecovery(n_subsamples=1).fit(rng().standard_normal((150, 2)))
+    assert [len(kind) for kind in noise.null_ratios_[1]] == [20, 20, 20]
+    ring = ModuliRecovery(n_nulls=30, n_subsamples=1).fit(circle(150, rng()))
+    assert [len(kind) for kind in ring.null_ratios_[1]] == [30, 30, 30]
+
+
+def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = KNOWN["flat-torus"][1](600, rng())
+    found = []
+    for count in (600, 300):
+        monkeypatch.setattr(recovery, "PATH_POINTS", count)
+        found.append(ModuliRecovery(metric="geodesic", n_nulls=1, n_subsamples=1).fit(points).longest_)
+    assert found[0] == pytest.approx(found[1], rel=0.2)
+
+
 def test_scale_place_and_tensors_do_not_matter() -> None:
     points = KNOWN["circle"][1](200, rng())
     first = ModuliRecovery(**QUICK).fit(points)
