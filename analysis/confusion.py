@@ -75,7 +75,8 @@ def circular_correlations(run: Run, points: np.ndarray, places: torch.Tensor, me
     if true is None:
         return []
     half = len(points) // 2
-    coordinates = riemod.topology.CircularCoordinates(true.shape[1], metric=metric).fit(points[:half])
+    along = "geodesic" if metric == "geodesic" else "euclidean"
+    coordinates = riemod.topology.CircularCoordinates(true.shape[1], metric=along).fit(points[:half])
     return match_angles(coordinates.transform(points[half:]), true[half:])
 
 
@@ -113,10 +114,10 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
 
 
 def run_missing(runs: Path, records: Path, seeds: int, n_jobs: int) -> None:
-    """Add the rows that there are no records of, seed by seed."""
+    """Add the rows that there are no records of, trained nets first."""
     done = {(row["arena"], row["seed"], row["control"]) for row in read(records)}
     records.mkdir(parents=True, exist_ok=True)
-    for seed, control, arena in itertools.product(range(seeds), CONTROLS, EXPECTED):
+    for control, seed, arena in itertools.product(CONTROLS, range(seeds), EXPECTED):
         if (arena, seed, control) not in done:
             row = row_of(arena, seed, control, runs, n_jobs)
             with (records / "rows.jsonl").open("a", encoding="utf-8") as lines:

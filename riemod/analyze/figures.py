@@ -51,10 +51,10 @@ def draw_figures(
     diagrams, floors = recovery.bars_.diagrams[2], recovery.floors_
     panels: dict[str, Draw] = {
         "diagram": _titled(
-            partial(plotting.plot_persistence_diagram, diagrams, floors), "bars; shaded: no longer than of nulls"
+            partial(plotting.plot_persistence_diagram, diagrams, floors), "bars; shaded: no longer than the nulls'"
         ),
         "barcode": _titled(
-            partial(plotting.plot_barcode, diagrams, floors), "longest bars; grey: no longer than of nulls"
+            partial(plotting.plot_barcode, diagrams, floors), "longest bars; grey: no longer than the nulls'"
         ),
     }
     states = sample.states.double().numpy()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -14,28 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from riemod.topology import nulls as null_models
 from riemod.topology._checks import as_array, check_distances
-from riemod.topology.clouds import (
-    geodesic_distances,
-    neighbour_dimension,
-    plane_dimension,
-    principal_axes,
-    smooth,
-    stretch,
-)
-from riemod.topology.evidence import FLOORS, PRIMES, Betti, Evidence, Net, bars, count, decide, longest
-from riemod.topology.persistence import landmarks
+from riemod.topology.clouds import neighbour_dimension, plane_dimension, principal_axes
+from riemod.topology.evidence import FLOORS, PRIMES, Betti, Evidence, bars, count, decide, longest
+from riemod.topology.nets import FEWEST_POINTS, Metric, fitting_metric, landmark_net
 
 _LOG = logging.getLogger(__name__)
 MOST_POINTS = 2000
 COMPONENTS = 16
-LANDMARKS = 250
-# Shortest paths over so many max-min points are as even as over all of them, and take a third of the time.
-PATH_POINTS = 1000
-FEWEST_POINTS = 10
-# With fewer points a graph of the 15 nearest ones says nothing about the sheet.
-FEWEST_FOR_GRAPH = 40
-# Known manifolds with noise have a median ratio of geodesic to straight distance below 1.25, hidden states above 1.5.
-BENT = 1.4
 _ROUND = 20
 
 
@@ -132,19 +117,16 @@ class ModuliRecovery(BaseEstimator):
         generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
         points = self._prepare(data, generator)
         coordinates = _scaled_coordinates(points) if self.metric == "precomputed" else points
-        self.metric_ = self.metric
-        if self.metric == "auto":
-            bent = len(points) > FEWEST_FOR_GRAPH and stretch(_smoothed(points)) > BENT
-            self.metric_ = "geodesic" if bent else "euclidean"
+        self.metric_: Metric = fitting_metric(points) if self.metric == "auto" else cast("Metric", self.metric)
         self.dimension_ = _dimensions(coordinates)
-        net = self._net(points, generator)
+        net = landmark_net(points, self.metric_, generator)
         self.bars_ = bars(net)
         self._compare(longest(self.bars_), data, coordinates, generator)
         counts = [count(net, self.bars_, self.floors_)]
         for _ in range(self.n_subsamples):
             chosen = _subset(len(points), len(points) * 9 // 10, generator)
             part = points[np.ix_(chosen, chosen)] if self.metric == "precomputed" else points[chosen]
-            net = self._net(part, generator)
+            net = landmark_net(part, self.metric_, generator)
             counts.append(count(net, bars(net), self.floors_))
         numbers = max(counts, key=counts.count)
         self.agreement_ = counts.count(numbers) / len(counts)
@@ -228,22 +210,6 @@ class ModuliRecovery(BaseEstimator):
             raise ValueError(f"X: {len(points)} distinct points, at least {FEWEST_POINTS} are needed")
         return points
 
-    def _net(self, points: np.ndarray, generator: torch.Generator) -> Net:
-        start = int(torch.randint(len(points), (1,), generator=generator))
-        size = min(LANDMARKS, len(points), max(FEWEST_POINTS, len(points) // 4))
-        if self.metric_ == "precomputed":
-            chosen, radius = landmarks(points, size, start=start, metric="precomputed")
-            return Net(points[np.ix_(chosen, chosen)], radius)
-        smoothed = _smoothed(points)
-        if self.metric_ == "euclidean":
-            chosen, radius = landmarks(smoothed, size, start=start)
-            return Net(cdist(smoothed[chosen], smoothed[chosen]), radius)
-        spread, _ = landmarks(smoothed, min(PATH_POINTS, len(points)), start=start)
-        # Max-min points come farthest first, so the first of them are the landmarks.
-        chosen = np.arange(min(size, len(spread)))
-        distances, nearest = geodesic_distances(smoothed[spread], chosen, min(15, len(spread) - 1))
-        return Net(distances, float(nearest.max()))
-
     def _compare(
         self, observed: dict[int, float], data: np.ndarray, coordinates: np.ndarray, generator: torch.Generator
     ) -> None:
@@ -275,9 +241,10 @@ class ModuliRecovery(BaseEstimator):
             # In rounds, so that few draws are in vain when a kind ends early.
             for first in range(0, self.n_nulls, _ROUND):
                 chosen = seeds[first : first + _ROUND]
-                for found in run(delayed(self._longest_of_null)(kind, source, dim, seed) for seed in chosen):
-                    drawn.append(found)
-                    if all(sum(null[k] >= observed[k] for null in drawn) >= _ROUND for k in FLOORS):
+                found = run(delayed(self._longest_of_null)(kind, source, dim, seed) for seed in chosen)
+                for null in cast("list[dict[int, float]]", found):
+                    drawn.append(null)
+                    if all(sum(other[k] >= observed[k] for other in drawn) >= _ROUND for k in FLOORS):
                         return drawn
                 if all(observed[k] <= FLOORS[k] for k in FLOORS):
                     return drawn
@@ -287,23 +254,17 @@ class ModuliRecovery(BaseEstimator):
         self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
     ) -> dict[int, float]:
         generator = torch.Generator().manual_seed(seed)
-        if kind == "uniform":
-            net = self._null_net(null_models.uniform_ball(len(source), dim, generator), generator)
-        elif kind in ("shuffled", "gaussian"):
-            net = self._null_net(null_models.BY_NAME[kind](source, generator), generator)
+        if callable(kind) or kind == "rolled":
+            draw = kind if callable(kind) else null_models.rolled
+            points = self._prepare(as_array(draw(source, generator)), generator)
         else:
-            draw = null_models.BY_NAME[kind] if isinstance(kind, str) else kind
-            net = self._net(self._prepare(as_array(draw(source, generator)), generator), generator)
-        return longest(bars(net, (2,)))
-
-    def _null_net(self, points: np.ndarray, generator: torch.Generator) -> Net:
-        if self.metric_ != "precomputed":
-            return self._net(points, generator)
-        return self._net(cdist(points, points), generator)
-
-
-def _smoothed(points: np.ndarray) -> np.ndarray:
-    return smooth(points, min(20, len(points)))
+            points = (
+                null_models.uniform_ball(len(source), dim, generator)
+                if kind == "uniform"
+                else null_models.BY_NAME[kind](source, generator)
+            )
+            points = cdist(points, points) if self.metric_ == "precomputed" else points
+        return longest(bars(landmark_net(points, self.metric_, generator), (2,)))
 
 
 def _subset(size: int, part: int, generator: torch.Generator) -> np.ndarray:

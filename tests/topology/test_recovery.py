@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import riemod
 from analysis.clouds import KNOWN, NOISES, circle
-from riemod.topology import ModuliRecovery, graph_distances, nulls, recovery
+from riemod.topology import ModuliRecovery, graph_distances, nets, nulls, recovery
 from riemod.topology.evidence import bars, longest
 
 # Enough for a corrected p-value of 0.04 in two degrees, and so for a verdict.
@@ -88,11 +88,9 @@ def test_nulls_of_one_s_own() -> None:
 
 def test_nulls_are_alike_modulo_2_and_3() -> None:
     """Bars of null data have no torsion worth a mention, so p-values are computed modulo 2 alone."""
-    estimator = ModuliRecovery(metric="euclidean")
-    estimator.metric_ = "euclidean"
     g = torch.Generator().manual_seed(0)
     for _ in range(5):
-        found = bars(estimator._net(nulls.gaussian(rng().standard_normal((400, 4)), g), g))
+        found = bars(nets.landmark_net(nulls.gaussian(rng().standard_normal((400, 4)), g), "euclidean", g))
         other = longest(found._replace(diagrams={2: found.diagrams[3]}))
         assert longest(found) == pytest.approx(other, rel=0.03)
 
@@ -127,7 +125,7 @@ def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatc
     points = KNOWN["flat-torus"][1](600, rng())
     found = []
     for count in (600, 300):
-        monkeypatch.setattr(recovery, "PATH_POINTS", count)
+        monkeypatch.setattr(nets, "PATH_POINTS", count)
         found.append(ModuliRecovery(metric="geodesic", n_nulls=1, n_subsamples=1).fit(points).longest_)
     assert found[0] == pytest.approx(found[1], rel=0.2)
 
