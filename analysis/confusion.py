@@ -13,18 +13,19 @@ python -m analysis.confusion --runs DIR               # train what is missing in
 
 import argparse
 import dataclasses
-import itertools
+import functools
 import json
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 import riemod
+from analysis import nets
+from analysis.nets import Row
 from riemod.analyze.coordinates import angles_of_places, match_angles
 from riemod.analyze.navigation import arena_of
 from riemod.plotting import plot_confusion
@@ -39,8 +40,9 @@ EXPECTED = {"box": "contractible", "circle": "circle", "torus": "torus", "sphere
 CONTROLS = ("trained", "untrained", "shuffled")
 VERDICTS = ("contractible", "circle", "torus", "sphere", "klein bottle", "undecided")
 CLOSED = {"circle", "torus", "sphere", "klein bottle"}
+FILE = "rows.jsonl"
 WALKS = 4000
-Row = dict[str, Any]
+_ERRORS = ("error", "error floor", "likelihood", "likelihood floor", "still")
 
 
 def finished_run(arena: str, seed: int, runs: Path) -> Run:
@@ -81,7 +83,7 @@ def circular_correlations(run: Run, points: np.ndarray, places: torch.Tensor, me
 
 
 def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
-    """One verdict and its evidence."""
+    """One verdict and its evidence; errors, their floors and that of holding the start, in cm."""
     run = finished_run(arena, seed, runs)
     begin = time.perf_counter()
     points, places = states_of(run, control)
@@ -95,9 +97,6 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
         f"{name} floor": record["levels"][f"{metric} of a perfect net"]["value"] for name, metric in names.items()
     }
     return {
-        "arena": arena,
-        "seed": seed,
-        "control": control,
         "manifold": found.manifold_,
         "reason": found.reason_,
         "agreement": round(found.agreement_, 3),
@@ -113,24 +112,6 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
     }
 
 
-def run_missing(runs: Path, records: Path, seeds: int, n_jobs: int) -> None:
-    """Add the rows that there are no records of, trained nets first."""
-    done = {(row["arena"], row["seed"], row["control"]) for row in read(records)}
-    records.mkdir(parents=True, exist_ok=True)
-    for control, seed, arena in itertools.product(CONTROLS, range(seeds), EXPECTED):
-        if (arena, seed, control) not in done:
-            row = row_of(arena, seed, control, runs, n_jobs)
-            with (records / "rows.jsonl").open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(row) + "\n")
-            print(arena, seed, control, row["manifold"], f"{row['seconds']} s", flush=True)
-
-
-def read(records: Path) -> list[Row]:
-    """The rows there are."""
-    file = records / "rows.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-
-
 def counts(rows: list[Row], control: str) -> np.ndarray:
     """(arenas, verdicts) how often each verdict was given."""
     seen = Counter((row["arena"], row["manifold"]) for row in rows if row["control"] == control)
@@ -139,33 +120,42 @@ def counts(rows: list[Row], control: str) -> np.ndarray:
 
 def table(rows: list[Row]) -> str:
     """Verdicts by arena and control, and what they add up to, in Markdown."""
-    lines = ["| states | arena | " + " | ".join(VERDICTS) + " |", "|---" * (2 + len(VERDICTS)) + "|"]
-    for control in CONTROLS:
-        for arena, line in zip(EXPECTED, counts(rows, control), strict=True):
-            if line.any():
-                lines.append(f"| {control} | {arena} | " + " | ".join(str(n) if n else "" for n in line) + " |")
+    verdicts = [
+        [control, arena, *(str(number) if number else "" for number in line)]
+        for control in CONTROLS
+        for arena, line in zip(EXPECTED, counts(rows, control), strict=True)
+        if line.any()
+    ]
     trained = [row for row in rows if row["control"] == "trained"]
-    controls = [row for row in rows if row["control"] != "trained"]
+    others = [row for row in rows if row["control"] != "trained"]
+    errors = []
+    for arena in EXPECTED:
+        own = [row for row in trained if row["arena"] == arena]
+        if own:
+            means = [nets.summary((row[name] for row in own), 1 + (name != "still")) for name in _ERRORS]
+            angles = [value for row in own for value in row["circular correlations"]]
+            correlation = f"{np.median(angles):.3f} ({min(angles):.3f})" if angles else ""
+            errors.append([arena, str(len(own)), *means, correlation])
     right = sum(row["manifold"] == EXPECTED[row["arena"]] for row in trained)
     wrong = sum(row["manifold"] not in (EXPECTED[row["arena"]], "undecided") for row in trained)
-    false = sum(row["manifold"] in CLOSED for row in controls)
-    lines.append("")
-    lines.append(f"Trained: {right} of {len(trained)} right, {wrong} wrong, the others undecided.")
-    for arena in ("circle", "torus", "klein"):
-        found = [value for row in trained if row["arena"] == arena for value in row["circular correlations"]]
-        if found:
-            lines.append(f"Circular correlation, {arena}: median {np.median(found):.3f}, least {min(found):.3f}.")
-    lines.append(f"Controls: {false} of {len(controls)} called a closed manifold.")
-    return "\n".join(lines)
+    false = sum(row["manifold"] in CLOSED for row in others)
+    return "\n\n".join(
+        (
+            nets.markdown(("states", "arena", *VERDICTS), verdicts),
+            f"Trained: {right} of {len(trained)} right, {wrong} wrong, the others undecided. "
+            f"Controls: {false} of {len(others)} called a closed manifold.",
+            nets.markdown(("arena", "nets", *_ERRORS, "circular correlation, median (least)"), errors),
+        )
+    )
 
 
 def draw(rows: list[Row], file: Path) -> None:
     """The confusion matrices of the trained nets and the controls, side by side."""
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
     for control, ax in zip(CONTROLS, figure.subplots(1, 3, sharey=True), strict=True):
         plot_confusion(counts(rows, control), list(EXPECTED), list(VERDICTS), ax).set_title(control)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
+    figure.savefig(file, dpi=130, bbox_inches="tight")
 
 
 def main() -> None:
@@ -179,10 +169,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.runs is not None:
         torch.set_num_threads(1)
-        run_missing(arguments.runs, arguments.records, arguments.seeds, arguments.jobs)
-    rows = read(arguments.records)
+        cases = [
+            (arena, seed, control) for control in CONTROLS for seed in range(arguments.seeds) for arena in EXPECTED
+        ]
+        study = functools.partial(row_of, runs=arguments.runs, n_jobs=arguments.jobs)
+        nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)
+    rows = nets.read(arguments.records / FILE)
     if not rows:
-        parser.error(f"--records: no rows.jsonl in {arguments.records}")
+        parser.error(f"--records: no {FILE} in {arguments.records}")
     print(table(rows))
     draw(rows, arguments.figure)
 
