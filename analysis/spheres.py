@@ -85,9 +85,7 @@ def fit(correlations: Tensor, manifold: Manifold, seed: int, *, own: bool) -> Ne
     """Points by the default law, or by least squares on a sphere."""
     generator = torch.Generator().manual_seed(seed)
     if own:
-        return fit_to_correlations(
-            correlations, manifold, restarts=OWN_RESTARTS, steps=OWN_STEPS, generator=generator
-        )
+        return fit_to_correlations(correlations, manifold, restarts=OWN_RESTARTS, steps=OWN_STEPS, generator=generator)
     assert isinstance(manifold, Sphere)
     return fit_to_correlations(
         correlations, manifold, restarts=RESTARTS, steps=STEPS, generator=generator, **least_squares(manifold)
@@ -104,11 +102,8 @@ def measure(embedding: NeuronEmbedding, correlations: Tensor, true: dict[str, Te
         arena: where the net was trained.
         seed: of nulls.
     """
-    distances, points = embedding.distances().detach(), embedding.points.detach().double()
-    if isinstance(embedding.manifold, Torus):
-        angles = points * (2 * torch.pi / embedding.manifold.period)
-        points = torch.cat((angles.cos(), angles.sin()), 1)
-    verdict = topology.ModuliRecovery(random_state=seed).fit(points)
+    distances = embedding.distances().detach()
+    verdict = topology.ModuliRecovery(random_state=seed).fit(in_space(embedding))
     space = manifolds.by_name(arena)
     eigenvalues = torch.linalg.eigvalsh(correlations.double()).flip(0) / len(correlations)
     betti = {prime: verdict.betti_[prime].numbers for prime in (2, 3)}
@@ -126,3 +121,12 @@ def measure(embedding: NeuronEmbedding, correlations: Tensor, true: dict[str, Te
         "degree 2 p": verdict.p_values_[2],
         "longest": {str(degree): round(float(ratio), 3) for degree, ratio in verdict.longest_.items()},
     }
+
+
+def in_space(embedding: NeuronEmbedding) -> Tensor:
+    """(m, k) the points in R^k: unit vectors of a sphere, and a torus as a product of unit circles."""
+    points = embedding.points.detach().double()
+    if not isinstance(embedding.manifold, Torus):
+        return points
+    angles = points * (2 * torch.pi / embedding.manifold.period)
+    return torch.cat((angles.cos(), angles.sin()), 1)

@@ -117,7 +117,7 @@ class RunningCorrelations(nn.Module):
 
 @dataclass(frozen=True)
 class Coactivity:
-    """What moves a regularizer's points besides, or instead of, Eq. 6: mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)].
+    """What moves a regularizer's points besides or instead of Eq. 6: mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)].
 
     Args:
         inhibitor: f; a wide Gaussian if not given, which lets points pass each other on their way.
@@ -125,8 +125,8 @@ class Coactivity:
         strength: factor of the energy, > 0. Alone it matters little, for Adam divides by the gradient's size.
         alone: whether Eq. 6 then moves the weights alone; if not, it moves the points too.
         forget: share of the states seen that each `observe` drops, in [0, 1): a net that trains changes.
-        repulsion: r, what a pair costs whatever its correlation; none if not given. `least_squares(sphere)` has f, r and
-            the scale that fit cosines to correlations.
+        repulsion: r, what a pair costs whatever its correlation; none if not given. `least_squares(sphere)` gives f, r
+            and the scale that fit cosines to correlations.
 
     Raises:
         ValueError: if a number is out of its range.

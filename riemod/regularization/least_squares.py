@@ -1,4 +1,4 @@
-"""Points whose cosines are the correlations, as nearly as can be: the co-activity energy of least squares on a sphere."""
+"""Points on a sphere whose cosines are the correlations, as nearly as can be: co-activity by least squares."""
 
 from dataclasses import dataclass
 from typing import TypedDict
