@@ -12,8 +12,9 @@ Points on spheres by least squares stand in `analysis.spheres`.
 
 python -m analysis.coactivity synthetic           # run what is missing of the first study, then print its table
 python -m analysis.coactivity nets                # of the second
-python -m analysis.coactivity trained --runs DIR  # points on spheres, fitted to the runs of the confusion study
-python -m analysis.coactivity training            # points on spheres that follow a net while it trains
+python -m analysis.coactivity spheres             # points on spheres, fitted to synthetic units
+python -m analysis.coactivity trained --runs DIR  # to the runs of the confusion study
+python -m analysis.coactivity training            # that follow a net while it trains
 python -m analysis.coactivity tables              # print the tables of the committed records
 """
 
@@ -30,11 +31,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis import spheres
 from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
 from analysis.points import agreement, correlations_of, truths
-from analysis.spheres import trained_rows, training_rows
 from riemod import manifolds
-from riemod.manifolds import Manifold
+from riemod.manifolds import Manifold, Sphere
 from riemod.regularization import fit_positions, fit_to_correlations
 from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
 from riemod.training import train
@@ -81,6 +82,16 @@ def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
         **{f"ceiling {key}": agreement(-correlations, value) for key, value in true.items()},
         **{f"fitted {key}": agreement(fitted.distances().detach(), value) for key, value in true.items()},
     }
+
+
+def sphere_row(kind: str, name: str, seed: int) -> Row:
+    """What points on S^5 by least squares tell of synthetic units, as of nets: what they can tell at that size."""
+    arena, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
+    units = {"place": place_units, "mixed": mixed_units}[kind]
+    states, positions, places = units(arena, LENGTHS[-1] * arena.diameter, generator)
+    correlations = correlations_of(states)
+    true = truths(arena, states, positions, places)
+    return spheres.measure(spheres.fit(correlations, Sphere(5), seed, own=False), correlations, true, name, seed)
 
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
@@ -161,8 +172,9 @@ STUDIES: dict[str, tuple[Callable[..., Row | list[Row]], tuple[str, ...], list[t
         ("code", "arena", "seed"),
         list(itertools.product(CODES, ARENAS, SEEDS)),
     ),
-    "trained": (trained_rows, ("arena", "seed"), NETS),
-    "training": (training_rows, ("arena", "seed"), NETS),
+    "spheres": (sphere_row, ("kind", "arena", "seed"), list(itertools.product(("place", "mixed"), ARENAS, SEEDS))),
+    "trained": (spheres.trained_rows, ("arena", "seed"), NETS),
+    "training": (spheres.training_rows, ("arena", "seed"), NETS),
 }
 
 
@@ -208,7 +220,7 @@ def main() -> None:
     if arguments.study == "trained":
         if arguments.runs is None:
             parser.error("trained needs --runs")
-        function = functools.partial(trained_rows, arguments.runs)
+        function = functools.partial(spheres.trained_rows, arguments.runs)
     run_missing(file_of(arguments.study), names, cases, function)
     print(table(arguments.study))
 
