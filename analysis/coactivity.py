@@ -8,15 +8,22 @@ Synthetic units are bumps at random places, or mixed: rectified random functions
 several fields. Nets learn navigation with a narrow or a wide place code; the same net gives points that moved while it
 trained (no penalty on the weights, so that they are what they would be without) and points fitted afterwards.
 
-python -m analysis.coactivity synthetic   # run what is missing of the first study, then print its table
-python -m analysis.coactivity nets        # of the second
-python -m analysis.coactivity tables      # print the tables of the committed records
+Points on spheres by least squares stand in `analysis.spheres`.
+
+python -m analysis.coactivity synthetic           # run what is missing of the first study, then print its table
+python -m analysis.coactivity nets                # of the second
+python -m analysis.coactivity spheres             # points on spheres, fitted to synthetic units
+python -m analysis.coactivity trained --runs DIR  # to the runs of the confusion study
+python -m analysis.coactivity training            # that follow a net while it trains
+python -m analysis.coactivity tables              # print the tables of the committed records
 """
 
+import argparse
 import dataclasses
+import functools
 import itertools
-import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,10 +31,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis import spheres
 from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
 from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
-from riemod.manifolds import Manifold
+from riemod.manifolds import Manifold, Sphere
 from riemod.regularization import fit_positions, fit_to_correlations
 from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
 from riemod.training import train
@@ -42,6 +50,8 @@ UNITS, STATES = 96, 2000
 LENGTHS = (0.1, 0.2)
 CODES = {"wide": 0.45, "narrow": 0.15}
 RESTARTS, STEPS = 4, 200
+# Seeds outermost: a study that was stopped has every arena.
+NETS: list[tuple[Any, ...]] = [(arena, seed) for seed in range(5) for arena in ARENAS]
 
 
 def place_units(arena: Manifold, length: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,6 +82,16 @@ def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
         **{f"ceiling {key}": agreement(-correlations, value) for key, value in true.items()},
         **{f"fitted {key}": agreement(fitted.distances().detach(), value) for key, value in true.items()},
     }
+
+
+def sphere_row(kind: str, name: str, seed: int) -> Row:
+    """What points on S^5 by least squares tell of synthetic units, as of nets: what they can tell at that size."""
+    arena, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
+    units = {"place": place_units, "mixed": mixed_units}[kind]
+    states, positions, places = units(arena, LENGTHS[-1] * arena.diameter, generator)
+    correlations = correlations_of(states)
+    true = truths(arena, states, positions, places)
+    return spheres.measure(spheres.fit(correlations, Sphere(5), seed, own=False), correlations, true, name, seed)
 
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
@@ -141,7 +161,7 @@ def net_row(code: str, name: str, seed: int) -> Row:
     }
 
 
-STUDIES: dict[str, tuple[Callable[..., Row], tuple[str, ...], list[tuple[Any, ...]]]] = {
+STUDIES: dict[str, tuple[Callable[..., Row | list[Row]], tuple[str, ...], list[tuple[Any, ...]]]] = {
     "synthetic": (
         synthetic_row,
         ("kind", "arena", "length", "seed"),
@@ -152,6 +172,9 @@ STUDIES: dict[str, tuple[Callable[..., Row], tuple[str, ...], list[tuple[Any, ..
         ("code", "arena", "seed"),
         list(itertools.product(CODES, ARENAS, SEEDS)),
     ),
+    "spheres": (sphere_row, ("kind", "arena", "seed"), list(itertools.product(("place", "mixed"), ARENAS, SEEDS))),
+    "trained": (spheres.trained_rows, ("arena", "seed"), NETS),
+    "training": (spheres.training_rows, ("arena", "seed"), NETS),
 }
 
 
@@ -161,26 +184,46 @@ def file_of(study: str) -> Path:
 
 
 def table(study: str) -> str:
-    """Means and intervals over seeds, a line for each case, in Markdown."""
-    _, names, cases = STUDIES[study]
+    """Means and intervals over seeds, a line for each case, in Markdown; of what is no number, how often it came."""
+    _, names, _ = STUDIES[study]
     rows = read(file_of(study))
     if not rows:
         return f"no records of {study}"
-    columns = [key for key in rows[0] if key not in names]
+    group = [*names[:-1], *(["points"] if "points" in rows[0] else [])]
+    columns = [key for key, value in rows[0].items() if key not in (*group, *names) and not isinstance(value, dict)]
+    cases = list(dict.fromkeys(tuple(row[name] for name in group) for row in rows))
+    firsts = [case[0] for case in cases]
     lines = []
-    for case in dict.fromkeys(case[:-1] for case in cases):
-        own = [row for row in rows if tuple(row[name] for name in names[:-1]) == case]
-        if own:
-            lines.append([*map(str, case), str(len(own)), *(summary(row[key] for row in own) for key in columns)])
-    return markdown((*names[:-1], "n", *columns), lines)
+    for case in sorted(cases, key=lambda case: firsts.index(case[0])):
+        own = [row for row in rows if tuple(row[name] for name in group) == case]
+        lines.append([*map(str, case), str(len(own)), *(_cell([row[key] for row in own]) for key in columns)])
+    return markdown((*group, "n", *columns), lines)
+
+
+def _cell(values: list[Any]) -> str:
+    if all(isinstance(value, int | float) for value in values):
+        return summary(values)
+    return ", ".join(f"{value}: {count}" for value, count in Counter(values).most_common())
+
+
+def main() -> None:
+    """Run what is missing of a study, if one is named, and print its table; or print all tables."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=(*STUDIES, "tables"))
+    parser.add_argument("--runs", type=Path, help="of the confusion study; for trained")
+    arguments = parser.parse_args()
+    if arguments.study == "tables":
+        print(*map(table, STUDIES), sep="\n\n")
+        return
+    function, names, cases = STUDIES[arguments.study]
+    if arguments.study == "trained":
+        if arguments.runs is None:
+            parser.error("trained needs --runs")
+        function = functools.partial(spheres.trained_rows, arguments.runs)
+    run_missing(file_of(arguments.study), names, cases, function)
+    print(table(arguments.study))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in (*STUDIES, "tables"):
-        sys.exit(f"usage: python -m analysis.coactivity {'|'.join(STUDIES)}|tables")
-    torch.set_num_threads(1)
-    for study in STUDIES if sys.argv[1] == "tables" else [sys.argv[1]]:
-        if sys.argv[1] != "tables":
-            function, names, cases = STUDIES[study]
-            run_missing(file_of(study), names, cases, function)
-        print(table(study))
+    main()

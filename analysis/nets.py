@@ -78,6 +78,7 @@ def train(
     moduli: ModuliRegularizer | None = None,
     pruner: MagnitudePruner | None = None,
     watch: Callable[[int, float, Tensor], None] | None = None,
+    skip: int = 0,
 ) -> None:
     """Train a fresh net as the training loop does, in memory.
 
@@ -88,6 +89,7 @@ def train(
             an epoch.
         pruner: its schedule is followed.
         watch: called after each step with the number of steps done, the factor of the rates and the hidden states.
+        skip: how many steps of each walk, its first, are not shown to the regularizer.
     """
     plan = task.config
     rates = (plan.learning_rate, plan.embedding_learning_rate)
@@ -110,7 +112,7 @@ def train(
                 states.clear()
                 if moduli is not None:
                     if moduli.evidence is not None and step % 10 == 0:
-                        moduli.observe(seen)
+                        moduli.observe(seen[skip:])
                     loss = loss + moduli()
                 optimizer.zero_grad()
                 loss.backward()

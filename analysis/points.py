@@ -99,9 +99,9 @@ class Units(NamedTuple):
     """(m, m) distances of places, and of tuning."""
 
 
-def units_of(task: Navigation, model: NavigationModel, walks: int = 400) -> Units:
-    """Tuning and correlations of a net's units."""
-    states, positions = task.states(model, torch.Generator().manual_seed(task.config.seed), walks)
+def units_of(task: Navigation, model: NavigationModel, walks: int = 400, last: int | None = None) -> Units:
+    """Tuning and correlations of a net's units, in the last steps of walks if not in all of them."""
+    states, positions = task.states(model, torch.Generator().manual_seed(task.config.seed), walks, last)
     arena = Euclidean(2, side=task.config.side) if task.arena is None else task.arena.manifold
     positions = positions + task.config.side / 2 if task.arena is None else positions
     correlations = correlations_of(states)

@@ -1,13 +1,14 @@
 """Points from co-activity: units that are active together are drawn together, units that exclude each other apart.
 
 The second source of evidence about where neurons are, beside their weights (Eq. 6): the signed correlations c_jk of the
-hidden units' activity. Points are found by descent in sum_jk f(d(x_j, x_k) / scale) c_jk, while the net trains
-(`ModuliRegularizer(coactivity=Coactivity(...))`) or afterwards (`fit_positions`).
+hidden units' activity. Points are found by descent in sum_jk f(d(x_j, x_k) / scale) c_jk, and by choice a repulsion
+r(d / scale) of all pairs, while the net trains (`ModuliRegularizer(coactivity=Coactivity(...))`) or afterwards
+(`fit_positions`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -116,7 +117,7 @@ class RunningCorrelations(nn.Module):
 
 @dataclass(frozen=True)
 class Coactivity:
-    """What moves a regularizer's points besides, or instead of, Eq. 6: mean_jk f(d(x_j, x_k) / scale) c_jk.
+    """What moves a regularizer's points besides or instead of Eq. 6: mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)].
 
     Args:
         inhibitor: f; a wide Gaussian if not given, which lets points pass each other on their way.
@@ -124,10 +125,12 @@ class Coactivity:
         strength: factor of the energy, > 0. Alone it matters little, for Adam divides by the gradient's size.
         alone: whether Eq. 6 then moves the weights alone; if not, it moves the points too.
         forget: share of the states seen that each `observe` drops, in [0, 1): a net that trains changes.
+        repulsion: r, what a pair costs whatever its correlation; none if not given. `least_squares(sphere)` gives f, r
+            and the scale that fit cosines to correlations.
 
     Raises:
         ValueError: if a number is out of its range.
-        TypeError: if the inhibitor is none.
+        TypeError: if the inhibitor or the repulsion is none.
 
     >>> Coactivity(strength=2.0).alone
     True
@@ -138,10 +141,13 @@ class Coactivity:
     strength: float = 1.0
     alone: bool = True
     forget: float = 0.05
+    repulsion: Inhibitor | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.inhibitor, Inhibitor):
             raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
+        if not isinstance(self.repulsion, Inhibitor | None):
+            raise TypeError(f"repulsion must be an Inhibitor or None, got {type(self.repulsion).__name__}")
         if self.scale is not None:
             check_positive("scale", self.scale)
         check_positive("strength", self.strength)
@@ -154,18 +160,21 @@ def coactivity_energy(
     manifold: Manifold,
     inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
     scale: float | None = None,
+    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
-    """E = mean_jk f(d(x_j, x_k) / scale) c_jk with signed c: least where units that are active together are near.
+    """E = mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], d_jk = d(x_j, x_k), with signed c.
 
-    Two passes of the penalty's tiles, one over positive correlations and one over negative ones: no array of
-    size n x n x dim. Positive ones alone would contract all points.
+    Least where units that are active together are near. One pass of the penalty's tiles over positive correlations, one
+    over negative ones, and one for the repulsion: no array of size n x n x dim. Positive ones alone would contract all
+    points.
 
     Args:
         points: (n, coordinate_dim), x_j.
         correlations: (n, n), c; no gradient is computed for it.
         manifold: gives d.
         inhibitor: f; `DifferenceOfGaussians()` if not given.
-        scale: the length that f takes for 1, > 0; `natural_scale(manifold)` if not given.
+        scale: the length that f and r take for 1, > 0; `natural_scale(manifold)` if not given.
+        repulsion: r; none if not given.
 
     Returns:
         A scalar, differentiable once in the points and the manifold's parameters.
@@ -181,9 +190,9 @@ def coactivity_energy(
     """
     manifold.check_points(points)
     check_weight(correlations, points, points)
-    law = scaled_law(manifold, inhibitor, scale)
+    laws = scaled_laws(manifold, inhibitor, scale, repulsion)
     with torch.autocast(points.device.type, enabled=False):
-        return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law)
+        return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, laws)
 
 
 def natural_scale(manifold: Manifold) -> float:
@@ -209,20 +218,33 @@ def check_share(name: str, value: float) -> float:
     return float(value)
 
 
-def scaled_law(
-    manifold: Manifold, inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None, scale: float | None
-) -> Inhibitor:
-    """f(d / scale), with the defaults of `coactivity_energy`."""
+class Laws(NamedTuple):
+    """What the energy takes of a distance."""
+
+    inhibitor: Inhibitor
+    repulsion: Inhibitor | None
+
+
+def scaled_laws(
+    manifold: Manifold,
+    inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None,
+    scale: float | None,
+    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
+) -> Laws:
+    """f(d / scale) and r(d / scale), with the defaults of `coactivity_energy`."""
     inhibitor = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)
-    scale = natural_scale(manifold) if scale is None else check_positive("scale", scale)
-    return Scaled(inhibitor, 1 / scale)
+    factor = 1 / (natural_scale(manifold) if scale is None else check_positive("scale", scale))
+    return Laws(Scaled(inhibitor, factor), None if repulsion is None else Scaled(as_inhibitor(repulsion), factor))
 
 
-def energy_of_coordinates(coordinates: Tensor, correlations: Tensor, manifold: Manifold, law: Inhibitor) -> Tensor:
-    """`coactivity_energy` from tile coordinates and a law that is scaled already, unchecked."""
+def energy_of_coordinates(coordinates: Tensor, correlations: Tensor, manifold: Manifold, laws: Laws) -> Tensor:
+    """`coactivity_energy` from tile coordinates and laws that are scaled already, unchecked."""
     factor = 1 / correlations.numel()
-    together, apart = (
-        penalty_of_coordinates(part.clamp_min(0), coordinates, coordinates, manifold, law, 1, factor)
-        for part in (correlations, -correlations)
-    )
-    return together - apart
+
+    def total(weight: Tensor, law: Inhibitor) -> Tensor:
+        return penalty_of_coordinates(weight, coordinates, coordinates, manifold, law, 1, factor)
+
+    energy = total(correlations.clamp_min(0), laws.inhibitor) - total((-correlations).clamp_min(0), laws.inhibitor)
+    if laws.repulsion is None:
+        return energy
+    return energy + total(correlations.new_ones(()).expand_as(correlations), laws.repulsion)

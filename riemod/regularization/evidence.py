@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from riemod.regularization.coactivity import (
     Coactivity,
+    Laws,
     RunningCorrelations,
     energy_of_coordinates,
-    scaled_law,
+    scaled_laws,
 )
 from riemod.regularization.embedding import NeuronEmbedding
-from riemod.regularization.inhibitors import Inhibitor
 from riemod.regularization.targets import Target
 
 Neurons = Sequence[tuple[NeuronEmbedding, slice]]
@@ -35,7 +35,7 @@ class Evidence(nn.Module):
         self.coactivity = coactivity
         # Lists and tuples: the embeddings and layers are not parts of this module.
         self._layers = [
-            (target, [(own, part, _law(own, coactivity)) for own, part in neurons]) for target, neurons in layers
+            (target, [(own, part, _laws(own, coactivity)) for own, part in neurons]) for target, neurons in layers
         ]
         self.seen = nn.ModuleList(
             RunningCorrelations(target.neurons, forget=coactivity.forget).to(target.weight.device)
@@ -52,8 +52,8 @@ class Evidence(nn.Module):
         for layer, (_, neurons) in enumerate(self._layers):
             correlations = self._of(layer).correlations(neurons[0][0].points.dtype)
             energies += [
-                energy_of_coordinates(own.coordinates(), correlations[part, part], own.manifold, law)
-                for own, part, law in neurons
+                energy_of_coordinates(own.coordinates(), correlations[part, part], own.manifold, laws)
+                for own, part, laws in neurons
             ]
         energy = self.coactivity.strength * torch.stack(energies).sum()
         return energy - energy.detach()
@@ -122,5 +122,5 @@ def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[Non
         handle.remove()
 
 
-def _law(embedding: NeuronEmbedding, coactivity: Coactivity) -> Inhibitor:
-    return scaled_law(embedding.manifold, coactivity.inhibitor, coactivity.scale)
+def _laws(embedding: NeuronEmbedding, coactivity: Coactivity) -> Laws:
+    return scaled_laws(embedding.manifold, coactivity.inhibitor, coactivity.scale, coactivity.repulsion)

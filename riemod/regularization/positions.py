@@ -11,10 +11,11 @@ from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
 from riemod.regularization.coactivity import (
     WIDE,
+    Laws,
     RunningCorrelations,
     energy_of_coordinates,
     natural_scale,
-    scaled_law,
+    scaled_laws,
 )
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.evidence import watching
@@ -33,12 +34,13 @@ def fit_positions(
     layer: int = 0,
     inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
     scale: float | None = None,
+    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
     restarts: int = 8,
     steps: int = 300,
     learning_rate: float | None = None,
     generator: torch.Generator | None = None,
 ) -> NeuronEmbedding:
-    """Points that minimise mean_jk f(d(x_j, x_k) / scale) c_jk, c the correlations of a layer's hidden states.
+    """Points that minimise mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], c the correlations of hidden states.
 
     The states are those of all batches, every step of every sequence. The model runs in the mode that it is in, without
     gradients, and is left as it is.
@@ -49,7 +51,8 @@ def fit_positions(
         manifold: where the points shall be.
         layer: which of the model's recurrent weights, counted from 0 in module order.
         inhibitor: f; `DifferenceOfGaussians()` if not given.
-        scale: the length that f takes for 1, > 0; `natural_scale(manifold)` if not given.
+        scale: the length that f and r take for 1, > 0; `natural_scale(manifold)` if not given.
+        repulsion: r; none if not given.
         restarts: random starts, >= 1.
         steps: of Riemannian Adam for each start, >= 1.
         learning_rate: length of the first step; it falls linearly to 0. 40 `natural_scale(manifold)` / steps if not
@@ -84,6 +87,7 @@ def fit_positions(
         manifold,
         inhibitor=inhibitor,
         scale=scale,
+        repulsion=repulsion,
         restarts=restarts,
         steps=steps,
         learning_rate=learning_rate,
@@ -97,21 +101,24 @@ def fit_to_correlations(
     *,
     inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
     scale: float | None = None,
+    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
     restarts: int = 8,
     steps: int = 300,
     learning_rate: float | None = None,
     generator: torch.Generator | None = None,
 ) -> NeuronEmbedding:
-    """Points that minimise mean_jk f(d(x_j, x_k) / scale) c_jk for given signed c: `fit_positions` without a net.
+    """Points that minimise mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)] for given c: `fit_positions` without a net.
 
     Riemannian Adam descends in three stages of equal length: a wide Gaussian in place of f, so that points can pass
-    each other; f at 1.4 times the scale; f. Of the starts the one of least energy is kept.
+    each other; f at 1.4 times the scale; f. With a repulsion it descends in the energy itself from the start. Of the
+    starts the one of least energy is kept.
 
     Args:
         correlations: (n, n), symmetric.
         manifold: where the points shall be; its own parameters, such as a learned curvature, are not moved.
         inhibitor: f; `DifferenceOfGaussians()` if not given.
-        scale: the length that f takes for 1, > 0; `natural_scale(manifold)` if not given.
+        scale: the length that f and r take for 1, > 0; `natural_scale(manifold)` if not given.
+        repulsion: r; none if not given.
         restarts: random starts, >= 1.
         steps: of Riemannian Adam for each start, >= 1.
         learning_rate: length of the first step; it falls linearly to 0. 40 `natural_scale(manifold)` / steps if not
@@ -142,9 +149,11 @@ def fit_to_correlations(
         if learning_rate is None
         else check_positive("learning_rate", learning_rate)
     )
-    stages = ((WIDE, scale), (inhibitor, _WIDER * scale), (inhibitor, scale))
-    laws = [scaled_law(manifold, law, length) for law, length in stages]
-    fits = [_descend(correlations, manifold, laws, steps, rate, generator) for _ in range(restarts)]
+    stages = [scaled_laws(manifold, inhibitor, scale, repulsion)]
+    if repulsion is None:
+        wide = ((WIDE, scale), (inhibitor, _WIDER * scale))
+        stages = [*(scaled_laws(manifold, law, length) for law, length in wide), *stages]
+    fits = [_descend(correlations, manifold, stages, steps, rate, generator) for _ in range(restarts)]
     best, _ = min(fits, key=lambda fit: fit[1])
     return NeuronEmbedding(manifold, len(best), learn=False, points=best)
 
@@ -152,23 +161,23 @@ def fit_to_correlations(
 def _descend(
     correlations: Tensor,
     manifold: Manifold,
-    laws: Sequence[Inhibitor],
+    stages: Sequence[Laws],
     steps: int,
     rate: float,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, float]:
-    """Points from one random start, and their energy under the last law."""
+    """Points from one random start, and their energy in the last stage."""
     n, dtype, device = len(correlations), correlations.dtype, correlations.device
     points = manifold.parameter(manifold.sample(n, generator=generator, dtype=dtype, device=device))
     optimizer = geoopt.optim.RiemannianAdam([points], lr=rate)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
-        law = laws[step * len(laws) // steps]
+        laws = stages[step * len(stages) // steps]
         optimizer.zero_grad()
-        energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law).backward(inputs=[points])
+        energy_of_coordinates(manifold.coordinates(points), correlations, manifold, laws).backward(inputs=[points])
         optimizer.step()
     with torch.no_grad():
-        energy = energy_of_coordinates(manifold.coordinates(points), correlations, manifold, laws[-1])
+        energy = energy_of_coordinates(manifold.coordinates(points), correlations, manifold, stages[-1])
     return points.detach(), energy.item()
 
 
