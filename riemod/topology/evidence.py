@@ -121,6 +121,8 @@ class Evidence:
 
 
 FEWEST_POINTS = 100
+# Of fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
+FEWEST_FOR_ABSENCE = 500
 LEAST_AGREEMENT = 0.5
 
 
@@ -128,9 +130,10 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
     """The manifold and, in a sentence, why.
 
     A closed manifold needs its Betti numbers at both primes, the same in half of the nets or more, and a p-value
-    of at most alpha in every degree where it has a class. "contractible" needs Betti numbers (1, 0, 0), as stable,
-    and no room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both dimensions
-    below 2.5.
+    of at most alpha in every degree where it has a class; a sphere also needs one above alpha in degree 1, where it
+    has none. "contractible" needs Betti numbers (1, 0, 0), as stable, p-values above alpha if there are fewer than 500
+    points, and no room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both
+    dimensions below 2.5.
 
     Args:
         evidence: what was found.
@@ -141,6 +144,8 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
         return "undecided", f"{evidence.points} distinct points are fewer than the {FEWEST_POINTS} that a verdict needs"
     if evidence.agreement < LEAST_AGREEMENT:
         return "undecided", f"Betti numbers {text}, but only {evidence.agreement:.0%} of the nets agree"
+    short = [degree for degree, p in evidence.p_values.items() if p <= evidence.alpha and not found[0][degree]]
+    missed = f"in degree {short[0]} a bar is longer than the nulls', and too short to count" if short else ""
     for name, manifold in _CLOSED.items():
         if found != tuple((*manifold.betti(prime), 0)[:3] for prime in PRIMES):
             continue
@@ -148,8 +153,12 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
         if weak:
             why = f"p = {evidence.p_values[weak[0]]:.3g} in degree {weak[0]}"
             return "undecided", f"Betti numbers {text} would be a {name}, but {why}"
+        if name == "sphere" and short:
+            return "undecided", f"Betti numbers {text} would be a sphere, but {missed}"
         return name, f"Betti numbers {text}"  # pyright: ignore[reportReturnType]
     if found == ((1, 0, 0),) * 2:
+        if short and evidence.points < FEWEST_FOR_ABSENCE:
+            return "undecided", f"Betti numbers {text} would be contractible, but {missed}"
         low = evidence.coordinates is not None and evidence.coordinates <= 3
         if low or max(evidence.dimension) < 2.5:
             why = "in at most 3 coordinates" if low else "of local dimension at most 2"

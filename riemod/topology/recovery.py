@@ -33,8 +33,8 @@ class ModuliRecovery(BaseEstimator):
        birth.
     4. The same, modulo 2, of `n_nulls` data sets of every kind of null. The p-value of a degree is the rank of its
        longest bar among those of the least favourable kind, corrected over the two degrees (Holm). A kind ends early
-       when 20 of its draws reach the data's bar in both degrees (Besag and Clifford), and after 20 draws when no bar is
-       long enough to count anyway (step 5).
+       when 20 of its draws reach the data's bar in both degrees (Besag and Clifford), and after 20, 40, ... draws when
+       each degree's bar has been reached by a draw and is too short to count anyway (step 5).
     5. A bar counts if it is longer than 95 % of the longest bars of every kind, and than 2.5 (degree 1) or 1.3
        (degree 2). `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for
        each subsample.
@@ -246,7 +246,7 @@ class ModuliRecovery(BaseEstimator):
                     drawn.append(null)
                     if all(sum(other[k] >= observed[k] for other in drawn) >= _ROUND for k in FLOORS):
                         return drawn
-                if all(observed[k] <= FLOORS[k] for k in FLOORS):
+                if all(observed[k] <= min(FLOORS[k], max(null[k] for null in drawn)) for k in FLOORS):
                     return drawn
         return drawn
 

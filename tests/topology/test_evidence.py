@@ -9,12 +9,11 @@ from scipy.spatial.distance import cdist
 
 from riemod.topology.evidence import Bars, Betti, Evidence, Net, bars, count, decide, longest, ratios
 
-STRONG = {1: 0.01, 2: 0.01}
-
 
 def evidence(mod_2: tuple[int, ...], mod_3: tuple[int, ...] | None = None, **changes: Any) -> Evidence:
     betti = {2: Betti(mod_2, mod_2, mod_2), 3: Betti(mod_3 or mod_2, mod_2, mod_2)}
-    return dataclasses.replace(Evidence(1000, 5, betti, 1.0, STRONG, (2.0, 2.1), 0.05), **changes)
+    p_values = {degree: 0.01 if mod_2[degree] else 0.9 for degree in (1, 2)}
+    return dataclasses.replace(Evidence(1000, 5, betti, 1.0, p_values, (2.0, 2.1), 0.05), **changes)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +46,29 @@ def test_weak_evidence_is_undecided(changes: dict[str, Any], words: str) -> None
     name, why = decide(evidence((1, 2, 1), **changes))
     assert name == "undecided"
     assert words in why
+
+
+LOOP = {1: 0.01, 2: 0.01}
+
+
+@pytest.mark.parametrize(
+    ("betti", "points", "p_values", "name"),
+    [
+        ((1, 0, 1), 3000, LOOP, "undecided"),
+        ((1, 0, 1), 3000, {1: 0.06, 2: 0.01}, "sphere"),
+        ((1, 0, 0), 499, LOOP, "undecided"),
+        ((1, 0, 0), 499, {1: 0.9, 2: 0.05}, "undecided"),
+        ((1, 0, 0), 499, {1: 0.06, 2: 0.9}, "contractible"),
+        ((1, 0, 0), 500, LOOP, "contractible"),
+        ((1, 1, 0), 499, LOOP, "circle"),
+    ],
+)
+def test_a_bar_too_short_to_count_may_be_a_loop_seen_through_few_points(
+    betti: tuple[int, ...], points: int, p_values: dict[int, float], name: str
+) -> None:
+    found, why = decide(evidence(betti, points=points, p_values=p_values))
+    assert found == name
+    assert ("longer than the nulls', and too short to count" in why) == (name == "undecided")
 
 
 def test_a_circle_needs_no_class_of_degree_2() -> None:

@@ -121,6 +121,14 @@ def test_nulls_end_early_where_no_bar_can_count() -> None:
     assert [len(kind) for kind in ring.null_ratios_[1]] == [30, 30, 30]
 
 
+@pytest.mark.parametrize("side", [16, 20])
+def test_few_points_of_a_torus_are_not_called_a_sphere_or_contractible(side: int) -> None:
+    angles = np.stack(np.meshgrid(*[np.arange(side) * 2 * np.pi / side] * 2), -1).reshape(-1, 2)
+    grid = np.concatenate([np.cos(angles), np.sin(angles)], 1)
+    found = ModuliRecovery(n_subsamples=2).fit(grid)
+    assert found.manifold_ == "undecided", found.report()
+
+
 def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     points = KNOWN["flat-torus"][1](600, rng())
     found = []
