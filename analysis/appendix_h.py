@@ -175,8 +175,26 @@ def _shape(case: list[Row]) -> str:
     return f"{sum(row['right'] for row in case)}, {wrong}, {loops} of {len(case)}"
 
 
+def brief(rows_found: list[Row]) -> str:
+    """By rule, over all dimensions and strengths: correlation with tuning, mean [least, largest]; then as in `_shape`."""
+    pooled: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    for (source, rule, _, _, noise), arenas in groups(rows_found).items():
+        for arena, case in arenas.items():
+            name = rule or f"noise {noise:g}"
+            pooled.setdefault((source, name), {}).setdefault(arena, []).extend(case)
+    lines = []
+    for key, arenas in pooled.items():
+        cells = []
+        for arena in ARENAS:
+            values = [row["tuning"] for row in arenas[arena]]
+            extent = f"{np.mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+            cells.append(f"{extent}; {_shape(arenas[arena])}")
+        lines.append([*key, *cells])
+    return nets.markdown(("points of", "rule", *ARENAS), lines)
+
+
 def tables(rows_found: list[Row]) -> str:
-    """Correlations with places and tuning, verdicts and loops, a column for each arena."""
+    """The short table, and the long ones of correlations with places and tuning, verdicts and loops."""
     if not rows_found:
         return "no records of appendix_h"
     parts = {
@@ -186,7 +204,7 @@ def tables(rows_found: list[Row]) -> str:
         "Right verdicts, verdicts of another closed manifold, loops with p <= 0.05": _shape,
     }
     found = groups(rows_found)
-    written = []
+    written = [brief(rows_found)]
     for title, cell in parts.items():
         lines = [
             [*(str(part) for part in key), *(cell(arenas[arena]) if arena in arenas else "" for arena in ARENAS)]
