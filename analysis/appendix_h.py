@@ -176,7 +176,7 @@ def _shape(case: list[Row]) -> str:
 
 
 def brief(rows_found: list[Row]) -> str:
-    """By rule, over all dimensions and strengths: correlation with tuning, mean [least, largest]; then as in `_shape`."""
+    """By rule, over all dimensions and strengths: correlation with tuning, mean [least, largest]; then `_shape`."""
     pooled: dict[tuple[str, str], dict[str, list[Row]]] = {}
     for (source, rule, _, _, noise), arenas in groups(rows_found).items():
         for arena, case in arenas.items():
