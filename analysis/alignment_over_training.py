@@ -125,7 +125,7 @@ def tables(found: list[Row]) -> str:
 def figure(found: list[Row], file: Path) -> None:
     """Distance correlations over training with 95 % intervals as bands, the baseline in grey, and the error below."""
     drawn, axes = plt.subplots(
-        2, len(ARENAS), figsize=(11, 5), sharex=True, sharey="row", height_ratios=(3, 1), layout="constrained"
+        2, len(ARENAS), figsize=(11, 5.6), sharex=True, sharey="row", height_ratios=(3, 1), layout="constrained"
     )
     for column, arena in enumerate(ARENAS):
         upper, lower = axes[:, column]
@@ -137,12 +137,13 @@ def figure(found: list[Row], file: Path) -> None:
         chance = np.array([np.mean([row[f"{pair} baseline"] for row in now for pair in PAIRS]) for now in at])
         upper.fill_between(steps, -chance, chance, color="0.85", linewidth=0, label="relabelled units")
         _band(lower, steps, [[row["error"] / row["floor"] for row in now] for now in at], "black", "error")
-        lower.set_yscale("log")
+        lower.set_yscale("log", nonpositive="clip")
+        lower.set_ylim(bottom=0.8)
         upper.set_title(f"{arena} arena")
         lower.set_xlabel("training steps")
     axes[0, 0].set_ylabel("distance correlation")
     axes[1, 0].set_ylabel("error / floor")
-    axes[0, -1].legend(frameon=False, fontsize="small")
+    drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     drawn.savefig(file, dpi=150)
     plt.close(drawn)
 

@@ -237,6 +237,7 @@ def figure(rows_found: list[Row], file: Path) -> None:
     names = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=False))
     axes[0].legend(names.values(), names.keys(), frameon=False)
     axes[0].set_ylabel("correlation with tuning distance")
+    axes[0].set_ylim(-0.5, 1.05)
     drawn.savefig(file, dpi=150)
     plt.close(drawn)
 
