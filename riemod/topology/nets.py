@@ -15,7 +15,8 @@ FEWEST_POINTS = 10
 LANDMARKS = 250
 # Shortest paths over so many max-min points are as even as over all of them, and take a third of the time.
 PATH_POINTS = 1000
-# Known manifolds with noise have a median ratio of geodesic to straight distance below 1.25, hidden states above 1.4.
+# Known manifolds with noise have a median ratio of geodesic to straight distance below 1.25, most hidden
+# states above 1.4.
 BENT = 1.4
 # With fewer points a graph of the 15 nearest ones says nothing about the sheet.
 _FEWEST_FOR_GRAPH = 40
