@@ -175,6 +175,12 @@ def _shape(case: list[Row]) -> str:
     return f"{sum(row['right'] for row in case)}, {wrong}, {loops} of {len(case)}"
 
 
+def _extent(case: list[Row]) -> str:
+    """A cell: mean [least, largest] of the correlation with tuning, then `_shape`."""
+    values = [row["tuning"] for row in case]
+    return f"{np.mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]; {_shape(case)}"
+
+
 def brief(rows_found: list[Row]) -> str:
     """By rule, over all dimensions and strengths: correlation with tuning, mean [least, largest]; then `_shape`."""
     pooled: dict[tuple[str, str], dict[str, list[Row]]] = {}
@@ -182,14 +188,10 @@ def brief(rows_found: list[Row]) -> str:
         for arena, case in arenas.items():
             name = rule or f"noise {noise:g}"
             pooled.setdefault((source, name), {}).setdefault(arena, []).extend(case)
-    lines = []
-    for key, arenas in pooled.items():
-        cells = []
-        for arena in ARENAS:
-            values = [row["tuning"] for row in arenas[arena]]
-            extent = f"{np.mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
-            cells.append(f"{extent}; {_shape(arenas[arena])}")
-        lines.append([*key, *cells])
+    lines = [
+        [*key, *(_extent(arenas[arena]) if arena in arenas else "" for arena in ARENAS)]
+        for key, arenas in pooled.items()
+    ]
     return nets.markdown(("points of", "rule", *ARENAS), lines)
 
 
