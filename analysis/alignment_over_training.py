@@ -18,6 +18,7 @@ negative where units that are near in one are far in the other. Its p-value is t
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,7 +47,7 @@ MOMENTS = (0.0, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 PERMUTATIONS, BASELINE = 499, 99
 
 
-def rows(arena: str, seed: int, **changes: object) -> list[Row]:
+def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     """The moments of one net."""
     plan = nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
@@ -154,16 +155,14 @@ def _band(ax: Axes, steps: list[int], values: list[list[float]], color: str, lab
     ax.fill_between(steps, means - halves, means + halves, color=color, alpha=0.15, linewidth=0)
 
 
+def cases(seeds: int) -> list[nets.Case]:
+    """Seeds outermost, so that what is done at any time is balanced."""
+    return [(arena, seed) for seed, arena in itertools.product(range(seeds), ARENAS)]
+
+
 def main() -> None:
     """Run what is missing, print, draw."""
-    arguments = nets.arguments(__doc__, FILE, len(SEEDS))
-    if not arguments.print_only:
-        cases = [(arena, seed) for seed, arena in itertools.product(range(arguments.seeds), ARENAS)]
-        nets.run_missing(arguments.records, NAMES, cases, rows)
-    found = nets.read(arguments.records)
-    print(tables(found))
-    if arguments.figure:
-        figure(found, nets.FIGURES / "alignment_over_training.png")
+    nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

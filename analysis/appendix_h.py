@@ -19,6 +19,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,7 +59,7 @@ RESTARTS, STEPS = 4, 200
 Key = tuple[str, str, float, int, float]
 
 
-def rows(arena: str, net: str, seed: int, **changes: object) -> list[Row]:
+def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
     """The rows of one net: of each read-out, its nulls and true places, or of the points it was trained with."""
     task = Navigation(nets.config(arena, seed, **changes))
     model = nets.fresh(task)
@@ -244,16 +245,14 @@ def figure(rows_found: list[Row], file: Path) -> None:
     plt.close(drawn)
 
 
+def cases(seeds: int) -> list[nets.Case]:
+    """Seeds outermost, so that what is done at any time is balanced."""
+    return [(arena, net, seed) for seed, net, arena in itertools.product(range(seeds), NETS, ARENAS)]
+
+
 def main() -> None:
     """Run what is missing, print, draw."""
-    arguments = nets.arguments(__doc__, FILE, len(SEEDS))
-    if not arguments.print_only:
-        cases = [(arena, net, seed) for seed, net, arena in itertools.product(range(arguments.seeds), NETS, ARENAS)]
-        nets.run_missing(arguments.records, NAMES, cases, rows)
-    found = nets.read(arguments.records)
-    print(tables(found))
-    if arguments.figure:
-        figure(found, nets.FIGURES / "appendix_h.png")
+    nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

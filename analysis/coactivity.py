@@ -19,7 +19,6 @@ python -m analysis.coactivity tables              # print the tables of the comm
 """
 
 import argparse
-import dataclasses
 import functools
 import itertools
 import tempfile
@@ -31,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis import spheres
+from analysis import nets, spheres
 from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
 from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
@@ -48,7 +47,7 @@ SEEDS = range(3)
 UNITS, STATES = 96, 2000
 # Of the arena's diameter.
 LENGTHS = (0.1, 0.2)
-CODES = {"wide": 0.45, "narrow": 0.15}
+CODES = {"wide": nets.WIDE, "narrow": 0.15}
 RESTARTS, STEPS = 4, 200
 # Seeds outermost: a study that was stopped has every arena.
 NETS: list[tuple[Any, ...]] = [(arena, seed) for seed in range(5) for arena in ARENAS]
@@ -96,25 +95,12 @@ def sphere_row(kind: str, name: str, seed: int) -> Row:
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
     """A small net whose points follow co-activity alone, at no cost to its weights."""
-    preset = Navigation.presets["cpu"]
-    assert isinstance(preset, NavigationConfig)
-    plan = dataclasses.replace(preset, arena=name, landmarks=64, width=0.3)
-    arena = Navigation(plan).arena
-    assert arena is not None
-    epochs = 8 if name == "circle" else 16
-    return dataclasses.replace(
-        plan,
-        width=CODES[code] * arena.manifold.diameter,
-        seed=seed,
-        threads=1,
-        hidden_size=96,
-        steps=10,
-        batch_size=48,
-        epochs=epochs,
-        batches_per_epoch=100,
-        learning_rate=4e-3,
-        dense_epochs=0,
-        tail_epochs=epochs // 2,
+    return nets.config(
+        name,
+        seed,
+        code=CODES[code],
+        hidden_size=UNITS,
+        epochs=8 if name == "circle" else 16,
         evaluation_batches=5,
         manifold=name,
         learn=True,

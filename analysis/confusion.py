@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 import riemod
 from analysis import nets
 from analysis.nets import Row
-from riemod.analyze.coordinates import angles_of_places, match_angles
+from riemod.analyze import Sample
+from riemod.analyze.coordinates import recover_coordinates
 from riemod.analyze.navigation import arena_of
 from riemod.plotting import plot_confusion
 from riemod.tasks.navigation import Navigation, NavigationConfig
@@ -69,19 +70,6 @@ def states_of(run: Run, control: str) -> tuple[np.ndarray, torch.Tensor]:
     return riemod.topology.nulls.shuffled(points, generator) if control == "shuffled" else points, places
 
 
-def circular_correlations(run: Run, points: np.ndarray, places: torch.Tensor, metric: str) -> list[float]:
-    """Of circular coordinates, fitted to half of the states, with the true angles of the others; none without such."""
-    arena = arena_of(run.task)
-    assert arena is not None
-    true = angles_of_places(arena, places)
-    if true is None:
-        return []
-    half = len(points) // 2
-    along = "geodesic" if metric == "geodesic" else "euclidean"
-    coordinates = riemod.topology.CircularCoordinates(true.shape[1], metric=along).fit(points[:half])
-    return match_angles(coordinates.transform(points[half:]), true[half:])
-
-
 def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
     """One verdict and its evidence; errors, their floors and that of holding the start, in cm."""
     run = finished_run(arena, seed, runs)
@@ -89,7 +77,8 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
     points, places = states_of(run, control)
     found = riemod.topology.ModuliRecovery(random_state=seed, n_jobs=n_jobs).fit(points)
     seconds = time.perf_counter() - begin
-    angles = circular_correlations(run, points, places, found.metric_) if control == "trained" else []
+    sample = Sample(torch.from_numpy(points), places)
+    angles = recover_coordinates(sample, found, arena_of(run.task)) if control == "trained" else None
     record = json.loads(run.folder.record_file.read_text())
     names = {"error": "error_top3", "likelihood": "error_maximum_likelihood"}
     errors = {name: record["metrics"][metric]["value"] for name, metric in names.items()}
@@ -106,7 +95,7 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
         "dimension": [round(number, 2) for number in found.dimension_],
         "metric": found.metric_,
         "seconds": round(seconds),
-        "circular correlations": [round(value, 4) for value in angles],
+        "circular correlations": [round(value, 4) for value in (angles and angles.correlations) or []],
         **{name: round(value, 3) for name, value in (errors | floors).items()},
         "still": round(record["levels"]["error_top3 of holding the start"]["value"], 3),
     }

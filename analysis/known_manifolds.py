@@ -9,7 +9,6 @@ stopped. The seeds from 0 on were not looked at while the estimator's constants 
 
 import argparse
 import json
-import os
 import platform
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ import numpy as np
 
 import riemod
 from analysis.clouds import KNOWN, NOISES
+from riemod._files import write_atomically
 
 POINTS = 1000
 RECORDS = Path(__file__).parent / "records" / "known_manifolds"
@@ -53,8 +53,7 @@ def study(name: str, seed: int, folder: Path) -> None:
     record["fits"][str(seed)] = fit(draw(POINTS, np.random.default_rng([seed, len(name)])), seed)
     libraries = ("numpy", "scipy", "scikit-learn", "gudhi", "ripser", "riemod")
     record["versions"] = {library: version(library) for library in libraries} | {"python": platform.python_version()}
-    path.with_suffix(".part").write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(path.with_suffix(".part"), path)
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     print(name, seed, record["fits"][str(seed)]["manifold"], flush=True)
 
 

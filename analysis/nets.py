@@ -40,8 +40,11 @@ Row = dict[str, Any]
 Case = tuple[Hashable, ...]
 
 
-def config(arena: str, seed: int, **changes: Any) -> NavigationConfig:
-    """A small net in an arena; its learning rate falls over the second half, or over `tail_epochs`."""
+def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> NavigationConfig:
+    """A small net in an arena, its place code `code` of the arena's diameter wide.
+
+    The learning rate falls over the second half, or over `tail_epochs`.
+    """
     preset = Navigation.presets["cpu"]
     assert isinstance(preset, NavigationConfig)
     epochs = changes.get("epochs", EPOCHS)
@@ -52,7 +55,7 @@ def config(arena: str, seed: int, **changes: Any) -> NavigationConfig:
         "seed": seed,
         "threads": 1,
         "landmarks": 64,
-        "width": WIDE * like.arena.manifold.diameter,
+        "width": code * like.arena.manifold.diameter,
         "hidden_size": UNITS,
         "steps": 10,
         "batch_size": 48,
@@ -196,12 +199,38 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *lines))
 
 
-def arguments(description: str | None, file: Path, seeds: int) -> argparse.Namespace:
-    """The command line of a study: --records, --seeds, --print-only, --figure. One thread from here on."""
+def run_study(
+    description: str | None,
+    file: Path,
+    names: Sequence[str],
+    cases_of: Callable[[int], Iterable[Case]],
+    function: Callable[..., Row | list[Row]],
+    seeds: int,
+    tables: Callable[[list[Row]], str],
+    figure: Callable[[list[Row], Path], None],
+) -> None:
+    """The command line of a study: run what is missing, print the tables, draw the figure if asked to. One thread.
+
+    Args:
+        description: of the command.
+        file: of the records, unless another is named; the figure has its name.
+        names: of a case's values.
+        cases_of: the cases of so many seeds, in the order in which they are run.
+        function: as for `run_missing`.
+        seeds: how many, unless told.
+        tables: of the records.
+        figure: of the records, into a file.
+    """
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, default=file)
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--print-only", action="store_true")
     parser.add_argument("--figure", action="store_true")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.print_only:
+        run_missing(arguments.records, names, cases_of(arguments.seeds), function)
+    found = read(arguments.records)
+    print(tables(found))
+    if arguments.figure:
+        figure(found, FIGURES / f"{file.stem}.png")

@@ -14,6 +14,7 @@ The error is that of the decoded position by maximum likelihood, over its floor,
 import functools
 import itertools
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -59,7 +60,7 @@ def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRe
     return moduli
 
 
-def row(arena: str, arm: str, seed: int, **changes: object) -> Row:
+def row(arena: str, arm: str, seed: int, **changes: Any) -> Row:
     """One net, trained, pruned and given time to recover."""
     plan = nets.config(arena, seed, **{"epochs": EPOCHS, "tail_epochs": TAIL, "dense_epochs": 4} | changes)
     task = Navigation(plan)
@@ -155,17 +156,14 @@ def figure(rows: list[Row], file: Path) -> None:
     plt.close(drawn)
 
 
+def cases(seeds: int) -> list[nets.Case]:
+    """Seeds outermost, so that what is done at any time is balanced."""
+    return [(arena, arm, seed) for seed, arena, arm in itertools.product(range(seeds), ARENAS, ARMS)]
+
+
 def main() -> None:
     """Run what is missing, print, draw."""
-    arguments = nets.arguments(__doc__, FILE, len(SEEDS))
-    if not arguments.print_only:
-        # Seeds outermost, so that what is done at any time is balanced.
-        cases = [(arena, arm, seed) for seed, arena, arm in itertools.product(range(arguments.seeds), ARENAS, ARMS)]
-        nets.run_missing(arguments.records, NAMES, cases, row)
-    rows = nets.read(arguments.records)
-    print(tables(rows))
-    if arguments.figure:
-        figure(rows, nets.FIGURES / "which_space.png")
+    nets.run_study(__doc__, FILE, NAMES, cases, row, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from riemod.topology.alignment import (
     rank_correlation,
 )
 from riemod.topology.bins import Bins, landmark_bins, regular_bins
-from riemod.topology.clouds import geodesic_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology.clouds import densest, geodesic_distances, neighbour_dimension, plane_dimension, smooth
 from riemod.topology.coordinates import CircularCoordinates, circular_correlation
 from riemod.topology.dynamics import (
     JacobianSpectra,
@@ -63,6 +63,7 @@ __all__ = [
     "bottleneck_distance",
     "circular_correlation",
     "degenerate_share",
+    "densest",
     "distance_correlation",
     "distance_matrix",
     "effective_rank",

@@ -15,6 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from riemod.manifolds import Manifold
+from riemod.topology import nulls
 from riemod.topology._checks import check_distances, check_points
 
 __all__ = ["MantelTest", "distance_correlation", "distance_matrix", "mantel_test", "rank_correlation"]
@@ -183,8 +184,7 @@ def mantel_test(
 
 def rank_p_value(statistic: float, drawn: np.ndarray) -> float:
     """(1 + b) / (1 + m), b of m drawn values at least the statistic, up to rounding: the same value must count."""
-    slack = 1e-12 * max(1.0, abs(statistic))
-    return (1 + int((drawn >= statistic - slack).sum())) / (1 + len(drawn))
+    return nulls.rank_p_value(statistic - 1e-12 * max(1.0, abs(statistic)), drawn)
 
 
 def check_permutations(permutations: int, least: int) -> None:

@@ -1,9 +1,10 @@
 """Point clouds before persistence: principal axes, noise normal to the sheet, distances along it, its dimension."""
 
+import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
@@ -57,6 +58,36 @@ def principal_axes(points: Float[np.ndarray, "n k"], components: int) -> tuple[n
     # Which way an axis points is rounding's choice; the largest entry decides instead.
     signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
     return mean, (axes * signs).T
+
+
+def densest(points: Any, share: float = 0.7, count: int = 20) -> Int[np.ndarray, " m"]:
+    """The points whose `count`-th nearest neighbour is nearest: what is left when outliers and thin parts go.
+
+    Where a sheet itself is sampled unevenly, its thin parts go too, and leave holes that are not there.
+
+    Args:
+        points: (n, k).
+        share: of the points that stay, in (0, 1]; their number is rounded up.
+        count: which neighbour, from 1 to n - 1.
+
+    Returns:
+        (m,) indices, ascending.
+
+    Raises:
+        ValueError: for a number outside its range, or points that are not finite.
+
+    Reference: the k-codensity of Carlsson, Ishkhanov, de Silva and Zomorodian, https://doi.org/10.1007/s11263-007-0056-x
+
+    >>> densest(np.array([[0.0], [0.1], [5.0], [0.2]]), 0.75, count=1)
+    array([0, 1, 3])
+    """
+    array = check_points(points)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ValueError(f"share must be in (0, 1], got {share!r}")
+    if not 1 <= count < len(array):
+        raise ValueError(f"count must be from 1 to one less than the {len(array)} points, got {count}")
+    distances, _ = neighbours(array, count + 1)
+    return np.sort(np.argsort(distances[:, -1], kind="stable")[: math.ceil(share * len(array) - 1e-9)])
 
 
 def smooth(points: Any, count: int = 20, dim: int = 2) -> Float[np.ndarray, "n k"]:

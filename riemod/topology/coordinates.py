@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from riemod.topology._checks import as_array, check_points, check_prime
 from riemod.topology.clouds import geodesic_distances, principal_axes, smooth
+from riemod.topology.nets import FEWEST_POINTS
 from riemod.topology.persistence import enclosing_radius, landmarks, library
 
 _COMPONENTS = 20
-_FEWEST_POINTS = 10
 
 
 class CircularCoordinates(TransformerMixin, BaseEstimator):
@@ -150,7 +150,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
 
     def _array(self, X: Any, *, reset: bool) -> np.ndarray:
         X = as_array(X) if isinstance(X, torch.Tensor) else X
-        least = _FEWEST_POINTS if reset else 1
+        least = FEWEST_POINTS if reset else 1
         checked = validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=least, ensure_min_features=2)
         return np.asarray(checked)
 

@@ -120,7 +120,7 @@ class Evidence:
     alpha: float
 
 
-FEWEST_POINTS = 100
+FEWEST_FOR_VERDICT = 100
 # Of fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
 FEWEST_FOR_ABSENCE = 500
 LEAST_AGREEMENT = 0.5
@@ -140,8 +140,11 @@ def decide(evidence: Evidence) -> tuple[Name, str]:
     """
     found = tuple(evidence.betti[prime].numbers for prime in PRIMES)
     text = " and ".join(f"{numbers} mod {prime}" for prime, numbers in zip(PRIMES, found, strict=True))
-    if evidence.points < FEWEST_POINTS:
-        return "undecided", f"{evidence.points} distinct points are fewer than the {FEWEST_POINTS} that a verdict needs"
+    if evidence.points < FEWEST_FOR_VERDICT:
+        return (
+            "undecided",
+            f"{evidence.points} distinct points are fewer than the {FEWEST_FOR_VERDICT} that a verdict needs",
+        )
     if evidence.agreement < LEAST_AGREEMENT:
         return "undecided", f"Betti numbers {text}, but only {evidence.agreement:.0%} of the nets agree"
     short = [degree for degree, p in evidence.p_values.items() if p <= evidence.alpha and not found[0][degree]]

@@ -39,7 +39,7 @@ class ModuliRecovery(BaseEstimator):
        (degree 2). `betti_` is what most of the nets agree on: one of all points, and one of nine tenths of them for
        each subsample.
 
-    10,000 states of 512 units take about half a minute on one core and 0.6 GiB; 1,000 points in R^3 a quarter of that.
+    What it costs, and how often it is right, stands in docs/topology.md and docs/confusion.md.
 
     Args:
         metric: "euclidean"; "geodesic", along the graph of the 15 nearest points, for sheets that are strongly bent,
@@ -72,7 +72,7 @@ class ModuliRecovery(BaseEstimator):
             are not symmetric or not zero on the diagonal, or an unknown metric or null.
         ImportError: from `fit`: without gudhi or ripser.
 
-    Reference: error rates stand in docs/topology.md; Besag and Clifford, https://doi.org/10.1093/biomet/78.2.301
+    Reference: Besag and Clifford, https://doi.org/10.1093/biomet/78.2.301
 
     >>> angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
     >>> ModuliRecovery(n_nulls=50, n_subsamples=2).fit(np.stack([np.cos(angle), np.sin(angle)], 1)).manifold_

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from analysis.clouds import circle
 from riemod.manifolds import Sphere
-from riemod.topology import geodesic_distances, graph_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology import densest, geodesic_distances, graph_distances, neighbour_dimension, plane_dimension, smooth
 from riemod.topology.clouds import neighbours, principal_axes, stretch
 from tests.strategies import generator
 
@@ -134,6 +134,39 @@ def test_graph_distances_refuse(weight: np.ndarray, options: dict[str, object], 
 def test_smooth_refuses_counts(count: int) -> None:
     with pytest.raises(ValueError, match="count must be from 2 to the 10 points"):
         smooth(rng().uniform(size=(10, 3)), count)
+
+
+def test_densest_leaves_outliers_out() -> None:
+    ring = circle(300, rng())
+    order = rng(2).permutation(330)
+    points = np.concatenate([ring, 5 * rng(1).standard_normal((30, 2)) + 40])[order]
+    np.testing.assert_array_equal(densest(points, 300 / 330), np.flatnonzero(order < 300))
+
+
+@given(st.integers(0, 50), st.floats(0.05, 1.0), st.integers(1, 20))
+def test_densest_keeps_the_nearest_to_their_neighbours_in_any_place_and_scale(
+    seed: int, share: float, count: int
+) -> None:
+    points = rng(seed).standard_normal((40, 3))
+    kept = densest(points, share, count)
+    apart = np.sort(cdist(points, points), axis=1)[:, count]
+    assert len(kept) == np.ceil(share * 40 - 1e-9)
+    assert apart[kept].max() <= np.delete(apart, kept).min(initial=np.inf) + 1e-12
+    np.testing.assert_array_equal(densest(3.0 * points + 7.0, share, count), kept)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 0.0}, "share must be in"),
+        ({"share": 1.1}, "share must be in"),
+        ({"count": 0}, "count must be from 1 to one less than the 10"),
+        ({"count": 10}, "count must be from 1 to one less than the 10"),
+    ],
+)
+def test_densest_refuses(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        densest(rng().uniform(size=(10, 3)), **({"count": 3} | options))  # pyright: ignore[reportArgumentType]
 
 
 def test_dimension_refuses_few_points() -> None:
