@@ -29,12 +29,12 @@ from torch import Tensor
 from analysis import nets
 from analysis.nets import Row
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, units_of
-from riemod import manifolds, topology
+from riemod import alignment, manifolds
+from riemod.coactivity.energy import WIDE
 from riemod.regularization import ModuliRegularizer
-from riemod.regularization.coactivity import WIDE
-from riemod.tasks.navigation import Navigation, NavigationModel
-from riemod.training.assembly import Draw
+from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
+from riemod.training.run import Draw
 
 FILE = nets.RECORDS / "alignment_over_training.jsonl"
 NAMES = ("arena", "seed")
@@ -84,23 +84,23 @@ def agreements(task: Navigation, model: NavigationModel, distances: dict[str, Te
     """
     units = units_of(task, model)
     awake = units.awake
-    graph = topology.graph_distances(model.rnn.get_parameter("weight_hh_l0").detach()[awake][:, awake])
+    graph = alignment.graph_distances(model.rnn.get_parameter("weight_hh_l0").detach()[awake][:, awake])
     geometry = {name: symmetric(own[awake][:, awake]).numpy() for name, own in distances.items()}
     geometry |= {"tuning": symmetric(units.truths["tuning"]).numpy(), "weights": graph}
     found: Row = {"awake": int(awake.sum())}
     generator = torch.Generator().manual_seed(task.config.seed)
     for pair in PAIRS:
         one, other = (geometry[name] for name in pair.split(", "))
-        test = topology.mantel_test(
+        test = alignment.mantel_test(
             one, other, permutations=PERMUTATIONS, method="distance", alternative="two-sided", generator=generator
         )
         orders = [torch.randperm(len(one), generator=generator).numpy() for _ in range(BASELINE)]
-        relabelled = [topology.distance_correlation(one[np.ix_(order, order)], other) for order in orders]
+        relabelled = [alignment.distance_correlation(one[np.ix_(order, order)], other) for order in orders]
         found |= {
             pair: test.statistic,
             f"{pair} p": test.p_value,
             f"{pair} baseline": float(np.quantile(np.abs(relabelled), 0.95)),
-            f"{pair} rank": topology.rank_correlation(one, other),
+            f"{pair} rank": alignment.rank_correlation(one, other),
         }
     return found
 

@@ -30,12 +30,13 @@ from analysis import nets
 from analysis.nets import Row
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, units_of
 from analysis.recovered import ARENAS, measure, true_points
+from riemod.coactivity import Coactivity, fit_to_correlations
+from riemod.coactivity.energy import WIDE
 from riemod.manifolds import Euclidean
-from riemod.regularization import Coactivity, ModuliRegularizer, fit_to_correlations, inhibitors
-from riemod.regularization.coactivity import WIDE
-from riemod.tasks.navigation import Navigation
-from riemod.training.assembly import Draw
+from riemod.regularization import ModuliRegularizer, inhibitors
+from riemod.tasks.navigation.task import Navigation
 from riemod.training.checkpoint import generator_for
+from riemod.training.run import Draw
 
 FILE = nets.RECORDS / "appendix_h.jsonl"
 NAMES = ("arena", "net", "seed")
@@ -73,7 +74,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             strength=strength,
             learn=True,
             refresh_every=READ_EVERY,
-            coactivity=None if evidence == "weights" else Coactivity(),
+            evidence=None if evidence == "weights" else Coactivity(),
             generator=generator_for("cpu", Draw.POINTS, seed),
         )
         task = Navigation(dataclasses.replace(task.config, embedding_learning_rate=RATE))

@@ -34,12 +34,12 @@ from analysis import nets, spheres
 from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
 from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
+from riemod.coactivity import fit_positions, fit_to_correlations
 from riemod.manifolds import Manifold, Sphere
-from riemod.regularization import fit_positions, fit_to_correlations
-from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
+from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
 from riemod.training import train
-from riemod.training.assembly import start
-from riemod.training.runs import RunDescription, RunFolder
+from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.run import start
 
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(3)

@@ -26,14 +26,14 @@ from matplotlib.figure import Figure
 import riemod
 from analysis import nets
 from analysis.nets import Row
-from riemod.analyze import Sample
-from riemod.analyze.coordinates import recover_coordinates
-from riemod.analyze.navigation import arena_of
+from riemod.inspection import Sample
+from riemod.inspection.coordinates import recover_coordinates
+from riemod.inspection.navigation import arena_of
 from riemod.plotting import plot_confusion
-from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.tasks.navigation.task import Navigation, NavigationConfig
 from riemod.training import train
-from riemod.training.assembly import Run, build, load, start
-from riemod.training.runs import RunDescription, RunFolder
+from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.run import Run, build, load, start
 
 RECORDS = Path(__file__).parent / "records" / "confusion"
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "confusion.png"

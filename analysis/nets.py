@@ -18,15 +18,15 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
+from riemod.coactivity.observe import watching
 from riemod.initialization import seeded_draws
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
-from riemod.regularization.evidence import watching
-from riemod.regularization.targets import recurrent_weights
-from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
-from riemod.training.assembly import Draw
+from riemod.regularization.weights import recurrent_weights
+from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
 from riemod.training.checkpoint import generator_for
+from riemod.training.run import Draw
 
 RECORDS = Path(__file__).parent / "records"
 FIGURES = Path(__file__).parents[1] / "docs" / "_static"

@@ -8,12 +8,13 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from riemod.coactivity import RunningCorrelations, coactivity_energy
+from riemod.coactivity.energy import natural_scale
 from riemod.manifolds import Euclidean, Manifold
 from riemod.optim import PointAdam
-from riemod.regularization import NeuronEmbedding, RunningCorrelations, coactivity_energy, moduli_penalty
-from riemod.regularization.coactivity import natural_scale
+from riemod.regularization import NeuronEmbedding, moduli_penalty
 from riemod.regularization.inhibitors import Inhibitor
-from riemod.tasks.navigation import Navigation, NavigationModel
+from riemod.tasks.navigation.task import Navigation, NavigationModel
 
 Evidence = Literal["weights", "coactivity"]
 # Points take one step for as many of the net.

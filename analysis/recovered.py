@@ -8,7 +8,7 @@ from torch import Tensor
 
 from analysis.nets import Row
 from analysis.points import Units, agreement, symmetric
-from riemod import topology
+from riemod import alignment, topology
 
 # What each arena is, for `ModuliRecovery`.
 ARENAS = {"circle": "circle", "torus": "torus", "box": "contractible"}
@@ -46,10 +46,10 @@ def measure(points: Tensor, units: Units, arena: str, seed: int) -> Row:
         seed: of permutations and nulls.
     """
     generator = torch.Generator().manual_seed(seed)
-    distances = topology.distance_matrix(points)
+    distances = alignment.distance_matrix(points)
     found: Row = {"awake": len(points), "weights": agreement(torch.from_numpy(distances), units.weights)}
     for name, truth in units.truths.items():
-        test = topology.mantel_test(
+        test = alignment.mantel_test(
             distances, symmetric(truth), method="spearman", permutations=PERMUTATIONS, generator=generator
         )
         found |= {name: test.statistic, f"{name} p": test.p_value}

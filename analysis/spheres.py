@@ -15,12 +15,13 @@ from analysis import nets
 from analysis.nets import Row
 from analysis.points import agreement, correlations_of, truths, units_of
 from riemod import manifolds, topology
+from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
 from riemod.manifolds import Manifold, Sphere, Torus
-from riemod.regularization import Coactivity, ModuliRegularizer, NeuronEmbedding, fit_to_correlations, least_squares
-from riemod.tasks.navigation import Navigation
-from riemod.training.assembly import Draw, load
+from riemod.regularization import ModuliRegularizer, NeuronEmbedding
+from riemod.tasks.navigation.task import Navigation
 from riemod.training.checkpoint import generator_for
-from riemod.training.runs import RunFolder
+from riemod.training.folder import RunFolder
+from riemod.training.run import Draw, load
 
 WALKS = 4000
 # The default law needs more starts than least squares, which falls to the same energy from nearly every one.
@@ -64,7 +65,7 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         sphere,
         strength=0.0,
         learn=True,
-        coactivity=Coactivity(**least_squares(sphere)),
+        evidence=Coactivity(**least_squares(sphere)),
         refresh_every=EVERY,
         generator=generator_for("cpu", Draw.POINTS, seed),
     )

@@ -24,9 +24,9 @@ from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.tasks.navigation import Navigation, NavigationModel
-from riemod.training.assembly import Draw
+from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
+from riemod.training.run import Draw
 
 FILE = nets.RECORDS / "which_space.jsonl"
 ARENAS = ("circle", "torus", "sphere", "klein")

@@ -5,7 +5,9 @@ import importlib.metadata
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from riemod import initialization, manifolds, optim, sparse
+from riemod import coactivity, initialization, manifolds, masks, optim, pruning, regularization, sparse
+from riemod.coactivity import Coactivity, fit_positions
+from riemod.masks import apply_masks
 from riemod.pruning import (
     ConstantSchedule,
     CubicSchedule,
@@ -13,26 +15,28 @@ from riemod.pruning import (
     LinearSchedule,
     LotteryTicket,
     MagnitudePruner,
-    apply_masks,
     geometric_mask,
     lottery_ticket,
-    proximal_step,
 )
 from riemod.regularization import (
-    Coactivity,
     Modules,
     ModuliRegularizer,
     NeuronEmbedding,
+    chain,
     controls,
-    fit_positions,
     inhibitors,
     moduli_penalty,
+    proximal_step,
+    recurrent,
 )
 
 if TYPE_CHECKING:
-    from riemod import topology
+    from riemod import alignment, dynamics, inspection, integrations, plotting, tasks, topology, training, tuning
 
 __version__ = importlib.metadata.version("riemod")
+
+# scikit-learn, matplotlib and SciPy's statistics take longer to import than all the rest: these wait until asked for.
+_LAZY = ("alignment", "dynamics", "inspection", "integrations", "plotting", "tasks", "topology", "training", "tuning")
 
 __all__ = [
     "Coactivity",
@@ -45,26 +49,39 @@ __all__ = [
     "Modules",
     "ModuliRegularizer",
     "NeuronEmbedding",
+    "alignment",
     "apply_masks",
+    "chain",
+    "coactivity",
     "controls",
+    "dynamics",
     "fit_positions",
     "geometric_mask",
     "inhibitors",
     "initialization",
+    "inspection",
+    "integrations",
     "lottery_ticket",
     "manifolds",
+    "masks",
     "moduli_penalty",
     "optim",
+    "plotting",
     "proximal_step",
+    "pruning",
+    "recurrent",
+    "regularization",
     "sparse",
+    "tasks",
     "topology",
+    "training",
+    "tuning",
 ]
 
 
 def __getattr__(name: str) -> ModuleType:
-    # scikit-learn takes longer to import than all the rest, so topology waits until it is asked for.
-    if name == "topology":
-        return importlib.import_module("riemod.topology")
+    if name in _LAZY:
+        return importlib.import_module(f"riemod.{name}")
     raise AttributeError(f"module 'riemod' has no attribute {name!r}")
 
 

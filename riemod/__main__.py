@@ -1,6 +1,6 @@
 """`python -m riemod`, the same as the command `riemod`."""
 
-from riemod.cli import main
+from riemod.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod.manifolds._checks import check_positive
+from riemod._checks import check_positive
 from riemod.manifolds._geoopt import geoopt
-from riemod.pruning.masks import attach_masks
+from riemod.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from riemod import ModuliRegularizer
 from riemod.manifolds import Euclidean, KleinBottle, PoincareBall, Product, Sphere, Torus
 from riemod.manifolds._geoopt import geoopt
+from riemod.masks import register_mask
 from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
-from riemod.pruning.masks import register_mask
 from tests.regularization.nets import Net, assert_same_bits, build, everything, task_loss, train
 from tests.strategies import generator
 

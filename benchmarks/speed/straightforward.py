@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from riemod.tasks import NavigationConfig
-from riemod.tasks.navigation import NavigationModel
+from riemod.tasks.navigation.task import NavigationModel
 
 STEP_SECONDS, TURN_STD, SPEED, BORDER, SLOWDOWN = 0.02, 11.52, 0.8168, 0.03, 0.25
 

@@ -15,7 +15,7 @@ from riemod.tasks import NavigationConfig, task_class
 from riemod.tasks.base import Batch
 from riemod.training import Run, RunDescription, RunFolder, start
 from riemod.training.loop import matmul_precision, start_epoch, train_step
-from riemod.training.stack import Stack
+from riemod.training.replicas.stack import Stack
 
 LEARNED_TORUS: dict[str, Any] = {"manifold": "torus", "learn": True}
 LARGE: dict[str, Any] = {"hidden_size": 512, "landmarks": 512, "width": 0.12, "steps": 50, "batch_size": 200}

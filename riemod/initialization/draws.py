@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Module
 
+from riemod._checks import check_positive
 from riemod.initialization.fresh import children_first, reset_parameters
 from riemod.initialization.spectrum import spectral_radius as radius_of
-from riemod.manifolds._checks import check_positive
 
 GATED_RADIUS = 3**-0.5
 """Spectral radius of torch's own draw of a dense n x n block, uniform on +-1/sqrt(n), for large n."""
@@ -272,7 +272,7 @@ def _with_radius(block: Tensor, radius: float) -> Tensor:
 
 def _masks(model: Module) -> dict[int, Tensor]:
     # Here, because riemod.pruning draws its tickets with this module.
-    from riemod.pruning.masks import masked_parameters
+    from riemod.masks import masked_parameters
 
     return {id(parameter): mask for _, parameter, mask in masked_parameters(model)}
 

@@ -6,8 +6,8 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from riemod.integrations._step import add_penalty, check_parts
+from riemod.masks import attach_masks
 from riemod.pruning import MagnitudePruner
-from riemod.pruning.masks import attach_masks
 from riemod.regularization import ModuliRegularizer
 
 try:

@@ -8,8 +8,8 @@ from typing import Any
 from torch.utils.hooks import RemovableHandle
 
 from riemod.integrations._step import add_penalty, check_parts
+from riemod.masks import attach_masks
 from riemod.pruning import MagnitudePruner
-from riemod.pruning.masks import attach_masks
 from riemod.regularization import ModuliRegularizer
 
 try:

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from riemod._checks import bad_rows
 from riemod.manifolds import _geomstats
-from riemod.manifolds._checks import bad_rows
 from riemod.manifolds._geoopt import geoopt
 
 

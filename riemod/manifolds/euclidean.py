@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._checks import as_points, check_dim, check_positive, contractible, draw
 from riemod.manifolds import _geomstats
-from riemod.manifolds._checks import as_points, check_dim, check_positive, contractible, draw
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
 

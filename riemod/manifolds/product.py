@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._checks import check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._checks import check_prime
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._checks import as_points, bad_rows, check_dim, check_positive, check_prime, draw
 from riemod.manifolds import _geomstats
-from riemod.manifolds._checks import as_points, bad_rows, check_dim, check_positive, check_prime, draw
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._checks import as_points, check_dim, check_positive, check_prime, draw, outside_interval, wrap
 from riemod.manifolds import _geomstats
-from riemod.manifolds._checks import as_points, check_dim, check_positive, check_prime, draw, outside_interval, wrap
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 

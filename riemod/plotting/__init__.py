@@ -2,14 +2,6 @@
 
 from matplotlib.axes import Axes
 
-from riemod.plotting.evidence import (
-    plot_barcode,
-    plot_confusion,
-    plot_persistence_diagram,
-    plot_rate_map,
-    plot_states,
-)
-from riemod.plotting.nets import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
 from riemod.plotting.points import (
     has_picture,
     plot_ball_points,
@@ -21,6 +13,8 @@ from riemod.plotting.points import (
     position_colors,
     torus_order,
 )
+from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_rate_map, plot_states
+from riemod.plotting.training import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
 
 __all__ = [
     "Axes",

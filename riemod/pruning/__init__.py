@@ -1,11 +1,9 @@
 """Which weights stay: schedules, magnitude pruning, masks from geometry, moving and 2:4 ones, tickets."""
 
 from riemod.pruning.dynamic import DynamicSparsePruner
-from riemod.pruning.geometric import apply_masks, geometric_mask, geometric_prior
+from riemod.pruning.geometric import geometric_mask, geometric_prior
 from riemod.pruning.lottery import LotteryTicket, lottery_ticket
 from riemod.pruning.magnitude import MagnitudePruner
-from riemod.pruning.masks import attach_masks, mask_optimizer_state, masked_parameters
-from riemod.pruning.proximal import backward_to_points, proximal_step
 from riemod.pruning.schedules import ConstantSchedule, CubicSchedule, LinearSchedule, Schedule
 from riemod.pruning.semi_structured import semi_structured_mask, semi_structured_weight
 
@@ -17,15 +15,9 @@ __all__ = [
     "LotteryTicket",
     "MagnitudePruner",
     "Schedule",
-    "apply_masks",
-    "attach_masks",
-    "backward_to_points",
     "geometric_mask",
     "geometric_prior",
     "lottery_ticket",
-    "mask_optimizer_state",
-    "masked_parameters",
-    "proximal_step",
     "semi_structured_mask",
     "semi_structured_weight",
 ]

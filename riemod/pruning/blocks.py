@@ -19,7 +19,7 @@ from torch.nn import Module, RNNBase, RNNCellBase
 
 from riemod.regularization.neurons import neuron_order
 from riemod.regularization.regularizer import ModuliRegularizer
-from riemod.regularization.targets import recurrent_weights
+from riemod.regularization.weights import recurrent_weights
 
 __all__ = [
     "BlockLayout",

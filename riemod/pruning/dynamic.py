@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from riemod.masks import mask_optimizer_state, masked_parameters
 from riemod.pruning.geometric import check_temperature, geometric_prior
-from riemod.pruning.masks import mask_optimizer_state, masked_parameters
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization.regularizer import ModuliRegularizer
 
@@ -44,7 +44,7 @@ class DynamicSparsePruner:
 
     Reference: Evci et al. 2020, https://arxiv.org/abs/1911.11134 (RigL).
 
-    >>> from riemod.pruning import apply_masks
+    >>> from riemod.masks import apply_masks
     >>> layer = torch.nn.Linear(2, 1, bias=False)
     >>> apply_masks(layer, {"weight": torch.tensor([[True, False]])})
     >>> dynamic = DynamicSparsePruner(layer, steps=10, update_every=1, drop_fraction=1.0)

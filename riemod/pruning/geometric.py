@@ -12,23 +12,21 @@ T = 0, 10, 20 and infinity, and a path from one neuron to another takes 4.5, 3.7
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Real
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
-from torch.nn import Module
+from torch import Tensor
 
-from riemod.pruning.masks import check_mask_name_is_free, find_mask, register_mask
 from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
-from riemod.regularization import tiles
+from riemod.regularization import _tiles as tiles
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.regularizer import ModuliRegularizer
 
-__all__ = ["apply_masks", "check_temperature", "geometric_mask", "geometric_prior"]
+__all__ = ["check_temperature", "geometric_mask", "geometric_prior"]
 
 
 @torch.no_grad()
@@ -120,73 +118,12 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
 
 
 @torch.no_grad()
-def apply_masks(model: Module, masks: Mapping[str, Tensor]) -> None:
-    """w <- mask * w, and the masks as buffers beside their parameters, for every parameter that is named.
-
-    From there on `MagnitudePruner`, `attach_masks`, riemod's optimisers, `sparsity_aware` and tickets know the masks. A
-    mask that a parameter already has is replaced; weights that were zero stay zero. After it, draw the weights that are
-    left (`riemod.initialization.sparsity_aware`), then make the optimiser.
-
-    Args:
-        model: changed in place.
-        masks: bool, True where kept, by the parameter's qualified name; of the parameter's shape, or for a recurrent
-            layer's (gates * n, m) of shape (n, m): each gate gets it.
-
-    Raises:
-        TypeError: a model or mask of another type.
-        ValueError: a name that is no parameter, a mask of another shape, two names of one tensor, a parameter whose
-            mask stands beside another of its names, or a module that uses a mask's name for something else; nothing was
-            changed.
-
-    >>> layer = nn.GRU(2, 3)
-    >>> apply_masks(layer, {"weight_hh_l0": torch.eye(3) > 0})
-    >>> int(layer.weight_hh_l0.count_nonzero()), layer.weight_hh_l0_mask.shape
-    (9, torch.Size([9, 3]))
-    """
-    if not isinstance(model, Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    fitted: dict[str, tuple[Module, str, Tensor]] = {}
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise ValueError(f"masks must name parameters of the model, {', '.join(parameters)}, got {name!r}")
-        path, _, own = name.rpartition(".")
-        owner = model.get_submodule(path)
-        others = [other for other, found in parameters.items() if found is parameters[name] and other != name]
-        for other in others:
-            place = model.get_submodule(other.rpartition(".")[0]), other.rpartition(".")[2]
-            if other in masks or (find_mask(*place) is not None and find_mask(owner, own) is None):
-                raise ValueError(
-                    f"masks must name a shared tensor once, by the name of its mask: {name!r} is {other!r}"
-                )
-        check_mask_name_is_free(owner, own)
-        fitted[name] = owner, own, _fit(name, mask, parameters[name], owner)
-    for owner, own, mask in fitted.values():
-        register_mask(owner, own).copy_(mask)
-        owner.get_parameter(own).masked_fill_(~mask, 0)
-
-
 def check_temperature(temperature: float) -> None:
     """Raise TypeError unless it is a number, ValueError unless it is >= 0; infinity is."""
     if isinstance(temperature, bool) or not isinstance(temperature, Real):
         raise TypeError(f"temperature must be a number >= 0, got {temperature!r}")
     if not temperature >= 0:
         raise ValueError(f"temperature must be >= 0, in units of the cost, got {temperature!r}")
-
-
-def _fit(name: str, mask: Tensor, parameter: Tensor, owner: Module) -> Tensor:
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        raise TypeError(f"masks must be bool tensors, got {getattr(mask, 'dtype', type(mask).__name__)} for {name!r}")
-    rows = mask.shape[0] if mask.ndim else 0
-    gated = isinstance(owner, nn.RNNBase | nn.RNNCellBase) and parameter.ndim == 2 and rows > 0
-    if gated and mask.shape[1:] == parameter.shape[1:] and rows == owner.hidden_size:
-        mask = mask.repeat(len(parameter) // rows, 1)
-    if mask.shape != parameter.shape:
-        raise ValueError(
-            f"masks must have the shape of their parameters, or of one gate: {name!r} is {tuple(parameter.shape)}, got "
-            f"{tuple(mask.shape)}"
-        )
-    return mask.to(parameter.device)
 
 
 def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:

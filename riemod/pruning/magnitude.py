@@ -13,6 +13,15 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim import Optimizer
 
 from riemod.manifolds._geoopt import geoopt
+from riemod.masks import (
+    check_mask_name_is_free,
+    find_mask,
+    mask_gradients,
+    mask_name,
+    mask_optimizer_state,
+    register_mask,
+    zero_pruned,
+)
 from riemod.pruning.blocks import (
     Grid,
     Order,
@@ -21,15 +30,6 @@ from riemod.pruning.blocks import (
     find_orders,
     missing_orders,
     store_orders,
-)
-from riemod.pruning.masks import (
-    check_mask_name_is_free,
-    find_mask,
-    mask_gradients,
-    mask_name,
-    mask_optimizer_state,
-    register_mask,
-    zero_pruned,
 )
 from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity, check_whole
 from riemod.pruning.selection import drop_smallest
@@ -61,7 +61,7 @@ class MagnitudePruner:
 
     Weights that were pruned stay pruned: they rank first, and a lower sparsity than the present one changes nothing.
     Ties go by the order of the tensors in the model, then by flat index. The masks are buffers of the model
-    (`riemod.pruning.masks`), so a pruner on a model, or a loaded checkpoint, that has masks continues from these, and
+    (`riemod.masks`), so a pruner on a model, or a loaded checkpoint, that has masks continues from these, and
     copying model and pruner in one deepcopy keeps them together. Parameters are changed in place, never replaced.
 
     With `blocks`, tiles of that many rows and columns go whole, those of least root mean square first: as many as fit

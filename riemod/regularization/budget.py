@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from riemod._checks import check_positive
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
-from riemod.manifolds._checks import check_positive
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
 
 __all__ = ["Scaled", "cheap_share", "match_budget", "rescaled"]

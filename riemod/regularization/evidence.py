@@ -1,126 +1,49 @@
-"""What a regularizer knows of its neurons' activity: correlations by layer, their pull on the points, and hooks."""
+"""What learned points follow besides the weights: the interface between a regularizer and any other evidence."""
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-import torch
 from torch import Tensor, nn
 
-from riemod.regularization.coactivity import (
-    Coactivity,
-    Laws,
-    RunningCorrelations,
-    energy_of_coordinates,
-    scaled_laws,
-)
 from riemod.regularization.embedding import NeuronEmbedding
-from riemod.regularization.targets import Target
+from riemod.regularization.weights import RecurrentWeight
 
 Neurons = Sequence[tuple[NeuronEmbedding, slice]]
 """Each embedding of a layer with the neurons that it holds: several if they live on several manifolds."""
 
 
-class Evidence(nn.Module):
-    """Running correlations of the layers' neurons, and the gradient that their co-activity gives to the points.
+class GatheredEvidence(nn.Module, ABC):
+    """What was seen of some layers' neurons, and the gradient that it gives to their points.
 
     Args:
-        coactivity: the law.
-        layers: each hidden matrix with the embeddings of its neurons, which stay the caller's.
+        alone: whether points follow this evidence only, so that Eq. 6 moves the weights and leaves the points alone.
     """
 
-    def __init__(self, coactivity: Coactivity, layers: Sequence[tuple[Target, Neurons]]) -> None:
+    def __init__(self, *, alone: bool) -> None:
         super().__init__()
-        self.coactivity = coactivity
-        # Lists and tuples: the embeddings and layers are not parts of this module.
-        self._layers = [
-            (target, [(own, part, _laws(own, coactivity)) for own, part in neurons]) for target, neurons in layers
-        ]
-        self.seen = nn.ModuleList(
-            RunningCorrelations(target.neurons, forget=coactivity.forget).to(target.weight.device)
-            for target, _ in layers
-        )
+        self.alone = alone
 
+    @abstractmethod
     def observe(self, states: Tensor, layer: int) -> None:
-        """Take up (..., n) states of one layer; see `ModuliRegularizer.observe`."""
-        self._of(layer).observe(states)
+        """Take up (..., n) states of one layer."""
 
+    @abstractmethod
+    def observing(self, every: int = 1) -> AbstractContextManager[None]:
+        """Observe, inside the context, every `every`-th forward pass that a layer makes in training mode."""
+
+    @abstractmethod
     def pull(self) -> Tensor:
-        """0, with the gradient in the points of strength * the energy, summed over the layers."""
-        energies = []
-        for layer, (_, neurons) in enumerate(self._layers):
-            correlations = self._of(layer).correlations(neurons[0][0].points.dtype)
-            energies += [
-                energy_of_coordinates(own.coordinates(), correlations[part, part], own.manifold, laws)
-                for own, part, laws in neurons
-            ]
-        energy = self.coactivity.strength * torch.stack(energies).sum()
-        return energy - energy.detach()
+        """Return a scalar of value 0 whose gradient moves the points."""
 
-    @contextmanager
-    def observing(self, every: int = 1) -> Iterator[None]:
-        """Inside, every `every`-th forward pass that a layer makes in training mode is observed, the first included.
 
-        Raises:
-            ValueError: if a layer's output does not show the states of its neurons.
+class PointEvidence(ABC):
+    """Describes evidence that learned points follow; `ModuliRegularizer(evidence=...)` gathers it for its layers."""
+
+    @abstractmethod
+    def gather(self, layers: Sequence[tuple[RecurrentWeight, Neurons]]) -> GatheredEvidence:
+        """Start to gather evidence about some layers' neurons.
+
+        Args:
+            layers: each hidden matrix with the embeddings of its neurons, which stay the caller's.
         """
-        passes = [0] * len(self._layers)
-
-        def take(layer: int, states: Tensor) -> None:
-            if self._layers[layer][0].module.training:
-                if passes[layer] % every == 0:
-                    self.observe(states, layer)
-                passes[layer] += 1
-
-        with ExitStack() as hooks:
-            for layer, (target, _) in enumerate(self._layers):
-                hooks.enter_context(watching(target, functools.partial(take, layer)))
-            yield
-
-    def _of(self, layer: int) -> RunningCorrelations:
-        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(self.seen):
-            raise ValueError(f"layer must be an integer in 0 .. {len(self.seen) - 1}, got {layer!r}")
-        seen = self.seen[layer]
-        assert isinstance(seen, RunningCorrelations)
-        return seen
-
-
-@contextmanager
-def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[None]:
-    """Inside, every forward pass of a recurrent layer hands its hidden states (..., n) to the callback, without graph.
-
-    Args:
-        target: a hidden matrix of a layer or cell of torch.nn.
-        callback: what to do with them.
-
-    Raises:
-        ValueError: if the layer does not put out the states of these neurons.
-    """
-    module, neurons = target.module, target.neurons
-    if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        raise ValueError(f"layer must be one of torch.nn, whose output is its states, got {type(module).__name__}")
-    back = target.parameter.endswith("_reverse")
-    if isinstance(module, nn.RNNBase) and not target.parameter.removesuffix("_reverse").endswith(
-        f"_l{module.num_layers - 1}"
-    ):
-        raise ValueError(
-            f"layer must be the last of its module for its states to be seen, got {target.parameter} of "
-            f"{module.num_layers} layers: use one module a layer"
-        )
-
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        states = output[0] if isinstance(output, tuple) else output
-        if isinstance(states, nn.utils.rnn.PackedSequence):
-            states = states.data
-        callback(states.detach()[..., neurons * back : neurons * (back + 1)])
-
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _laws(embedding: NeuronEmbedding, coactivity: Coactivity) -> Laws:
-    return scaled_laws(embedding.manifold, coactivity.inhibitor, coactivity.scale, coactivity.repulsion)

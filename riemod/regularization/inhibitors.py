@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from riemod.manifolds._checks import check_positive
+from riemod._checks import check_positive
 from riemod.manifolds.base import safe_sqrt
 
 # exp(-64) = 1.6e-28: 1 minus it is 1 in every dtype, and its products with weights and slopes are still normal numbers.

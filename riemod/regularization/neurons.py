@@ -10,7 +10,7 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.targets import Chain, Layer, PairedWeight, RecurrentWeight, Target, weights_of
+from riemod.regularization.weights import Chain, Layer, PairedWeight, RecurrentWeight, Target, weights_of
 
 Layout = Manifold | Modules
 Penalised = Layer | Target | Chain

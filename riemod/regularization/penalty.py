@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from riemod.manifolds.base import Manifold
-from riemod.regularization import tiles
+from riemod.regularization import _tiles as tiles
+from riemod.regularization._pages import fresh_like
+from riemod.regularization._tiles import KnownCosts, Law
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
-from riemod.regularization.pages import fresh_like
-from riemod.regularization.tiles import KnownCosts, Law
 
 Reduction = Literal["mean", "sum"]
 

@@ -9,10 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from riemod.regularization.coactivity import Coactivity
-from riemod.regularization.cost_cache import CostCache, penalty_between
+from riemod.regularization._costs import CostCache, penalty_between
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.evidence import Evidence
+from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.neurons import (
     Layout,
@@ -24,14 +23,8 @@ from riemod.regularization.neurons import (
     starts_of,
     wire,
 )
-from riemod.regularization.penalty import (
-    Reduction,
-    check_exponent,
-    check_reduction,
-    check_weight,
-    working_dtype,
-)
-from riemod.regularization.targets import Target
+from riemod.regularization.penalty import Reduction, check_exponent, check_reduction, check_weight, working_dtype
+from riemod.regularization.weights import RecurrentWeight, Target
 
 # Regularizers by the layer they penalise: a second one on the same weights would add up without a word.
 _ATTACHED: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[ModuliRegularizer]]" = weakref.WeakKeyDictionary()
@@ -70,16 +63,17 @@ class ModuliRegularizer(nn.Module):
         cost_budget: bytes for matrices f(d(x_j, y_k)) of points that do not move (fixed ones, and learned ones between
             their gradients), kept from call to call until the points change; beyond it, and for a `Custom` inhibitor,
             they are computed anew in each call. Never in the `state_dict`.
-        coactivity: how points of recurrent layers follow which neurons are active together, as told by `observe`. It
-            adds a gradient to the points, in the calls in which they move, and nothing to the value. What was observed
-            is in the `state_dict`, n^2 numbers a layer, until the points are frozen. None: Eq. 6 alone moves them.
+        evidence: what points of recurrent layers follow besides or instead of Eq. 6, such as
+            `riemod.coactivity.Coactivity()`, which is told of states by `observe`. It adds a gradient to the points, in
+            the calls in which they move, and nothing to the value. What was observed is in the `state_dict` until the
+            points are frozen. None: Eq. 6 alone moves them.
         generator: draws the points.
 
     Raises:
         ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
             parameter that does not exist, a weight named twice or already penalised by another regularizer, a
             sequence of another length than the sets of neurons, points off the manifold, learning with an inhibitor
-            that collapses, `coactivity` without points to learn or with a weight that is not recurrent, or a
+            that collapses, `evidence` without points to learn or with a weight that is not recurrent, or a
             `refresh_every` < 1 or `cost_budget` < 0.
         TypeError: if `module` or `manifold` is of none of these types, or `points` are not floating-point tensors.
 
@@ -107,7 +101,7 @@ class ModuliRegularizer(nn.Module):
         allow_collapse: bool = False,
         refresh_every: int = 1,
         cost_budget: int = 1 << 28,
-        coactivity: Coactivity | None = None,
+        evidence: PointEvidence | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -149,7 +143,7 @@ class ModuliRegularizer(nn.Module):
         self.sides = wiring.sides
         self.layouts = layouts
         self._calls: int | None = None
-        self.evidence = None if coactivity is None else self._gather(coactivity, learn)
+        self.evidence = None if evidence is None else self._gather(evidence, learn)
         if not learn:
             self.freeze()
         elif refresh_every > 1:
@@ -169,7 +163,7 @@ class ModuliRegularizer(nn.Module):
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(self.targets[0].weight.device.type, enabled=False):
             moving = self._points_move()
-            by_weights = moving and (self.evidence is None or not self.evidence.coactivity.alone)
+            by_weights = moving and (self.evidence is None or not self.evidence.alone)
             penalties = torch.stack([self._layer_penalty(layer, by_weights) for layer in range(len(self.targets))])
             total = penalties.sum().to(dtype)
             return total if self.evidence is None or not moving else total + self.evidence.pull().to(dtype)
@@ -206,12 +200,14 @@ class ModuliRegularizer(nn.Module):
             layer: which of `targets`.
 
         Raises:
-            ValueError: if there is no `coactivity` (any more), no such layer, or the states do not fit or hold
+            ValueError: if there is no `evidence` (any more), no such layer, or the states do not fit or hold
                 NaN or infinity.
             TypeError: if they are not a floating-point tensor.
         """
         if self.evidence is None:
-            raise ValueError("observe needs coactivity=Coactivity(...) at construction, and points that are learned")
+            raise ValueError(
+                "observe needs evidence=riemod.coactivity.Coactivity(...) at construction, and points that are learned"
+            )
         self.evidence.observe(states, layer)
 
     def detach(self) -> None:
@@ -304,15 +300,17 @@ class ModuliRegularizer(nn.Module):
                         total = total + (scale * between) * _power_sum(block[targets, sources], self.power)
         return total
 
-    def _gather(self, coactivity: Coactivity, learn: bool) -> Evidence:
-        if not isinstance(coactivity, Coactivity):
-            raise TypeError(f"coactivity must be a Coactivity or None, got {type(coactivity).__name__}")
+    def _gather(self, evidence: PointEvidence, learn: bool) -> GatheredEvidence:
+        if not isinstance(evidence, PointEvidence):
+            raise TypeError(f"evidence must be a PointEvidence or None, got {type(evidence).__name__}")
         if not learn:
-            raise ValueError("coactivity needs points to learn, got learn=False")
-        if any(side.sources != side.targets for side in self.sides):
-            raise ValueError("coactivity needs module to hold recurrent weights alone: their two sides are one layer")
-        layers = [ranges_of(self.layer_embeddings(layer)) for layer in range(len(self.targets))]
-        return Evidence(coactivity, list(zip(self.targets, layers, strict=True)))
+            raise ValueError("evidence needs points to learn, got learn=False")
+        layers = []
+        for layer, target in enumerate(self.targets):
+            if not isinstance(target, RecurrentWeight):
+                raise ValueError("evidence needs module to hold recurrent weights alone: their two sides are one layer")
+            layers.append((target, ranges_of(self.layer_embeddings(layer))))
+        return evidence.gather(layers)
 
     def _prepare(self, generator: torch.Generator | None) -> None:
         """What a control makes of the points once they are there, or an error."""

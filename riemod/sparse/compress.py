@@ -44,7 +44,7 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     """A copy of a pruned model with the same inputs and outputs, whose layers store and multiply kept weights alone.
 
     `nn.RNN`, `nn.GRU`, `nn.LSTM` and `nn.Linear` become `CompressedRecurrent` and `CompressedLinear`; a layer all of
-    whose weights stay dense stays as it is, as do all other modules. Kept is what a mask says (`riemod.pruning.masks`),
+    whose weights stay dense stays as it is, as do all other modules. Kept is what a mask says (`riemod.masks`),
     or what is not 0 where there is none. The copy can be trained: kept weights get gradients, others do not exist.
     Outputs are those of the model to rounding. In blocks, entries at the edge of a matrix whose size is no multiple
     of the block's are filled up with zeros, which stay zero.

@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from riemod._files import write_atomically
-from riemod.pruning.masks import mask_name
+from riemod.masks import mask_name
 from riemod.sparse.layers import KINDS, set_submodule
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent

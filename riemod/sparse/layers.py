@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from riemod.pruning.masks import find_mask, mask_name
+from riemod.masks import find_mask, mask_name
 
 __all__ = ["PrunedLayer", "PrunedWeight", "pruned_layers"]
 

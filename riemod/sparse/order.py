@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csgraph
 from torch import Tensor, nn
 
+from riemod.masks import find_mask
 from riemod.pruning.blocks import check_permutation, order_names, tile_sums
-from riemod.pruning.masks import find_mask
 from riemod.regularization.controls import Shuffled
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.neurons import neuron_order, ranges_of

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
-from riemod.topology._checks import check_points
+from riemod._arrays import check_points
 
 # Above this many coordinates a k-d tree looks at nearly every point, and a matrix product is faster.
 _TREE_COORDINATES = 10

@@ -6,14 +6,28 @@ generator, such as one that returns the states of a freshly drawn net.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from riemod.topology._checks import as_array, check_points
+from riemod._arrays import as_array, check_points
+from riemod._statistics import rank_p_value
+
+__all__ = [
+    "BY_NAME",
+    "Null",
+    "Points",
+    "gaussian",
+    "holm",
+    "rank_p_value",
+    "rewired",
+    "rolled",
+    "shuffled",
+    "uniform_ball",
+]
 
 Points = Float[np.ndarray, "n k"]
 Null = Callable[[Any, torch.Generator], Any]
@@ -131,22 +145,6 @@ def rewired(weight: Any, generator: torch.Generator, swaps: int = 10) -> Float[n
 
 
 BY_NAME: Mapping[str, Null] = {"shuffled": shuffled, "rolled": rolled, "gaussian": gaussian}
-
-
-def rank_p_value(observed: float, drawn: Sequence[float] | np.ndarray) -> float:
-    """(1 + number of draws >= observed) / (1 + number of draws).
-
-    Args:
-        observed: the statistic of the data.
-        drawn: the statistic of each draw.
-
-    Reference: Phipson and Smyth, https://doi.org/10.2202/1544-6115.1585
-
-    >>> rank_p_value(2.0, [0.0, 1.0, 3.0])
-    0.5
-    """
-    values = np.asarray(drawn, dtype=float)
-    return float((1 + (values >= observed).sum()) / (1 + len(values)))
 
 
 def holm(p_values: Mapping[int, float]) -> dict[int, float]:

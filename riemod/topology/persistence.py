@@ -16,7 +16,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array, issparse
 from scipy.spatial.distance import cdist
 
-from riemod.topology._checks import as_array, check_distances, check_points, check_prime
+from riemod._arrays import as_array, check_distances, check_points
+from riemod._checks import check_prime
 
 Diagram = Float[np.ndarray, "n 2"]
 # What one call takes. 600 points of a Gaussian in R^3, 167,494 edges of which the collapse leaves 5,458, took a second

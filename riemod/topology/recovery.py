@@ -12,11 +12,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from riemod._arrays import as_array, check_distances
+from riemod._statistics import rank_p_value
 from riemod.topology import nulls as null_models
-from riemod.topology._checks import as_array, check_distances
 from riemod.topology.clouds import neighbour_dimension, plane_dimension, principal_axes
-from riemod.topology.evidence import FLOORS, PRIMES, Betti, Evidence, bars, count, decide, longest
-from riemod.topology.nets import FEWEST_POINTS, Metric, fitting_metric, landmark_net
+from riemod.topology.landmarks import FEWEST_POINTS, Metric, fitting_metric, landmark_net
+from riemod.topology.verdict import FLOORS, PRIMES, Betti, Evidence, bars, count, decide, longest
 
 _LOG = logging.getLogger(__name__)
 MOST_POINTS = 2000
@@ -219,7 +220,7 @@ class ModuliRecovery(BaseEstimator):
         self.longest_ = observed
         self.null_ratios_ = {k: [np.array([null[k] for null in kind]) for kind in drawn] for k in FLOORS}
         self.p_values_ = null_models.holm(
-            {k: max(null_models.rank_p_value(observed[k], kind) for kind in self.null_ratios_[k]) for k in FLOORS}
+            {k: max(rank_p_value(observed[k], kind) for kind in self.null_ratios_[k]) for k in FLOORS}
         )
         highest = {k: max(np.quantile(kind, 0.95, method="higher") for kind in self.null_ratios_[k]) for k in FLOORS}
         self.floors_ = {k: float(max(FLOORS[k], highest[k])) for k in FLOORS}

@@ -15,10 +15,10 @@ from riemod.pruning.blocks import find_orders
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.neurons import neuron_order
 from riemod.sparse.timing import median_seconds
-from riemod.training.assembly import Draw, Run
 from riemod.training.checkpoint import generator_for
+from riemod.training.folder import RunError, environment
 from riemod.training.loop import evaluate
-from riemod.training.runs import RunError, environment
+from riemod.training.run import Draw, Run
 
 UnitOrder = Literal["geometric", "graph", "index"]
 MODEL, RECORD = "model.safetensors", "compression.json"

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from riemod._files import write_json
 from riemod.initialization import seeded_draws
-from riemod.pruning import backward_to_points, proximal_step
+from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
-from riemod.training.assembly import Draw, Run, save
 from riemod.training.checkpoint import generator_for
-from riemod.training.runs import environment
+from riemod.training.folder import environment
+from riemod.training.run import Draw, Run, save
 from riemod.training.tensorboard import epoch_log
 
 _EVALUATION_SEED = 0

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from riemod.training.assembly import Run
-from riemod.training.runs import RunError
+from riemod.training.folder import RunError
+from riemod.training.run import Run
 
 EpochLog = Callable[[dict[str, float]], None]
 

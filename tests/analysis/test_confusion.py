@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis import confusion, nets
-from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.tasks.navigation.task import Navigation, NavigationConfig
 
 
 def row(arena: str, seed: int, control: str, manifold: str) -> nets.Row:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from analysis import nets
+from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
-from riemod.regularization import Coactivity, ModuliRegularizer
-from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.regularization import ModuliRegularizer
+from riemod.tasks.navigation.task import Navigation, NavigationConfig
 from riemod.training import train
-from riemod.training.assembly import build
-from riemod.training.runs import RunDescription, RunFolder
+from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.run import build
 
 SMALL: dict[str, Any] = {
     "hidden_size": 12,
@@ -48,7 +49,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
             Sphere(1),
             strength=0.5,
             learn=True,
-            coactivity=Coactivity(),
+            evidence=Coactivity(),
             points=run.moduli.points.detach().clone(),
         )
     nets.train(task, model, moduli)

@@ -11,8 +11,8 @@ from analysis import coactivity, nets, spheres
 from riemod.manifolds import Sphere, Torus
 from riemod.regularization import NeuronEmbedding
 from riemod.training import train
-from riemod.training.assembly import start
-from riemod.training.runs import RunDescription, RunFolder
+from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.run import start
 from tests.analysis.test_nets import SMALL, small
 
 LARGER: dict[str, Any] = SMALL | {"hidden_size": 40}

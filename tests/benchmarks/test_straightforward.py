@@ -13,8 +13,8 @@ from riemod.manifolds import Torus
 from riemod.regularization import moduli_penalty
 from riemod.regularization.inhibitors import DifferenceOfGaussians
 from riemod.tasks import Navigation, NavigationConfig
-from riemod.tasks.place_cells import PlaceCells
-from riemod.tasks.trajectories import random_trajectories
+from riemod.tasks.navigation.place_cells import PlaceCells
+from riemod.tasks.navigation.walks import random_trajectories
 from tests.strategies import generator
 
 

@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from riemod.cli import main
+from riemod.cli.commands import main
 from tests.cli.text import flat
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from riemod.analyze import draw_states
-from riemod.cli import main
+from riemod.cli.commands import main
+from riemod.inspection import draw_states
 from riemod.topology import ModuliRecovery
 from riemod.training import RunFolder, load
 from tests.cli.text import flat
@@ -47,7 +47,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def few_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fit that takes a tenth of the time; its p-values are coarse."""
-    monkeypatch.setattr("riemod.analyze.ModuliRecovery", functools.partial(ModuliRecovery, n_nulls=10, n_subsamples=2))
+    monkeypatch.setattr(
+        "riemod.inspection.ModuliRecovery", functools.partial(ModuliRecovery, n_nulls=10, n_subsamples=2)
+    )
 
 
 @pytest.mark.usefixtures("few_nulls")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from riemod.cli import COMMANDS, main
+from riemod.cli.commands import COMMANDS, main
 from riemod.tasks import TASKS
 from riemod.training import RunFolder
 from tests.cli.text import flat

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from riemod.cli import main
+from riemod.cli.commands import main
 from riemod.training import RunFolder
 
 SMALL = ["--preset", "smoke", "--epochs", "3", "--batches-per-epoch", "4", "--hidden-size", "8", "--threads", "1"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from riemod import sparse
-from riemod.cli import main
+from riemod.cli.commands import main
 from riemod.sparse import CompressedRecurrent
 from riemod.training import RunError, RunFolder, compress_run, evaluate, load
 from tests.cli.text import flat

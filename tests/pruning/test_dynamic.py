@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from riemod import ModuliRegularizer
 from riemod.manifolds import Torus
+from riemod.masks import apply_masks, attach_masks
 from riemod.optim import riemannian_adam
-from riemod.pruning import DynamicSparsePruner, apply_masks, attach_masks, geometric_mask, geometric_prior
+from riemod.pruning import DynamicSparsePruner, geometric_mask, geometric_prior
 from riemod.regularization.controls import MatchedL1, NoPenalty, Shuffled
 from tests.regularization.nets import Net, build, task_loss
 from tests.strategies import generator, seeds

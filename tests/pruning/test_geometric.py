@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from riemod import ModuliRegularizer, NeuronEmbedding, geometric_mask
 from riemod.initialization import sparsity_aware
 from riemod.manifolds import Euclidean, Sphere, Torus
+from riemod.masks import apply_masks
 from riemod.optim import riemannian_adam
-from riemod.pruning import apply_masks, geometric_prior
+from riemod.pruning import geometric_prior
 from riemod.regularization import Modules
 from riemod.regularization.controls import MatchedL1, Shuffled
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Diffusion, Gaussian, Inhibitor

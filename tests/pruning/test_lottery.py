@@ -5,7 +5,8 @@ from torch import nn
 from riemod import initialization
 from riemod.manifolds import Torus
 from riemod.manifolds._geoopt import geoopt
-from riemod.pruning import LinearSchedule, MagnitudePruner, lottery_ticket, masked_parameters
+from riemod.masks import masked_parameters
+from riemod.pruning import LinearSchedule, MagnitudePruner, lottery_ticket
 from riemod.regularization import ModuliRegularizer
 
 

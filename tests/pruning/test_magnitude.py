@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from riemod.manifolds._geoopt import geoopt
-from riemod.pruning import LinearSchedule, MagnitudePruner, masked_parameters
+from riemod.masks import masked_parameters
+from riemod.pruning import LinearSchedule, MagnitudePruner
 
 
 class Net(nn.Module):

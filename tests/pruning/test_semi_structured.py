@@ -14,7 +14,8 @@ from torch.sparse._semi_structured_conversions import (
 
 from riemod import ModuliRegularizer
 from riemod.manifolds import Torus
-from riemod.pruning import apply_masks, geometric_prior, semi_structured_mask, semi_structured_weight
+from riemod.masks import apply_masks
+from riemod.pruning import geometric_prior, semi_structured_mask, semi_structured_weight
 from tests.strategies import generator, seeds
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from riemod import inhibitors
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
-from riemod.regularization import tiles
+from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors import Inhibitor
 
 MANIFOLDS: dict[str, Callable[[], Manifold]] = {

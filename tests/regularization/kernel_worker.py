@@ -12,7 +12,7 @@ from benchmarks.speed.memory import extra
 from riemod import ModuliRegularizer, inhibitors, moduli_penalty
 from riemod.manifolds import Manifold, Torus
 from riemod.optim import riemannian_adam
-from riemod.regularization import tiles
+from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors import Inhibitor
 from tests.regularization.formulas import MANIFOLDS, SMOOTH, plain_penalty
 from tests.strategies import generator

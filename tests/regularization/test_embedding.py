@@ -9,7 +9,7 @@ from torch import nn
 from riemod.manifolds import Euclidean, Sphere, Torus
 from riemod.manifolds._geoopt import geoopt
 from riemod.regularization import Modules, NeuronEmbedding
-from riemod.regularization.targets import recurrent_weights
+from riemod.regularization.weights import recurrent_weights
 from tests.regularization.formulas import MANIFOLDS
 from tests.strategies import generator
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from riemod import ModuliRegularizer
 from riemod.manifolds import KleinBottle, PoincareBall, Sphere, Torus
 from riemod.optim import riemannian_adam
-from riemod.regularization import Modules, cost_cache
+from riemod.regularization import Modules
+from riemod.regularization import _costs as cost_cache
 from riemod.regularization.controls import RandomGeometry
 from riemod.regularization.inhibitors import Gaussian, Ricker
 from tests.regularization.formulas import limit_tiles

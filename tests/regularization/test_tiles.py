@@ -13,7 +13,8 @@ from torch import Tensor
 
 from riemod import moduli_penalty
 from riemod.manifolds import PoincareBall, Product, Torus
-from riemod.regularization import pages, tiles
+from riemod.regularization import _pages as pages
+from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors import Custom, DifferenceOfGaussians, Gaussian, Inhibitor, Ricker
 from tests.regularization.formulas import MANIFOLDS, limit_tiles, plain_penalty
 from tests.regularization.test_processes import ENVIRONMENT, ROOT

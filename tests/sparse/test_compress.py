@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import riemod
-from riemod.pruning import attach_masks
-from riemod.pruning.masks import register_mask
+from riemod.masks import attach_masks, register_mask
 from riemod.sparse import (
     BlockMatrix,
     CompressedLinear,

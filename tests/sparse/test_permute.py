@@ -11,7 +11,7 @@ from torch import nn
 
 from riemod import MagnitudePruner, Modules, ModuliRegularizer, controls
 from riemod.manifolds import Sphere, Torus
-from riemod.pruning import masked_parameters
+from riemod.masks import masked_parameters
 from riemod.sparse import order_neurons, permute_neurons
 from tests.strategies import generator, seeds
 

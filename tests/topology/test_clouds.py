@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from analysis.clouds import circle
+from riemod.alignment import graph_distances
 from riemod.manifolds import Sphere
-from riemod.topology import densest, geodesic_distances, graph_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology import densest, geodesic_distances, neighbour_dimension, plane_dimension, smooth
 from riemod.topology.clouds import neighbours, principal_axes, stretch
 from tests.strategies import generator
 

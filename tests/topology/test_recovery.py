@@ -13,8 +13,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import riemod
 from analysis.clouds import KNOWN, NOISES, circle
-from riemod.topology import ModuliRecovery, graph_distances, nets, nulls, recovery
-from riemod.topology.evidence import bars, longest
+from riemod.alignment import graph_distances
+from riemod.topology import ModuliRecovery, nulls, recovery
+from riemod.topology import landmarks as nets
+from riemod.topology.verdict import bars, longest
 
 # Enough for a corrected p-value of 0.04 in two degrees, and so for a verdict.
 QUICK: dict[str, Any] = {"n_nulls": 50, "n_subsamples": 2}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from riemod.tasks.arenas import ArenaName
+from riemod.tasks.navigation.arenas import ArenaName
 from riemod.training import Run, load, train
 
 

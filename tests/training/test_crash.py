@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from riemod.cli import main
+from riemod.cli.commands import main
 from riemod.training import Run, RunDescription, RunFolder, load, lottery, start, train
 from tests.training.killing import Killed
 

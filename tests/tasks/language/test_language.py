@@ -11,8 +11,8 @@ from torch import nn
 
 from riemod.initialization import reset_parameters
 from riemod.tasks import Language, LanguageConfig
-from riemod.tasks.corpus import unigram_entropy
-from riemod.tasks.language_model import LanguageModel
+from riemod.tasks.language.corpus import unigram_entropy
+from riemod.tasks.language.model import LanguageModel
 
 CELLS = ["rnn_tanh", "rnn_relu", "gru", "lstm"]
 

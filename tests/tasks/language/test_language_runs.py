@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from riemod.cli import main
+from riemod.cli.commands import main
 from riemod.tasks import Language, LanguageConfig
 from riemod.training import CheckpointError, Run, RunDescription, RunFolder, evaluate, load, lottery, start, train
 from tests.tasks.texts import NAMES, wikitext2, write_text

@@ -1,0 +1,23 @@
+"""How far geometries of the same units agree: distances over weight graphs, correlations of distances, isometries."""
+
+from riemod.alignment.correlation import (
+    MantelTest,
+    distance_correlation,
+    distance_matrix,
+    mantel_test,
+    rank_correlation,
+)
+from riemod.alignment.distances import graph_distances
+from riemod.alignment.procrustes import Isometry, Procrustes, manifold_procrustes
+
+__all__ = [
+    "Isometry",
+    "MantelTest",
+    "Procrustes",
+    "distance_correlation",
+    "distance_matrix",
+    "graph_distances",
+    "manifold_procrustes",
+    "mantel_test",
+    "rank_correlation",
+]

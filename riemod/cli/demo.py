@@ -1,0 +1,156 @@
+"""The demonstration: navigation pruned to 90 % on a learned torus and without, then the torus net's lottery ticket."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+
+from riemod.cli.tables import comparison_table
+from riemod.manifolds import Torus
+from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.training import Run, RunError, RunFolder, load
+from riemod.training.checkpoint import generator_for
+
+if TYPE_CHECKING:
+    from riemod.plotting import Axes
+
+TORUS, PLAIN, TICKET = "learned torus", "no regularizer", "ticket of the torus"
+EPOCHS = 32
+_OPTIONS = (
+    *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
+    *("--epochs", str(EPOCHS), "--dense-epochs", "9", "--tail-epochs", "11"),
+)
+_DECODED_SEED = 3
+
+
+def run_demo(out: Path, console: Console) -> None:
+    """Train both arms side by side, then the torus arm's ticket; print a comparison, and draw figures in `out`.
+
+    Args:
+        out: folder of the three runs and of figures/; finished runs in it are kept, unfinished ones resumed.
+        console: where to print.
+
+    Raises:
+        RunError: if a training process fails.
+    """
+    began = time.perf_counter()
+    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in (TORUS, PLAIN, TICKET)}
+    train = ["train", "navigation", *_OPTIONS]
+    commands = {
+        TORUS: [*train, "--manifold", "torus", "--learn", "--out", str(folders[TORUS].path)],
+        PLAIN: [*train, "--out", str(folders[PLAIN].path)],
+    }
+    _train_side_by_side(folders, commands, console)
+    lottery = ["lottery", str(folders[TORUS].path), "--out", str(folders[TICKET].path), "--threads", "2", "--quiet"]
+    _train_side_by_side(folders, {TICKET: lottery}, console)
+    records = {name: folder.read_record() for name, folder in folders.items()}
+    console.print(comparison_table(f"navigation at 90 % sparsity, cpu preset with {EPOCHS} epochs, seed 0", records))
+    for path in draw_figures({name: folders[name] for name in (TORUS, PLAIN)}, out / "figures"):
+        console.print(f"figure {path}")
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
+    """Positions on the torus, weight matrix, error against sparsity, and a decoded walk; each a PNG, and all in one.
+
+    Args:
+        folders: finished navigation runs by name; one of them on a torus.
+        out: folder of the figures, made if need be.
+    """
+    # matplotlib is slow to import, and only figures need it.
+    from riemod import plotting
+
+    runs = {name: load(folder) for name, folder in folders.items()}
+    torus_run = next(run for run in runs.values() if run.moduli is not None)
+    task, model, moduli = torus_run.task, torus_run.model, torus_run.moduli
+    assert isinstance(task, Navigation)
+    assert isinstance(model, NavigationModel)
+    assert moduli is not None
+    points, torus, side = moduli.points, moduli.embeddings[0].manifold, task.config.side
+    assert isinstance(torus, Torus)
+    colors = plotting.position_colors(preferred_positions(task, model), side)
+    errors = {
+        name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
+        for name, folder in folders.items()
+    }
+    floor = next(iter(folders.values())).read_record()["levels"]["error_top3 of a perfect net"]["value"]
+    true, decoded = _decoded_walk(runs)
+    order = plotting.torus_order(points, torus)
+    weight = model.rnn.get_parameter("weight_hh_l0")
+
+    def positions(ax: "Axes") -> None:
+        plotting.plot_torus_points(points, torus, colors, ax).set_title("learned positions, by preferred place")
+        key = plotting.plot_position_key(side, ax.inset_axes((1.03, 0.68, 0.3, 0.3)))
+        key.set(xticks=[], yticks=[], xlabel="arena", ylabel="")
+
+    def matrix(ax: "Axes") -> None:
+        plotting.plot_weight_matrix(weight, order, ax).set_title("recurrent weights, neurons ordered along the torus")
+
+    def sparsity(ax: "Axes") -> None:
+        plotting.plot_error_against_sparsity(errors, floor, "cm", ax).set_title("top-3 error while pruning")
+
+    def walk(ax: "Axes") -> None:
+        plotting.plot_trajectory(true, decoded, side, ax).set_title("one walk, maximum-likelihood decoded, 90 % sparse")
+
+    panels = {"positions": positions, "weights": matrix, "error": sparsity, "walk": walk}
+    return plotting.save_panels(panels, out, together="demo")
+
+
+@torch.no_grad()
+def preferred_positions(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
+    """(n, 2) m: the mean position of the animal weighted by each hidden unit's activity; NaN for units never active.
+
+    Args:
+        task: gives the walks and the landmarks.
+        model: trained on it.
+        walks: number of random walks to average over.
+    """
+    trajectories = task.walks(walks, generator_for(task.device, 0, _DECODED_SEED))
+    states = model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
+    return (states.T @ trajectories.position.flatten(0, 1)) / states.sum(0).unsqueeze(-1)
+
+
+@torch.no_grad()
+def _decoded_walk(runs: dict[str, Run]) -> tuple[Tensor, dict[str, Tensor]]:
+    task = next(iter(runs.values())).task
+    assert isinstance(task, Navigation)
+    walk = task.walks(1, generator_for(task.device, 1, _DECODED_SEED))
+    start_code = task.cells.code(walk.start)
+    scores = {name: run.model(start_code, walk.velocity)[:, 0] for name, run in runs.items()}
+    true = torch.cat((walk.start, walk.position[:, 0]))
+    return true, {name: task.cells.decode_maximum_likelihood(value) for name, value in scores.items()}
+
+
+def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    try:
+        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[level]}"), console=console) as progress:
+            bars = {name: progress.add_task(name, total=EPOCHS, level="") for name in commands}
+            for name, command in commands.items():
+                folder = folders[name]
+                if not folder.record_file.is_file():
+                    started = folder.config_file.is_file()
+                    arguments = ["resume", str(folder.path), "--quiet"] if started else command
+                    processes[name] = subprocess.Popen([sys.executable, "-m", "riemod", *arguments])
+            while True:
+                running = [process for process in processes.values() if process.poll() is None]
+                for name, bar in bars.items():
+                    rows = folders[name].read_metrics()
+                    level = f"{rows[-1]['eval_error_top3']:.1f} cm at {rows[-1]['sparsity']:.0%}" if rows else ""
+                    progress.update(bar, completed=len(rows), level=level)
+                if not running:
+                    break
+                time.sleep(0.5)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    if failed := [name for name, process in processes.items() if process.returncode]:
+        raise RunError(f"training failed: {', '.join(failed)}; its message is above")

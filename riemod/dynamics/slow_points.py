@@ -1,0 +1,109 @@
+"""Fixed and slow points of a recurrent net: where its state stays, or nearly so."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Complex, Float, Int64
+from torch import Tensor
+
+from riemod.dynamics.jacobians import Step, check_rows, check_step, jacobian_spectra, jacobians
+
+__all__ = ["SlowPoints", "slow_points"]
+
+
+class SlowPoints(NamedTuple):
+    """What `slow_points` found: p points, the slowest first."""
+
+    states: Float[Tensor, "p s"]
+    """h."""
+    speeds: Float[Tensor, " p"]
+    """q = |F(h, u) - h|^2 / 2, in the state's unit squared."""
+    eigenvalues: Complex[Tensor, "p s"]
+    """Of dF/dh there, by falling absolute value."""
+    unstable: Int64[Tensor, " p"]
+    """How many of them exceed 1 in absolute value: 0 is a stable point, some but not all a saddle."""
+    starts: Int64[Tensor, " p"]
+    """How many starts ended there."""
+
+
+def slow_points(
+    step: Step,
+    states: Float[Tensor, "k s"],
+    u: Float[Tensor, " m"],
+    *,
+    tolerance: float = 1e-6,
+    merge: float = 1e-2,
+    steps: int = 2000,
+    learning_rate: float = 1e-2,
+) -> SlowPoints:
+    """Local minima of q(h) = |F(h, u) - h|^2 / 2 from many starts, with q <= tolerance, each found once.
+
+    Adam (betas 0.9 and 0.99) moves all starts side by side, its rate falling to 0 along a cosine. A start moves by
+    at most about learning_rate * steps / 2 in each component. Ends within `merge` of a slower one count as that
+    one. On a line or ring of fixed points that leaves one about every `merge`. Time O(steps k s^2): about a minute
+    for k = 256, s = 512 on one core.
+
+    Args:
+        step: F, from `recurrent_map` or one's own.
+        states: (k, s), starts: states of trajectories, with noise or without.
+        u: (m,), the constant input, often 0.
+        tolerance: largest q that is kept; about 1e-10 tells fixed points from slow ones.
+        merge: distance below which two points are one, >= 0.
+        steps: of Adam, >= 1.
+        learning_rate: of Adam at the start, > 0.
+
+    Returns:
+        The points; none if no start got below the tolerance.
+
+    Raises:
+        TypeError: if states or u are not floating-point tensors.
+        ValueError: for NaN, sizes that do not fit, or numbers out of range.
+
+    Reference: Sussillo and Barak 2013, https://doi.org/10.1162/NECO_a_00409
+
+    >>> halved = slow_points(lambda h, u: h / 2 + u, torch.ones(4, 2), torch.tensor([1.0, 0.0]))
+    >>> (halved.states.round(decimals=3) + 0.0).tolist(), halved.unstable.tolist(), halved.starts.tolist()
+    ([[2.0, 0.0]], [0], [4])
+    """
+    for name, value, least in (("tolerance", tolerance, 0), ("learning_rate", learning_rate, 0)):
+        if not least < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    if not 0 <= merge < math.inf:
+        raise ValueError(f"merge must be finite and >= 0, got {merge!r}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
+    found = check_rows(states, "states").clone().requires_grad_()
+    if not (isinstance(u, Tensor) and u.ndim == 1):
+        raise ValueError(f"u must have the shape (m,), got {tuple(u.shape) if isinstance(u, Tensor) else u!r}")
+    inputs = check_rows(u[None], "u").expand(len(found), -1)
+    check_step(step, found.detach(), inputs)
+
+    def speeds() -> Tensor:
+        return (torch.vmap(step)(found, inputs) - found).square().sum(1) / 2
+
+    # With the usual 0.999 large first gradients would keep the steps small to the end.
+    optimizer = torch.optim.Adam([found], lr=learning_rate, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    with torch.enable_grad():
+        for _ in range(steps):
+            found.grad = torch.autograd.grad(speeds().sum(), found)[0]
+            optimizer.step()
+            schedule.step()
+    with torch.no_grad():
+        ends, left = found.detach(), speeds()
+    order = left.argsort(stable=True)
+    kept: list[int] = []
+    starts: list[int] = []
+    for end in order[left[order] <= tolerance].tolist():
+        gaps = (ends[kept] - ends[end]).norm(dim=1)
+        if kept and gaps.min() <= merge:
+            starts[int(gaps.argmin())] += 1
+        else:
+            kept.append(end)
+            starts.append(1)
+    if not kept:
+        none = ends.new_zeros(0, ends.shape[1])
+        return SlowPoints(none, left[:0], none.to(torch.complex128), order[:0], order[:0])
+    eigenvalues = jacobian_spectra(jacobians(step, ends[kept], inputs[kept])).eigenvalues
+    return SlowPoints(ends[kept], left[kept], eigenvalues, (eigenvalues.abs() > 1).sum(1), torch.tensor(starts))

@@ -1,0 +1,116 @@
+"""A run looked at from outside: which manifold its hidden states fill, and what they say of the animal's position."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from riemod._files import write_json
+from riemod.dynamics import effective_rank, participation_ratio
+from riemod.inspection.coordinates import Coordinates, recover_coordinates
+from riemod.inspection.figures import NAMES, draw_figures
+from riemod.inspection.navigation import alignment, arena_of, decoding, tuning
+from riemod.inspection.states import Sample, draw_states
+from riemod.topology import ModuliRecovery
+from riemod.training import Run, RunError
+from riemod.training.checkpoint import generator_for
+from riemod.training.folder import environment
+from riemod.training.run import Draw
+
+__all__ = ["Coordinates", "Sample", "analyze_run", "draw_states"]
+
+RECORD = "analysis.json"
+_FEWEST_STATES = 100
+
+
+def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
+    """Say which manifold a run's hidden states fill, compare with what is known of its arena, and draw.
+
+    The states are those of its model as it stands, on fresh data, the same for every run of the task. Of navigation it
+    also has errors of positions told from the states, the units' tuning, the agreement of circular coordinates with
+    the true angles where the arena is a circle, a torus or a Klein bottle, and that of the geometries of tuning,
+    weights and points.
+
+    Args:
+        run: its model is put into evaluation mode, and else left as it is.
+        out: folder for `analysis.json`, which is the record, and figures; made if need be. Those of an earlier analysis
+            are replaced, other files stay.
+        states: how many hidden states to look at, >= 100; fewer if the task's evaluation does not have as many.
+
+    Returns:
+        The record.
+
+    Raises:
+        RunError: if the run has no checkpoint, or out is a file or holds figures of something else.
+        ValueError: for fewer states, or states that cannot be looked at, such as all the same.
+        ImportError: without gudhi or ripser.
+    """
+    _check(run, out, states)
+    sample = draw_states(run, states)
+    recovery = ModuliRecovery(n_jobs=torch.get_num_threads()).fit(sample.states)
+    centred = sample.states - sample.states.mean(0)
+    arena = arena_of(run.task)
+    coordinates = recover_coordinates(sample, recovery, arena)
+    record: dict[str, Any] = {
+        "run": run.description.to_dict(),
+        "epochs": run.epoch,
+        "states": len(sample.states),
+        "units": sample.states.shape[1],
+        "verdict": _verdict(recovery),
+        "report": recovery.report(),
+        "ranks": {
+            "participation_ratio": participation_ratio(centred).item(),
+            "effective_rank": effective_rank(centred).item(),
+        },
+    }
+    places = None
+    if coordinates is not None:
+        record["coordinates"] = coordinates.to_dict()
+    if arena is not None:
+        right = {arena.truth: "right", "undecided": "undecided"}.get(recovery.manifold_, "wrong")
+        generator = generator_for("cpu", Draw.ANALYSIS, 1)
+        found = tuning(sample, arena, generator)
+        places = found.places
+        record |= {
+            "arena": {"name": arena.name, "manifold": arena.truth, "verdict": right},
+            "position": decoding(run, sample, arena),
+            "tuning": found.to_dict(),
+            "alignment": alignment(run, found, generator),
+        }
+    record |= environment()
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / RECORD, record)
+    for name in NAMES:
+        (out / name).unlink(missing_ok=True)
+    draw_figures(out, run, sample, recovery, arena, coordinates, places)
+    return record
+
+
+def _check(run: Run, out: Path, states: int) -> None:
+    """Refuse before anything is computed."""
+    if isinstance(states, bool) or not isinstance(states, int) or states < _FEWEST_STATES:
+        raise ValueError(f"states must be an integer >= {_FEWEST_STATES}, got {states!r}")
+    if not run.folder.has_checkpoint:
+        raise RunError(f"run {run.folder.path} has no checkpoint: riemod resume {run.folder.path}")
+    if out.exists() and not out.is_dir():
+        raise RunError(f"out must be a folder, got the file {out}")
+    foreign = [name for name in NAMES if (out / name).exists()]
+    if foreign and not (out / RECORD).is_file():
+        raise RunError(f"out must not hold figures of something else, got {out / foreign[0]}: name another folder")
+
+
+def _verdict(recovery: ModuliRecovery) -> dict[str, Any]:
+    """What the estimator found, JSON-ready."""
+    return {
+        "manifold": recovery.manifold_,
+        "reason": recovery.reason_,
+        "betti": {str(prime): betti._asdict() for prime, betti in recovery.betti_.items()},
+        "agreement": recovery.agreement_,
+        "p_values": {str(degree): float(p) for degree, p in recovery.p_values_.items()},
+        "longest": {str(degree): float(ratio) for degree, ratio in recovery.longest_.items()},
+        "floors": {str(degree): float(ratio) for degree, ratio in recovery.floors_.items()},
+        "nulls": {str(degree): sum(map(len, drawn)) for degree, drawn in recovery.null_ratios_.items()},
+        "dimension": [float(found) if np.isfinite(found) else None for found in recovery.dimension_],
+        "metric": recovery.metric_,
+    }

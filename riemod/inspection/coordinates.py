@@ -1,0 +1,103 @@
+"""Angles recovered from hidden states, and how well they agree with those of the arena."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from riemod.inspection.navigation import NavigationArena
+from riemod.inspection.states import Sample
+from riemod.manifolds import KleinBottle, Sphere, Torus
+from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
+
+_ANGLES = {"circle": 1, "torus": 2, "klein bottle": 1}
+# Integer combinations of two angles with factors up to this.
+_LARGEST_FACTOR = 2
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """What came of a fit of circular coordinates: angles, or why there are none."""
+
+    count: int
+    """How many were looked for."""
+    angles: np.ndarray | None
+    """(n, count), rad, of all states."""
+    correlations: list[float] | None
+    """With each true angle, on states that were not fitted; None where no angle is true."""
+    problem: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What of it goes into the record."""
+        return {"count": self.count, "correlations": self.correlations, "problem": self.problem}
+
+
+def recover_coordinates(sample: Sample, recovery: ModuliRecovery, arena: NavigationArena | None) -> Coordinates | None:
+    """Circular coordinates, as many as the arena has, or the verdict if the arena has none.
+
+    Fitted on half of the states; correlations with the true angles are those of the other half.
+
+    Args:
+        sample: the states.
+        recovery: fitted to them.
+        arena: where they come from, if known.
+
+    Returns:
+        The coordinates, or None if neither the arena nor the verdict has any.
+    """
+    true = None if arena is None or sample.positions is None else angles_of_places(arena, sample.positions)
+    count = _ANGLES.get(recovery.manifold_, 0) if true is None else true.shape[1]
+    if not count:
+        return None
+    metric = "geodesic" if recovery.metric_ == "geodesic" else "euclidean"
+    try:
+        angles = CircularCoordinates(count, metric=metric).fit(sample.states[: sample.half]).transform(sample.states)
+    except ValueError as error:
+        return Coordinates(count, None, None, str(error))
+    matched = None if true is None else match_angles(angles[sample.half :], true[sample.half :])
+    return Coordinates(count, angles, matched, None)
+
+
+def angles_of_places(arena: NavigationArena, places: Tensor) -> np.ndarray | None:
+    """(n, 1 or 2) rad: the angles that places in an arena have; of a Klein bottle the first one, which has no twist.
+
+    None for the box and the sphere, on which every loop can be shrunk.
+
+    Args:
+        arena: a circle, torus or Klein bottle, or another.
+        places: (n, coordinate_dim), its points.
+    """
+    x = places.double().numpy()
+    match arena.manifold:
+        case Sphere(dim=1):
+            return np.arctan2(x[:, 1:], x[:, :1])
+        case Torus() as torus:
+            return x * (2 * math.pi / torus.period)
+        case KleinBottle() as bottle:
+            return x[:, :1] * (2 * math.pi / bottle.period)
+    return None
+
+
+def match_angles(found: np.ndarray, true: np.ndarray) -> list[float]:
+    """The circular correlation of each true angle with the one found; of two, in the integer basis that fits best.
+
+    Two angles on a torus are defined up to an integer change of basis of determinant 1 or -1. Factors up to 2 are
+    tried, and the basis with the largest sum of correlations is taken.
+
+    Args:
+        found: (n, c) rad, c = 1 or 2.
+        true: (n, c) rad.
+
+    Returns:
+        c numbers in [0, 1].
+    """
+    if found.shape[1] == 1:
+        return [circular_correlation(found[:, 0], true[:, 0])]
+    rows = list(itertools.product(range(-_LARGEST_FACTOR, _LARGEST_FACTOR + 1), repeat=2))
+    fits = {row: [circular_correlation(found @ np.array(row), angle) for angle in true.T] for row in rows if any(row)}
+    bases = [(a, b) for a, b in itertools.product(fits, fits) if abs(a[0] * b[1] - a[1] * b[0]) == 1]
+    first, second = max(bases, key=lambda basis: fits[basis[0]][0] + fits[basis[1]][1])
+    return [fits[first][0], fits[second][1]]

@@ -1,0 +1,70 @@
+"""Hidden states of a run's model on fresh data."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from riemod.coactivity.observe import watching
+from riemod.regularization.weights import recurrent_weights
+from riemod.tasks.navigation.task import Navigation
+from riemod.training import Run
+from riemod.training.checkpoint import generator_for
+from riemod.training.run import Draw
+
+# Of the states of all steps of some walks.
+_NUMBERS_AT_ONCE = 1 << 24
+
+
+class Sample(NamedTuple):
+    """Hidden states, and for navigation where the animal is in each."""
+
+    states: Tensor
+    """(n, k), on the CPU."""
+    positions: Tensor | None
+    """(n, c) points of the arena, or None."""
+
+    @property
+    def half(self) -> int:
+        """So many states are fitted, where the others are tested."""
+        return len(self.states) // 2
+
+
+class _Enough(Exception):
+    """Enough states were seen."""
+
+
+def draw_states(run: Run, count: int) -> Sample:
+    """Hidden states of the last recurrent layer, in random order.
+
+    Of navigation one a walk, the last: states of the same walk lie on a path, with gaps between paths, and early ones
+    still differ from later ones at the same place. Of other tasks the first ones of their evaluation.
+
+    Args:
+        run: its model is put into evaluation mode.
+        count: how many; elsewhere than in navigation fewer, if the evaluation has no more.
+
+    Returns:
+        The sample, the same for the same model.
+    """
+    task, model = run.task, run.model.eval()
+    generator = generator_for(task.device, Draw.ANALYSIS, 0)
+    if isinstance(task, Navigation):
+        at_once = max(1, _NUMBERS_AT_ONCE // (task.config.steps * task.config.hidden_size))
+        sizes = [min(at_once, count - first) for first in range(0, count, at_once)]
+        drawn = [[part.cpu() for part in task.states(model, generator, size, last=1)] for size in sizes]
+        states, positions = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        return Sample(states, positions)
+    seen: list[Tensor] = []
+
+    def take(states: Tensor) -> None:
+        seen.append(states.flatten(0, -2).cpu())
+        if sum(map(len, seen)) >= count:
+            raise _Enough
+
+    with torch.no_grad(), suppress(_Enough), watching(recurrent_weights(model)[-1], take):
+        task.evaluate(model, generator, run.config.evaluation_batches)
+    states = torch.cat(seen)
+    order = torch.randperm(len(states), generator=generator_for("cpu", Draw.ANALYSIS, 2))
+    return Sample(states[order[:count]], None)

@@ -1,0 +1,144 @@
+"""Figures of what a net has learned: bars and nulls, hidden states, rate maps, and how often verdicts are right."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from riemod.plotting._axes import axes_or_new, scatter
+
+__all__ = ["plot_barcode", "plot_confusion", "plot_persistence_diagram", "plot_rate_map", "plot_states"]
+
+
+def plot_persistence_diagram(
+    diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Births and deaths of each degree; below its dashed line a bar is no longer than those of null data.
+
+    Args:
+        diagrams: (n, 2) an array a degree, from 0 on, such as `ModuliRecovery.bars_.diagrams[2]`.
+        floors: by degree, the ratio of death to birth above which a bar counts, such as `ModuliRecovery.floors_`.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    top = 1.05 * max((float(d[np.isfinite(d)].max()) for d in diagrams if np.isfinite(d).any()), default=1.0)
+    ax.plot([0, top], [0, top], color="grey", linewidth=1)
+    for degree, (diagram, marker) in enumerate(zip(diagrams, "ov^", strict=False)):
+        color = f"C{degree}"
+        deaths = np.minimum(diagram[:, 1], top)
+        ax.scatter(diagram[:, 0], deaths, s=20, marker=marker, color=color, label=f"degree {degree}", zorder=3)
+        if floors and degree in floors:
+            ax.plot([0, top / floors[degree]], [0, top], color=color, linestyle="--", linewidth=1)
+            ax.fill([0, top, top / floors[degree]], [0, top, top], color=color, alpha=0.1, linewidth=0)
+    ax.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal", xlabel="birth", ylabel="death")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def plot_barcode(
+    diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, most: int = 8, ax: Axes | None = None
+) -> Axes:
+    """The longest bars of degrees 1 and up on a logarithmic scale; the grey part is what null data reach.
+
+    Args:
+        diagrams: (n, 2) an array a degree, from 0 on.
+        floors: by degree, the ratio of death to birth above which a bar counts.
+        most: bars a degree, the longest by death / birth.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    row, ticks = 0, []
+    for degree, diagram in list(enumerate(diagrams))[1:]:
+        shown = diagram[np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[:most]]
+        for birth, death in shown:
+            ax.plot([birth, death], [row, row], color=f"C{degree}", linewidth=4, solid_capstyle="butt")
+            if floors and degree in floors:
+                reached = min(death, birth * floors[degree])
+                ax.plot([birth, reached], [row, row], color="0.75", linewidth=4, solid_capstyle="butt")
+            row += 1
+        if len(shown):
+            ticks.append((row - (len(shown) + 1) / 2, f"degree {degree}"))
+        row += 1
+    ax.set(xscale="log", xlabel="distance", ylim=(row - 0.5, -1))
+    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
+    """A map over a square, the first coordinate to the right, blank where it is NaN; two colours if it has a sign.
+
+    Args:
+        image: (h, w), a row of `riemod.tuning.RateMaps.images` or an autocorrelogram.
+        extent: lowest and highest coordinate, the same for both axes.
+        label: of the colours, with their unit.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    signed, top = np.nanmin(image) < 0, np.nanmax(np.abs(image))
+    low, cmap = (-top, "RdBu_r") if signed else (0, "viridis")
+    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), cmap=cmap, vmin=low, vmax=top)
+    ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.8)
+    return ax
+
+
+def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
+    """States on their first two principal components, with the share of the variance that each has.
+
+    Args:
+        states: (n, k), k >= 2.
+        colors: (n, 3), or (n,) angles in rad, a recovered or a true coordinate, in cyclic colours; or None.
+        ax: where to draw.
+    """
+    ax = axes_or_new(ax)
+    centred = states - states.mean(axis=0)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    x, y = axes[:2] @ centred.T
+    scatter(ax, x, y, colors, size=8, edge=0.1)
+    ax.locator_params(nbins=6)
+    first, second = 100 * values[:2] ** 2 / np.sum(values**2)
+    ax.set(xlabel=f"component 1 ({first:.0f} %)", ylabel=f"component 2 ({second:.0f} %)", aspect="equal")
+    return ax
+
+
+def plot_confusion(counts: np.ndarray, arenas: Sequence[str], verdicts: Sequence[str], ax: Axes | None = None) -> Axes:
+    """How many nets of each arena (rows) got each verdict (columns); the shade is the share of the row.
+
+    Args:
+        counts: (a, v), whole numbers >= 0.
+        arenas: a names.
+        verdicts: v names.
+        ax: where to draw.
+
+    Raises:
+        ValueError: if the names are not as many as rows and columns.
+
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> ax = plot_confusion(np.array([[5, 0], [1, 4]]), ["box", "circle"], ["contractible", "circle"], axes)
+    >>> [text.get_text() for text in ax.texts]
+    ['5', '0', '1', '4']
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(arenas), len(verdicts)):
+        raise ValueError(
+            f"counts must have the shape ({len(arenas)}, {len(verdicts)}) of the names, got {counts.shape}"
+        )
+    ax = axes_or_new(ax)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Greys", vmin=0, vmax=1.25, aspect="auto" if len(verdicts) > 2 * len(arenas) else "equal")
+    for (row, column), number in np.ndenumerate(counts):
+        color = "0.6" if number == 0 else "white" if share[row, column] > 0.6 else "black"
+        ax.text(column, row, str(number), ha="center", va="center", color=color)
+    ax.set_xticks(range(len(verdicts)), verdicts, rotation=30, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(arenas)), arenas)
+    ax.set_xticks(np.arange(1, len(verdicts)) - 0.5, minor=True)
+    ax.set_yticks(np.arange(1, len(arenas)) - 0.5, minor=True)
+    ax.grid(which="minor", color="0.8", linewidth=0.8)
+    ax.tick_params(which="both", length=0)
+    ax.set(xlabel="verdict", ylabel="arena")
+    return ax

@@ -1,0 +1,115 @@
+"""The proximal variant of the penalty: soft-thresholding after the optimiser's step, not a subgradient of |w|."""
+
+import torch
+from torch import Tensor
+
+from riemod._checks import check_positive
+from riemod.regularization import _tiles as tiles
+from riemod.regularization.regularizer import ModuliRegularizer
+
+__all__ = ["backward_to_points", "check_proximal", "proximal_step", "soft_threshold_"]
+
+
+@torch.no_grad()
+def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
+    """w <- sign(w) max(|w| - t, 0) in place: the proximal map of sum t |w|, exact zeros where |w| <= t.
+
+    Args:
+        weight: any shape; NaN stays NaN.
+        threshold: t >= 0, of the same shape.
+
+    Returns:
+        The weight.
+
+    Reference: Daubechies, Defrise and De Mol 2004, https://doi.org/10.1002/cpa.20042.
+
+    >>> soft_threshold_(torch.tensor([3.0, -3.0, 0.5]), torch.tensor([1.0, 1.0, 1.0]))
+    tensor([ 2., -2.,  0.])
+    """
+    weight = weight.detach()
+    return weight.sub_(weight.clamp(-threshold, threshold))
+
+
+@torch.no_grad()
+def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
+    """w_jk <- sign(w_jk) max(|w_jk| - lr strength f(d(x_j, x_k)), 0), after the optimiser's step on the task's loss.
+
+    With reduction "mean" the threshold is divided by the number of entries of the weight, as the penalty is. Adam's
+    scaling does not touch it, so it is no longer lost among large gradients, nor magnified where they are small: a
+    strength does not carry over from `loss + moduli()`. A threshold below half a unit in the last place of a weight
+    (3e-9 of one of 0.1 in float32) does nothing to it. Weights that a mask holds at 0 stay 0, so it goes together with
+    `MagnitudePruner`. Costs come in tiles: nothing of size n x n x dim, nor n x n, is made.
+
+    Args:
+        moduli: any arm with power 1. Its points are taken as they are, after their own step; when they are learned,
+            give them Eq. 6's gradient by `backward_to_points`.
+        lr: of the step that was made, > 0.
+
+    Returns:
+        The penalty of the weights as they are now, strength * Eq. 6, a scalar.
+
+    Raises:
+        ValueError: if the power is not 1, a weight is a convolution's kernel, or `lr` is not positive and finite.
+        TypeError: if `moduli` is not a ModuliRegularizer.
+
+    Reference: Eq. 6 of https://arxiv.org/abs/2406.06290; decoupling: Loshchilov and Hutter 2019,
+    https://arxiv.org/abs/1711.05101.
+
+    >>> from riemod.manifolds import Torus
+    >>> rnn = torch.nn.RNN(2, 16)
+    >>> moduli = ModuliRegularizer(rnn, Torus(2), strength=1e3, generator=torch.Generator().manual_seed(0))
+    >>> _ = proximal_step(moduli, lr=1e-3)
+    >>> bool((rnn.weight_hh_l0 == 0).any())
+    True
+    """
+    check_proximal(moduli)
+    check_positive("lr", lr)
+    totals = []
+    for layer, target in enumerate(moduli.targets):
+        weight, neurons = target.weight.detach(), target.neurons
+        factor = moduli.strength / (weight.numel() if moduli.reduction == "mean" else 1)
+        blocks = weight.split(neurons)
+        height = max(1, tiles.TILE_ELEMENTS // neurons)
+        for first in range(0, neurons, height):
+            last = min(first + height, neurons)
+            costs = moduli.costs(layer, first, last)
+            threshold = costs * (lr * factor)
+            for block in blocks:
+                rows = soft_threshold_(block[first:last], threshold)
+                totals.append(factor * torch.dot(costs.reshape(-1), rows.abs().reshape(-1)))
+    return torch.stack(totals).sum()
+
+
+def backward_to_points(moduli: ModuliRegularizer) -> None:
+    """Add the gradient of strength * Eq. 6 to what is learned of the embedding, and to no weight.
+
+    Call it between `optimizer.zero_grad()` and `optimizer.step()` when weights are shrunk by `proximal_step`. Without
+    anything to learn it does nothing.
+
+    Args:
+        moduli: any arm.
+
+    >>> from riemod.manifolds import Torus
+    >>> rnn = torch.nn.RNN(2, 16)
+    >>> moduli = ModuliRegularizer(rnn, Torus(2), learn=True, generator=torch.Generator().manual_seed(0))
+    >>> backward_to_points(moduli)
+    >>> moduli.points.grad.shape, rnn.weight_hh_l0.grad
+    (torch.Size([16, 2]), None)
+    """
+    learned = [parameter for parameter in moduli.parameters() if parameter.requires_grad]
+    if learned:
+        moduli().backward(inputs=learned)
+
+
+def check_proximal(moduli: ModuliRegularizer) -> None:
+    """Raise unless it is a regularizer of matrices with power 1, whose proximal map is a soft threshold."""
+    if not isinstance(moduli, ModuliRegularizer):
+        raise TypeError(f"moduli must be a ModuliRegularizer, got {type(moduli).__name__}")
+    if moduli.power != 1:
+        raise ValueError(f"power must be 1 for a proximal step, a soft threshold, got {moduli.power:g}")
+    for target in moduli.targets:
+        if target.weight.ndim != 2:
+            raise ValueError(
+                f"moduli must penalise matrices for a proximal step, got {target.parameter} of shape "
+                f"{tuple(target.weight.shape)}: the proximal map of a slice's norm is no soft threshold"
+            )

@@ -1,0 +1,5 @@
+"""Word-level language modelling: the task, its model and its text."""
+
+from riemod.tasks.language.task import Language, LanguageConfig
+
+__all__ = ["Language", "LanguageConfig"]

@@ -1,0 +1,265 @@
+"""Circular coordinates: maps from points to circles that a persistent class of degree 1 makes, usable out of sample."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse.linalg import lsqr
+from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from riemod._arrays import as_array, check_points
+from riemod._checks import check_prime
+from riemod.topology.clouds import geodesic_distances, principal_axes, smooth
+from riemod.topology.landmarks import FEWEST_POINTS
+from riemod.topology.persistence import enclosing_radius, landmarks, library
+
+_COMPONENTS = 20
+
+
+class CircularCoordinates(TransformerMixin, BaseEstimator):
+    """h(x) = t_j + sum_k phi_k(x) theta(j, k) modulo 1, times 2 pi: one angle for each of the longest bars of degree 1.
+
+    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by
+    weighted least squares (near landmarks weigh more, crowded ones less), j the landmark nearest to x, and phi a
+    partition of unity over the landmarks near x. Several coordinates are decorrelated: an integer change of basis makes
+    the forms as short as it can (Lagrange and Gauss), so that on a torus they turn around one circle each. A point off
+    the sheet is treated as the point below it.
+
+    Angles are defined up to rotation, reflection and, for several, an integer change of basis.
+    300 landmarks of 1,000 points take about a second.
+
+    Args:
+        n_coordinates: how many angles.
+        metric: "euclidean", or "geodesic" along the graph of the 15 nearest points (see `ModuliRecovery`).
+        n_landmarks: how many max-min landmarks at most, of points put on the planes through their neighbours.
+        prime: of the cocycles' coefficients, odd.
+        random_state: seed, or numpy RandomState; it picks the first landmark.
+
+    Attributes:
+        landmarks_: (m, k) principal coordinates.
+        intervals_: (n_coordinates, 2) births and deaths of the classes.
+        scale_: length up to which two landmarks are joined, between the births and the deaths.
+        joined_: (m, m) which landmarks are.
+        forms_: theta of each coordinate, antisymmetric sparse matrices, in turns.
+        angles_: (m, n_coordinates) of the landmarks, in turns.
+        correlations_: inner products of the forms divided by their lengths.
+
+    Raises:
+        ValueError: from `fit`: fewer bars than coordinates, bars that share no scale, a prime that is 2 or none, or a
+            cocycle that does not lift to the integers at this prime.
+        ImportError: from `fit`: without ripser.
+
+    Reference: de Silva, Morozov and Vejdemo-Johansson, https://doi.org/10.1007/s00454-011-9344-x; out of sample, Perea,
+    https://doi.org/10.1007/978-3-030-43408-3_18; several, Scoccola et al., https://doi.org/10.4230/LIPIcs.SoCG.2023.57
+
+    >>> angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    >>> ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+    >>> found = CircularCoordinates().fit(ring).transform(ring)
+    >>> round(circular_correlation(angle, found[:, 0]), 3)
+    1.0
+    """
+
+    def __init__(
+        self,
+        n_coordinates: int = 1,
+        *,
+        metric: Literal["euclidean", "geodesic"] = "euclidean",
+        n_landmarks: int = 300,
+        prime: int = 47,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_coordinates = n_coordinates
+        self.metric = metric
+        self.n_landmarks = n_landmarks
+        self.prime = prime
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the coordinates.
+
+        Args:
+            X: (n, k) points, an array or a tensor.
+            y: not used.
+
+        Returns:
+            The estimator.
+        """
+        if check_prime(self.prime) == 2:
+            raise ValueError("prime must be odd, got 2")
+        if self.n_coordinates < 1 or self.n_landmarks < 3:
+            raise ValueError(
+                f"n_coordinates must be >= 1 and n_landmarks >= 3, got {self.n_coordinates} and {self.n_landmarks}"
+            )
+        if self.metric not in ("euclidean", "geodesic"):
+            raise ValueError(f"metric must be 'euclidean' or 'geodesic', got {self.metric!r}")
+        data = self._array(X, reset=True)
+        self.mean_, self.axes_ = principal_axes(data, _COMPONENTS)
+        points = smooth((data - self.mean_) @ self.axes_, min(20, len(data)))
+        start = int(check_random_state(self.random_state).randint(len(points)))
+        chosen, radius = landmarks(points, min(self.n_landmarks, len(points)), start=start)
+        self.landmarks_ = points[chosen]
+        if self.metric == "geodesic":
+            distances, nearest = geodesic_distances(points, chosen, min(15, len(points) - 1))
+            radius = float(nearest.max())
+        else:
+            distances = cdist(self.landmarks_, self.landmarks_)
+        self.intervals_, cocycles = self._classes(distances)
+        births, deaths = self.intervals_.T
+        # Balls of half this radius should cover the points, and their nerve lie within the complex.
+        self.scale_ = float(min(max(2.0 * radius, 1.5 * births.max()), 0.5 * (births.max() + deaths.min())))
+        self.joined_ = distances <= self.scale_
+        edges = np.argwhere(np.triu(self.joined_, 1))
+        integers = [_lift(cocycle, edges, self.joined_, self.prime) for cocycle in cocycles]
+        weights = _weights(edges, distances, self.scale_)
+        potentials, forms = zip(*(_harmonic(values, edges, weights) for values in integers), strict=True)
+        basis = reduced_basis(np.stack(forms) * np.sqrt(weights))
+        forms, potentials = basis @ np.stack(forms), basis @ np.stack(potentials)
+        self.correlations_ = _cosines(forms * np.sqrt(weights))
+        self.angles_ = np.mod(potentials.T, 1.0)
+        self.forms_ = [_antisymmetric(edges, form, len(distances)) for form in forms]
+        return self
+
+    def transform(self, X: Any) -> Float[np.ndarray, "n c"]:
+        """Angles of points, in radians, from 0 to 2 pi.
+
+        Args:
+            X: (n, k) points, an array or a tensor.
+
+        Returns:
+            (n, n_coordinates).
+        """
+        check_is_fitted(self, "forms_")
+        points = (self._array(X, reset=False) - self.mean_) @ self.axes_
+        distances = cdist(points, self.landmarks_)
+        nearest = distances.argmin(axis=1)
+        least = distances.min(axis=1)
+        # What every distance has in common is how far the point is off the sheet, beyond a quarter of the scale.
+        off = np.maximum(least**2 - (self.scale_ / 4) ** 2, 0.0)
+        weights = np.maximum(self.scale_ / 2 - np.sqrt(distances**2 - off[:, None]), 0.0)
+        weights *= self.joined_[nearest]
+        weights /= weights.sum(axis=1, keepdims=True)
+        turns = [
+            self.angles_[nearest, index] + (weights * form.toarray()[nearest]).sum(axis=1)
+            for index, form in enumerate(self.forms_)
+        ]
+        return 2 * np.pi * np.mod(np.stack(turns, axis=1), 1.0)
+
+    def _array(self, X: Any, *, reset: bool) -> np.ndarray:
+        X = as_array(X) if isinstance(X, torch.Tensor) else X
+        least = FEWEST_POINTS if reset else 1
+        checked = validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=least, ensure_min_features=2)
+        return np.asarray(checked)
+
+    def _classes(self, distances: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Intervals and cocycles of the longest bars by death / birth."""
+        threshold = enclosing_radius(distances)
+        found = library("ripser").ripser(
+            distances, maxdim=1, coeff=self.prime, do_cocycles=True, distance_matrix=True, thresh=threshold
+        )
+        diagram = np.minimum(np.asarray(found["dgms"][1], dtype=float), threshold)
+        if len(diagram) < self.n_coordinates:
+            raise ValueError(
+                f"n_coordinates: {self.n_coordinates} asked for, but X has {len(diagram)} bars in degree 1"
+            )
+        order = np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[: self.n_coordinates]
+        intervals = diagram[order]
+        if intervals[:, 0].max() >= intervals[:, 1].min():
+            raise ValueError(f"n_coordinates: the {self.n_coordinates} longest bars of X live at no common scale")
+        return intervals, [np.asarray(found["cocycles"][1][index], dtype=int) for index in order]
+
+
+def _lift(cocycle: np.ndarray, edges: np.ndarray, joined: np.ndarray, prime: int) -> np.ndarray:
+    """The cocycle on the edges as integers nearest to 0; an error unless they add up to 0 around every triangle."""
+    values = np.zeros(joined.shape, dtype=int)
+    rows, columns, coefficients = cocycle.T
+    lifted = (coefficients + prime // 2) % prime - prime // 2
+    values[rows, columns], values[columns, rows] = lifted, -lifted
+    values *= joined
+    for i, j in edges[values[edges[:, 0], edges[:, 1]] != 0]:
+        both = np.flatnonzero(joined[i] & joined[j])
+        if np.any(values[i, j] + values[j, both] + values[both, i] != 0):
+            raise ValueError(f"prime: a cocycle modulo {prime} does not lift to the integers; take another prime")
+    return values[edges[:, 0], edges[:, 1]].astype(float)
+
+
+def _weights(edges: np.ndarray, distances: np.ndarray, scale: float) -> np.ndarray:
+    """exp(-2 d^2 / scale^2) / (q_i q_j), q_i the sum of these exponentials at i: as if landmarks lay evenly."""
+    rows, columns = edges.T
+    kernel = np.exp(-2 * (distances[rows, columns] / scale) ** 2)
+    sums = 1.0 + np.bincount(rows, kernel, len(distances)) + np.bincount(columns, kernel, len(distances))
+    return kernel / (sums[rows] * sums[columns])
+
+
+def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """t and theta = eta - d t, where t minimises the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
+    index, count = np.arange(len(edges)), len(edges)
+    signs = np.concatenate([-np.ones(count), np.ones(count)])
+    places = np.concatenate([index, index]), np.concatenate([edges[:, 0], edges[:, 1]])
+    difference = coo_array((signs, places)).tocsr()
+    roots = np.sqrt(weights)
+    potential = lsqr(diags_array(roots) @ difference, roots * values, atol=1e-12, btol=1e-12)[0]
+    return potential, values - difference @ potential
+
+
+def reduced_basis(forms: Float[np.ndarray, "c e"]) -> Float[np.ndarray, "c c"]:
+    """The integer change of basis, of determinant 1 or -1, after which no form gets shorter by adding another to it.
+
+    For two forms this is the Lagrange-Gauss reduction, and both are then as short as any basis has them.
+
+    Args:
+        forms: one a row.
+
+    >>> reduced_basis(np.array([[1.0, 0.0], [3.0, 1.0]]))
+    array([[ 1.,  0.],
+           [-3.,  1.]])
+    """
+    gram = forms @ forms.T
+    basis = np.eye(len(forms))
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(forms)):
+            for j in range(len(forms)):
+                lengths = basis @ gram @ basis.T
+                step = np.round(lengths[i, j] / lengths[j, j]) if i != j else 0.0
+                shorter = lengths[i, i] - 2 * step * lengths[i, j] + step**2 * lengths[j, j]
+                if step and shorter < lengths[i, i] * (1 - 1e-9):
+                    basis[i] -= step * basis[j]
+                    changed = True
+    return basis
+
+
+def _cosines(forms: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(forms, axis=1)
+    return forms @ forms.T / np.outer(lengths, lengths)
+
+
+def _antisymmetric(edges: np.ndarray, form: np.ndarray, size: int) -> csr_array:
+    rows, columns = edges.T
+    places = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+    return coo_array((np.concatenate([form, -form]), places), shape=(size, size)).tocsr()
+
+
+def circular_correlation(first: Any, second: Any) -> float:
+    """max over s = 1, -1 of |mean exp(i (a - s b))|: 1 if they agree up to rotation and reflection.
+
+    Args:
+        first: (n,) angles a, rad.
+        second: (n,) angles b, rad.
+
+    Raises:
+        ValueError: if they are not of one length, at least 1.
+
+    >>> angle = np.linspace(0, 6, 50)
+    >>> round(circular_correlation(angle, 1 - angle), 6)
+    1.0
+    """
+    a, b = (check_points(as_array(angles).reshape(-1, 1)).ravel() for angles in (first, second))
+    if len(a) != len(b):
+        raise ValueError(f"first and second must be of one length, got {len(a)} and {len(b)}")
+    return float(max(abs(np.exp(1j * (a - b)).mean()), abs(np.exp(1j * (a + b)).mean())))

@@ -1,0 +1,168 @@
+"""The models of many small runs as one batched computation.
+
+A run's parameters are views of tensors that hold those of all runs, stacked; so are its gradients and its optimiser's
+moments. Pruning, checkpoints and evaluation work on each run as ever.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from riemod.regularization import backward_to_points, proximal_step
+from riemod.tasks.base import Batch, ReplicaTask
+from riemod.training.checkpoint import generator_for
+from riemod.training.loop import set_rates, start_epoch
+from riemod.training.run import Draw, Run
+
+
+class Stack:
+    """Runs at one epoch, and their parameters, gradients and moments, stacked along a first axis.
+
+    Args:
+        runs: alike, as `check_replicas` has it; their parameters become views of the stacked ones, on the same values.
+    """
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = list(runs)
+        first = runs[0]
+        assert isinstance(first.task, ReplicaTask)
+        self.task: ReplicaTask[Any] = first.task
+        columns = {name: [run.model.get_parameter(name) for run in runs] for name, _ in first.model.named_parameters()}
+        self.parameters = {name: nn.Parameter(torch.stack([*column]).detach()) for name, column in columns.items()}
+        config = first.config
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        for name, stacked in self.parameters.items():
+            stacked.grad = torch.zeros_like(stacked)
+            states = [_adam_state(run, own) for run, own in zip(runs, columns[name], strict=True)]
+            moments = {key: torch.stack([state[key] for state in states]) for key in ("exp_avg", "exp_avg_sq")}
+            step = states[0]["step"].clone()
+            self.optimizer.state[stacked] = {"step": step, **moments}
+            for index, (own, state) in enumerate(zip(columns[name], states, strict=True)):
+                own.data, own.grad = stacked.data[index], stacked.grad[index]
+                state.update(step=step, **{key: moment[index] for key, moment in moments.items()})
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the runs stand at."""
+        return self.runs[0].epoch
+
+    def start_epoch(self) -> None:
+        """Start the epoch of every run, and take over its masks and the costs of its weights."""
+        for run in self.runs:
+            start_epoch(run)
+        masks = [run.pruner.masks() for run in self.runs]
+        self._masks = {
+            name: torch.stack([own[name] if name in own else torch.ones_like(stacked[0]) for own in masks])
+            .to(stacked.dtype)
+            .detach()
+            for name, stacked in self.parameters.items()
+            if any(name in own for own in masks)
+        }
+        for name, mask in self._masks.items():
+            for key in ("exp_avg", "exp_avg_sq"):
+                self.optimizer.state[self.parameters[name]][key].mul_(mask)
+        self._costs = self._fixed_costs()
+
+    def set_rates(self, step: int) -> None:
+        """Give all optimisers the rates of a step of the present epoch."""
+        for run in self.runs:
+            set_rates(run, step)
+        self.optimizer.param_groups[0]["lr"] = self.runs[0].optimizer.param_groups[0]["lr"]
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step of every model: the losses and the penalties, each (N,), as `train_step` gives them for one."""
+        losses = self.task.replica_losses(self.parameters, batch)
+        penalties = torch.zeros_like(losses)
+        for name, cost in self._costs.items():
+            penalties = penalties + (cost * self.parameters[name].abs()).flatten(1).sum(1)
+        total = losses.sum() + penalties.sum()
+        apart = {}
+        for index, run in enumerate(self.runs):
+            if run.moduli is not None and not _has_costs(run) and not run.config.proximal:
+                apart[index] = run.moduli()
+                total = total + apart[index]
+        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+        for gradient in gradients:
+            gradient.zero_()
+        for run in self.runs:
+            for member in run.optimizer.members[1:]:
+                member.zero_grad()
+        total.backward()
+        proximal = [(index, run.moduli) for index, run in enumerate(self.runs) if run.config.proximal and run.moduli]
+        for _, moduli in proximal:
+            backward_to_points(moduli)
+        for index, run in enumerate(self.runs):
+            if run.dynamic is not None and run.dynamic.step(run.optimizer):
+                for name, mask in run.pruner.masks().items():
+                    self._masks[name][index] = mask
+        for name, mask in self._masks.items():
+            gradient = self.parameters[name].grad
+            assert gradient is not None
+            gradient.mul_(mask)
+        if self.runs[0].config.clip is not None:
+            _clip(gradients, self.runs[0].config.clip)
+        self.optimizer.step()
+        for run in self.runs:
+            for member in run.optimizer.members[1:]:
+                member.step()
+        penalties = penalties.detach().clone()
+        for index, value in apart.items():
+            penalties[index] = value.detach()
+        for index, moduli in proximal:
+            penalties[index] = proximal_step(moduli, self.optimizer.param_groups[0]["lr"])
+        return losses.detach(), penalties
+
+    def batches(self) -> Iterator[Batch]:
+        """Every step's batches, stacked; runs of one seed see the same data, which is drawn once."""
+        seeds = list(dict.fromkeys(run.config.seed for run in self.runs))
+        place = torch.tensor([seeds.index(run.config.seed) for run in self.runs], device=self.task.device)
+        count, epoch = self.runs[0].config.batches_per_epoch, self.runs[0].epoch
+        streams = [
+            self.task.batches(generator_for(self.task.device, Draw.BATCHES, seed, epoch), count) for seed in seeds
+        ]
+        for batches in itertools.islice(zip(*streams, strict=True), count):
+            yield tuple(torch.stack(parts)[place] for parts in zip(*batches, strict=True))
+
+    def _fixed_costs(self) -> dict[str, Tensor]:
+        """strength * f / size for the weights of runs whose points stay; 0 for all others. By the parameter's name."""
+        costs: dict[str, Tensor] = {}
+        for index, run in enumerate(self.runs):
+            if run.moduli is None or not _has_costs(run):
+                continue
+            names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+            for layer, target in enumerate(run.moduli.targets):
+                weight = target.weight
+                name = names[id(weight)]
+                factor = run.moduli.strength / (weight.numel() if run.moduli.reduction == "mean" else 1)
+                if name not in costs:
+                    costs[name] = torch.zeros_like(self.parameters[name], requires_grad=False)
+                # All gates pay alike.
+                costs[name][index].unflatten(0, (-1, target.neurons)).copy_(factor * run.moduli.coefficients(layer))
+        return costs
+
+
+def _has_costs(run: Run) -> bool:
+    """Whether the penalty's coefficients stay as they are for an epoch, and multiply |w| itself."""
+    return run.moduli is not None and not (run.config.learn or run.config.proximal) and run.config.power == 1
+
+
+def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
+    """The state of a parameter in the run's own optimiser, made if there is none yet."""
+    state = run.optimizer.members[0].state[parameter]
+    if not state:
+        state.update(step=torch.zeros((), dtype=torch.float32, device=parameter.device))
+        state.update({key: torch.zeros_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")})
+    return state
+
+
+def _clip(gradients: list[Tensor], largest: float) -> None:
+    """As `torch.nn.utils.clip_grad_norm_`, each model's gradient by its own norm."""
+    norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))

@@ -1,0 +1,27 @@
+"""What units are tuned to: rate maps over any arena, preferred positions, information and grid scores."""
+
+from riemod.tuning.bins import Bins, landmark_bins, regular_bins
+from riemod.tuning.gridness import GridScores, autocorrelograms, grid_scores
+from riemod.tuning.rate_maps import (
+    RateMaps,
+    ShuffleTest,
+    preferred_positions,
+    rate_maps,
+    shuffle_test,
+    spatial_information,
+)
+
+__all__ = [
+    "Bins",
+    "GridScores",
+    "RateMaps",
+    "ShuffleTest",
+    "autocorrelograms",
+    "grid_scores",
+    "landmark_bins",
+    "preferred_positions",
+    "rate_maps",
+    "regular_bins",
+    "shuffle_test",
+    "spatial_information",
+]

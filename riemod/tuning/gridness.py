@@ -1,0 +1,167 @@
+"""Whether a unit's rate map is a hexagonal lattice: autocorrelograms and the 60-degree grid score."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.fft import irfft2, rfft2
+from scipy.ndimage import map_coordinates, maximum_filter
+
+from riemod.manifolds import Euclidean, Torus
+from riemod.tuning.rate_maps import RateMaps
+
+__all__ = ["GridScores", "autocorrelograms", "grid_scores"]
+
+_DEGREES = 180
+_RADII = 16
+_PEAKS = 6
+
+
+class GridScores(NamedTuple):
+    """What `grid_scores` found, one entry a unit."""
+
+    score: Float[np.ndarray, " n"]
+    """In [-2, 2]."""
+    spacing: Float[np.ndarray, " n"]
+    """Median distance of the six peaks, in the manifold's unit; NaN with fewer than six."""
+    orientation: Float[np.ndarray, " n"]
+    """Of the lattice's axes from the first coordinate axis, rad, in [0, pi/3); NaN with fewer than six peaks."""
+
+
+def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarray, "n h w"]:
+    """Pearson's correlation of each map with itself shifted by every lag, over the bins that both cover.
+
+    In a box lags go up to its side, and NaN bins are left out of every sum; on a torus the map goes round, and lags go
+    up to half a period. Lag 0 is the central bin. By FFT: O(b log b) a unit.
+
+    Args:
+        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units that vary.
+        least_bins: overlap below which a lag is NaN, >= 3.
+
+    Returns:
+        (n, h, w), with h and w odd, in [-1, 1] up to rounding.
+
+    Raises:
+        ValueError: for maps on other bins, a constant map, or least_bins < 3.
+
+    Reference: Hafting et al. 2005, https://doi.org/10.1038/nature03721 (supplement)
+    """
+    periodic = isinstance(maps.bins.manifold, Torus)
+    if not (isinstance(maps.bins.manifold, Torus | Euclidean) and maps.bins.widths and len(maps.bins.shape) == 2):
+        raise ValueError(f"maps must be on regular_bins of Euclidean(2) or Torus(2), not of {maps.bins.manifold}")
+    if isinstance(least_bins, bool) or not isinstance(least_bins, int) or least_bins < 3:
+        raise ValueError(f"least_bins must be an integer >= 3, got {least_bins!r}")
+    if not maps.varying.all():
+        raise ValueError(
+            f"maps: {(~maps.varying).sum()} of {len(maps.rates)} units have constant rates, the first of them unit "
+            f"{maps.varying.argmin()}; leave them out by maps.only(maps.varying)"
+        )
+    rows, columns = maps.bins.shape
+    known = np.isfinite(maps.rates)
+    scale = np.nanmax(np.abs(maps.rates), axis=1, keepdims=True)
+    centred = np.where(known, maps.rates - np.nanmean(maps.rates, axis=1, keepdims=True), 0.0) / scale
+    size = (rows, columns) if periodic else (2 * rows - 1, 2 * columns - 1)
+    mask, value, square = (
+        rfft2(part.reshape(-1, rows, columns), size) for part in (known.astype(float), centred, centred**2)
+    )
+
+    def correlate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return irfft2(first.conj() * second, size)
+
+    count = np.round(correlate(mask, mask))
+    here, there = correlate(value, mask), correlate(mask, value)
+    product = count * correlate(value, value) - here * there
+    first = count * correlate(square, mask) - here**2
+    second = count * correlate(mask, square) - there**2
+    # Where a part of the map is constant only rounding is left of its variance.
+    least = 1e-9 * first[:, :1, :1]
+    defined = (count >= least_bins) & (first > least) & (second > least)
+    correlation = np.divide(
+        product, np.sqrt(np.where(defined, first * second, 1.0)), out=np.full_like(product, np.nan), where=defined
+    )
+    if periodic:
+        lags = [np.arange(-(side // 2), side // 2 + 1) % side for side in (rows, columns)]
+    else:
+        lags = [np.arange(1 - side, side) % (2 * side - 1) for side in (rows, columns)]
+    return correlation[:, lags[0][:, None], lags[1][None]]
+
+
+def grid_scores(maps: RateMaps, *, least_bins: int = 20) -> GridScores:
+    """min(c_60, c_120) - max(c_30, c_90, c_150), c_a a ring of the autocorrelogram against itself turned by a.
+
+    The ring leaves out the central peak, up to the first minimum of the mean over directions at radius e, and ends e /
+    2 beyond the median distance of the six peaks nearest to the centre (at the largest lag if there is none). It is
+    read along circles by linear interpolation and weighted by area. A map needs several fields across: bins at most a
+    fifth of the spacing. For a p-value, `shuffle_test(..., lambda maps: grid_scores(maps).score)`: noise, too, has
+    scores well above 0 by chance. About 2 ms a unit at 20 x 20 bins.
+
+    Args:
+        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units that vary.
+        least_bins: as `autocorrelograms`.
+
+    Returns:
+        Score, spacing and orientation, by unit.
+
+    Raises:
+        ValueError: as `autocorrelograms`.
+
+    Reference: Sargolini et al. 2006, https://doi.org/10.1126/science.1125572 (supplement); Hafting et al. 2005,
+    https://doi.org/10.1038/nature03721
+    """
+    found = [_score(image, maps.bins.widths or (1.0, 1.0)) for image in autocorrelograms(maps, least_bins=least_bins)]
+    return GridScores(*(np.array(values) for values in zip(*found, strict=True)))
+
+
+def _score(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, float]:
+    middle = np.array(image.shape)[:, None, None] // 2
+    lags = (np.indices(image.shape) - middle) * np.array(widths)[:, None, None]
+    radius = np.hypot(*lags)
+    width = max(widths)
+    reach = min(side * (size // 2) for side, size in zip(widths, image.shape, strict=True))
+    reach = min(reach, radius[~np.isfinite(image)].min(initial=math.inf) - width)
+    ring = np.round(radius / width).astype(int)
+    inside = radius <= reach
+    profile = np.bincount(ring[inside], image[inside]) / np.bincount(ring[inside])
+    minima = np.flatnonzero((profile[1:-1] <= profile[:-2]) & (profile[1:-1] <= profile[2:])) + 1
+    edge = width * (minima[0] if len(minima) else 1)
+    filled = np.where(np.isfinite(image), image, -np.inf)
+    is_peak = (filled == maximum_filter(filled, size=3, mode="nearest")) & (filled > 0) & (radius > edge)
+    # Peaks on the rim of the autocorrelogram are where it ends, not where it turns.
+    is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
+    peaks = np.argwhere(is_peak)[np.argsort(radius[is_peak], kind="stable")][:_PEAKS]
+    places = (np.array([_summit(filled, peak) for peak in peaks]).reshape(-1, 2) - middle[:, 0, 0]) * widths
+    spacing = float(np.median(np.hypot(*places.T))) if len(places) else reach
+    outer = min(spacing + edge / 2, reach)
+    score = _turned(image, middle[:, 0, 0], widths, edge, outer)
+    if len(places) < _PEAKS:
+        return score, math.nan, math.nan
+    orientation = np.angle(np.exp(6j * np.arctan2(places[:, 1], places[:, 0])).sum()) / 6
+    return score, spacing, float(np.mod(orientation, math.pi / 3))
+
+
+def _summit(image: np.ndarray, peak: np.ndarray) -> list[float]:
+    """Where the parabolas through a peak and its neighbours along each axis are highest."""
+    place = []
+    for axis, at in enumerate(peak):
+        before, top, after = (image[tuple(peak + shift * (np.arange(2) == axis))] for shift in (-1, 0, 1))
+        bend = 2 * top - before - after
+        place.append(at + ((after - before) / (2 * bend) if 0 < bend < math.inf else 0.0))
+    return place
+
+
+def _turned(image: np.ndarray, middle: np.ndarray, widths: tuple[float, ...], inner: float, outer: float) -> float:
+    """The score of a ring; half of it is read, for an autocorrelogram is the same turned by 180 degrees."""
+    radii = np.linspace(min(inner, outer), outer, _RADII)[:, None]
+    angles = np.linspace(0, math.pi, _DEGREES, endpoint=False)[None]
+    places = [middle[0] + radii * np.cos(angles) / widths[0], middle[1] + radii * np.sin(angles) / widths[1]]
+    values = map_coordinates(np.nan_to_num(image), places, order=1, mode="nearest")
+    weights = np.broadcast_to(radii, values.shape)
+    centred = values - np.average(values, weights=weights)
+    spread = (weights * centred**2).sum()
+    if spread <= 1e-18 * weights.sum():
+        return 0.0
+    turned = {
+        angle: (weights * centred * np.roll(centred, angle, axis=1)).sum() / spread for angle in range(30, 180, 30)
+    }
+    return float(min(turned[60], turned[120]) - max(turned[30], turned[90], turned[150]))

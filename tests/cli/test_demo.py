@@ -1,0 +1,84 @@
+"""The demonstration's figures and tables, from smoke runs."""
+
+import dataclasses
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from riemod import plotting
+from riemod.cli import demo
+from riemod.cli.tables import comparison_table
+from riemod.manifolds import Torus
+from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.training import RunDescription, RunFolder, start, train
+
+mpl.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folders = {}
+    smoke = dataclasses.replace(Navigation.presets["smoke"], sparsity=0.9)
+    for name, config in {
+        "learned torus": dataclasses.replace(smoke, manifold="torus", learn=True),
+        "no regularizer": smoke,
+    }.items():
+        folders[name] = RunFolder(tmp_path_factory.mktemp("runs") / name)
+        train(start(folders[name], RunDescription("navigation", config, None)))
+    return folders
+
+
+def test_figures_are_written(runs, tmp_path):
+    paths = demo.draw_figures(runs, tmp_path / "figures")
+    assert [path.name for path in paths] == ["positions.png", "weights.png", "error.png", "walk.png", "demo.png"]
+    for path in paths:
+        pixels = mpl.image.imread(path)
+        assert np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0).shape[0] > 50
+
+
+def test_comparison_shows_every_run(runs):
+    records = {name: folder.read_record() for name, folder in runs.items()}
+    console = Console(file=io.StringIO(), width=200)
+    console.print(comparison_table("smoke", records))
+    text = console.file.getvalue()
+    for name, record in records.items():
+        assert name in text
+        assert f"{record['metrics']['error_top3']['value']:.4g}" in text
+    assert "sparsity rnn.weight_hh_l0" in text
+
+
+def test_preferred_positions_are_weighted_means():
+    task = Navigation(Navigation.presets["smoke"])
+
+    class OneHot(NavigationModel):
+        def hidden_states(self, start_code, velocity):
+            states = torch.zeros(velocity.shape[0], velocity.shape[1], 2)
+            states[-1, 0, 0] = 2.0
+            return states
+
+    preferred = demo.preferred_positions(task, OneHot(64, 2), walks=3)
+    walks = task.walks(3, demo.generator_for("cpu", 0, 3))
+    torch.testing.assert_close(preferred[0], walks.position[-1, 0])
+    assert preferred[1].isnan().all()
+
+
+def test_torus_order_keeps_neighbours_together():
+    torus = Torus(2)
+    points = torus.sample(400, generator=torch.Generator().manual_seed(0))
+    order = plotting.torus_order(points, torus)
+    assert sorted(order) == list(range(400))
+
+    def step(indices):
+        return torus.distance(points[indices[:-1]], points[indices[1:]]).diagonal().mean().item()
+
+    assert step(torch.from_numpy(order)) < 0.4 * step(torch.arange(400))
+
+
+def test_position_colors_are_grey_where_unknown():
+    colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
+    assert np.ptp(colors[1]) == 0
+    assert np.ptp(colors[0]) > 0.3
