@@ -8,8 +8,8 @@ Nets learn navigation; at eight moments the distances between units are compared
 - *weights*: shortest paths over the weights (`graph_distances`).
 
 Agreement is the bias-corrected distance correlation, 0 on average for geometries that know nothing of each other, and
-negative where units that are near in one are far in the other. Its p-value is two-sided, from relabelled units
-(Mantel's test), and its baseline the 95 % quantile of what relabelled ones have in absolute value.
+negative where units that are near in one are far in the other. Its p-value is two-sided, from relabeled units
+(Mantel's test), and its baseline the 95 % quantile of what relabeled ones have in absolute value.
 
     python -m analysis.alignment_over_training               runs what is missing among the records, prints the table
     python -m analysis.alignment_over_training --print-only  prints the table of the records there are
@@ -95,11 +95,11 @@ def agreements(task: Navigation, model: NavigationModel, distances: dict[str, Te
             one, other, permutations=PERMUTATIONS, method="distance", alternative="two-sided", generator=generator
         )
         orders = [torch.randperm(len(one), generator=generator).numpy() for _ in range(BASELINE)]
-        relabelled = [alignment.distance_correlation(one[np.ix_(order, order)], other) for order in orders]
+        relabeled = [alignment.distance_correlation(one[np.ix_(order, order)], other) for order in orders]
         found |= {
             pair: test.statistic,
             f"{pair} p": test.p_value,
-            f"{pair} baseline": float(np.quantile(np.abs(relabelled), 0.95)),
+            f"{pair} baseline": float(np.quantile(np.abs(relabeled), 0.95)),
             f"{pair} rank": alignment.rank_correlation(one, other),
         }
     return found
@@ -124,7 +124,7 @@ def tables(found: list[Row]) -> str:
 
 
 def figure(found: list[Row], file: Path) -> None:
-    """Distance correlations over training with 95 % intervals as bands, the baseline in grey, and the error below."""
+    """Distance correlations over training with 95 % intervals as bands, the baseline in gray, and the error below."""
     drawn, axes = plt.subplots(
         2, len(ARENAS), figsize=(11, 5.6), sharex=True, sharey="row", height_ratios=(3, 1), layout="constrained"
     )
@@ -136,7 +136,7 @@ def figure(found: list[Row], file: Path) -> None:
         for index, pair in enumerate(PAIRS):
             _band(upper, steps, [[row[pair] for row in now] for now in at], f"C{index}", pair)
         chance = np.array([np.mean([row[f"{pair} baseline"] for row in now for pair in PAIRS]) for now in at])
-        upper.fill_between(steps, -chance, chance, color="0.85", linewidth=0, label="relabelled units")
+        upper.fill_between(steps, -chance, chance, color="0.85", linewidth=0, label="relabeled units")
         _band(lower, steps, [[row["error"] / row["floor"] for row in now] for now in at], "black", "error")
         lower.set_yscale("log", nonpositive="clip")
         lower.set_ylim(bottom=0.8)

@@ -8,7 +8,7 @@ box. Every set of points is measured alike (`analysis.recovered`), and so are
 - points of the untrained net under the same rule, against that net's own tuning;
 - points under the same rule from the trained net's weights or correlations, shuffled over pairs of units;
 - *true places*: the units' preferred places themselves, mapped into R^3 or R^4 with noise, as many as there are
-  units. What share of these is recognised is the measure's power.
+  units. What share of these is recognized is the measure's power.
 
     python -m analysis.appendix_h                 runs what is missing among the records and prints the tables
     python -m analysis.appendix_h --print-only    prints the tables of the records there are

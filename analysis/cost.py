@@ -22,8 +22,8 @@ STATES, UNITS, NULLS = 10_000, 512, 200
 
 def torus_states(states: int, units: int, rng: np.random.Generator) -> np.ndarray:
     """(states, units) ReLU activity of units with one bump each on a flat torus, with noise."""
-    places, centres = rng.uniform(0, 2 * np.pi, (states, 1, 2)), rng.uniform(0, 2 * np.pi, (units, 2))
-    drive = np.cos(places - centres).sum(axis=2) - rng.uniform(0, 1, units)
+    places, centers = rng.uniform(0, 2 * np.pi, (states, 1, 2)), rng.uniform(0, 2 * np.pi, (units, 2))
+    drive = np.cos(places - centers).sum(axis=2) - rng.uniform(0, 1, units)
     return np.maximum(drive + 0.05 * rng.standard_normal(drive.shape), 0)
 
 

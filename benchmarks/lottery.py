@@ -21,7 +21,7 @@ from riemod.tasks import RunConfig
 from riemod.training import Run, RunDescription, RunFolder, load, start
 
 RUNS = Path("runs")
-# Mask and penalty of each arm: whose mask, and whether the ticket is penalised.
+# Mask and penalty of each arm: whose mask, and whether the ticket is penalized.
 MASKS = {"none": "none", "random": "none", "torus": "torus", "torus without penalty": "torus"}
 
 PARENTS = Suite(

@@ -1,4 +1,4 @@
-"""Checks of arrays that the analysing rooms share: points, distances, and tensors as arrays."""
+"""Checks of arrays that the analyzing rooms share: points, distances, and tensors as arrays."""
 
 from typing import Any
 

@@ -122,9 +122,9 @@ def masked_parameters(module: Module) -> Iterator[tuple[str, Parameter, Tensor]]
 def apply_masks(model: Module, masks: Mapping[str, Tensor]) -> None:
     """w <- mask * w, and the masks as buffers beside their parameters, for every parameter that is named.
 
-    From there on `MagnitudePruner`, `attach_masks`, riemod's optimisers, `sparsity_aware` and tickets know the masks. A
+    From there on `MagnitudePruner`, `attach_masks`, riemod's optimizers, `sparsity_aware` and tickets know the masks. A
     mask that a parameter already has is replaced; weights that were zero stay zero. After it, draw the weights that are
-    left (`riemod.initialization.sparsity_aware`), then make the optimiser.
+    left (`riemod.initialization.sparsity_aware`), then make the optimizer.
 
     Args:
         model: changed in place.

@@ -1,4 +1,4 @@
-"""Optimisers for a net and its embedding: torch's fused AdamW moves the weights, geoopt's RiemannianAdam the points."""
+"""Optimizers for a net and its embedding: torch's fused AdamW moves the weights, geoopt's RiemannianAdam the points."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,12 +29,12 @@ class PointAdam(geoopt.optim.RiemannianAdam):
 
 
 class JointOptimizer(torch.optim.Optimizer):
-    """Several optimisers that step together and look like one: one list of parameter groups, one state, one state dict.
+    """Several optimizers that step together and look like one: one list of parameter groups, one state, one state dict.
 
     Learning-rate schedulers work on it, since the parameter groups are those of the members themselves.
 
     Args:
-        members: optimisers of disjoint parameters.
+        members: optimizers of disjoint parameters.
 
     Raises:
         ValueError: if there is none.
@@ -43,7 +43,7 @@ class JointOptimizer(torch.optim.Optimizer):
     def __init__(self, members: Iterable[torch.optim.Optimizer]) -> None:
         self.members = tuple(members)
         if not self.members:
-            raise ValueError("members must hold at least one optimiser")
+            raise ValueError("members must hold at least one optimizer")
         super().__init__([group for member in self.members for group in member.param_groups], {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -114,10 +114,10 @@ def riemannian_adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> JointOptimizer:
-    """AdamW for the model's weights and Riemannian Adam for the neurons' points, as one optimiser.
+    """AdamW for the model's weights and Riemannian Adam for the neurons' points, as one optimizer.
 
     Weight decay (decoupled) acts on the weights alone, never on points. Weights that riemod's pruning masks hold at
-    zero stay there: their gradients and their optimiser state are masked before each step.
+    zero stay there: their gradients and their optimizer state are masked before each step.
 
     Args:
         model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.

@@ -74,7 +74,7 @@ def tangents(manifold: Manifold, points: Tensor, seed: int) -> Tensor:
     return vectors / geometry.norm(points, vectors, keepdim=True)
 
 
-def neighbours(manifold: Manifold, points: Tensor, length: float, seed: int) -> Tensor:
+def neighbors(manifold: Manifold, points: Tensor, length: float, seed: int) -> Tensor:
     """A point at this geodesic distance from each of the points, in a random direction, computed in float64."""
     exact = points.double()
     return manifold.geometry.expmap(exact, length * tangents(manifold, exact, seed)).to(points.dtype)
@@ -97,11 +97,11 @@ def far_points(manifold: Manifold, points: Tensor) -> Tensor:
 
 
 def scattered_points(manifold: Manifold, seed: int, dtype: torch.dtype, n: int = 6) -> Tensor:
-    """Uniform points, some of them twice, with neighbours near by and points of their cut loci: 5 n rows."""
+    """Uniform points, some of them twice, with neighbors near by and points of their cut loci: 5 n rows."""
     points = manifold.sample(n, generator=generator(seed), dtype=dtype)
-    near = [neighbours(manifold, points, length, seed + 1) for length in (1e-4, 0.1)]
+    near = [neighbors(manifold, points, length, seed + 1) for length in (1e-4, 0.1)]
     far = far_points(manifold, points)
-    beside = neighbours(manifold, far, 1e-4, seed + 2)
+    beside = neighbors(manifold, far, 1e-4, seed + 2)
     return torch.cat((points, *near, far, beside, points[:1]))
 
 

@@ -28,7 +28,7 @@ FLOORS = (
     ("cli",),
     ("", "__main__"),  # riemod/__init__.py: the public names
 )
-# These analyse arrays, points and weights of anyone: they know manifolds and nothing of nets in training.
+# These analyze arrays, points and weights of anyone: they know manifolds and nothing of nets in training.
 APART = {
     **{room: {"manifolds"} for room in ("topology", "tuning", "alignment", "dynamics", "plotting")},
     "manifolds": set(),

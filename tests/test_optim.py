@@ -1,4 +1,4 @@
-"""One optimiser for weights and points: its groups, its steps, masks, and where the points end up."""
+"""One optimizer for weights and points: its groups, its steps, masks, and where the points end up."""
 
 import copy
 import math
@@ -227,7 +227,7 @@ def test_nothing_to_train_is_an_error():
 
 
 def test_members_must_be_there_and_disjoint():
-    with pytest.raises(ValueError, match="members must hold at least one optimiser"):
+    with pytest.raises(ValueError, match="members must hold at least one optimizer"):
         JointOptimizer([])
     weight = nn.Parameter(torch.zeros(2))
     with pytest.raises(ValueError, match="some parameters appear in more than one parameter group"):

@@ -1,4 +1,4 @@
-"""What the optimiser for weights and points remembers: states, copies and schedulers."""
+"""What the optimizer for weights and points remembers: states, copies and schedulers."""
 
 import copy
 
@@ -91,7 +91,7 @@ def test_schedulers_act_on_every_group_and_come_back(kind, made):
     else:
         other.load_state_dict(saved["opt"])
         resumed = SCHEDULERS[kind](other)
-        # Making it has set the first rates again, as with any optimiser of torch: load once more.
+        # Making it has set the first rates again, as with any optimizer of torch: load once more.
         other.load_state_dict(saved["opt"])
     resumed.load_state_dict(saved["lr"])
     assert rates(other) == first[-1]
@@ -108,7 +108,7 @@ def test_a_plateau_scheduler_lowers_every_rate():
     assert rates(optimizer) == [5e-3, 5e-2]
 
 
-def test_a_copy_of_model_regularizer_and_optimiser_trains_alone():
+def test_a_copy_of_model_regularizer_and_optimizer_trains_alone():
     net, moduli = build("learned poincare")
     optimizer = riemannian_adam(net, moduli, lr=1e-2)
     train(net, moduli, optimizer, 3)

@@ -2,7 +2,7 @@
 
 The navigation loop behaves as the method's own code was found to: walks made by NumPy for every batch,
 three forward passes a step (for the loss, for the decoded error, and for the hidden states), the penalty built twice by
-broadcasting all pairs' differences, an optimiser that is not fused, and numbers fetched in every step. It is written
+broadcasting all pairs' differences, an optimizer that is not fused, and numbers fetched in every step. It is written
 afresh, and shorter; it is no copy.
 """
 

@@ -34,7 +34,7 @@ class MantelTest(NamedTuple):
     statistic: float
     """The correlation of the two matrices."""
     p_value: float
-    """(1 + b) / (1 + m): b of m relabellings reached the statistic."""
+    """(1 + b) / (1 + m): b of m relabelings reached the statistic."""
 
 
 def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correlation"] = "euclidean") -> Square:
@@ -77,7 +77,7 @@ def distance_correlation(first: Any, second: Any, *, bias_corrected: bool = True
     """R^2 = <A, B> / (|A| |B|), with A and B the two distance matrices after centring.
 
     A_ij = a_ij - a_i. - a_.j + a_.. with means over rows, columns and all: the square of the distance correlation of
-    2007, in [0, 1], which grows with n -> small even for independent units. Bias-corrected (U-centred, 2014), the sums
+    2007, in [0, 1], which grows with n -> small even for independent units. Bias-corrected (U-centered, 2014), the sums
     of rows and columns are divided by n - 2, that of all by (n - 1)(n - 2), and the diagonal is 0: its mean over
     independent units is near 0, and it can be negative. 1 for matrices that are equal up to scale.
 
@@ -101,8 +101,8 @@ def distance_correlation(first: Any, second: Any, *, bias_corrected: bool = True
     1.0
     """
     first, second = _pair(first, second)
-    centred = _u_centred if bias_corrected else _double_centred
-    return float(np.vdot(_unit(centred(first), "first"), _unit(centred(second), "second")))
+    centered = _u_centered if bias_corrected else _double_centered
+    return float(np.vdot(_unit(centered(first), "first"), _unit(centered(second), "second")))
 
 
 def rank_correlation(first: Any, second: Any) -> float:
@@ -137,10 +137,10 @@ def mantel_test(
     method: Method = "pearson",
     alternative: Alternative = "greater",
 ) -> MantelTest:
-    """r = sum_{i<j} z(a_ij) z(b_ij), compared with the same after relabelling the units of the first matrix.
+    """r = sum_{i<j} z(a_ij) z(b_ij), compared with the same after relabeling the units of the first matrix.
 
-    z standardises the distances ("pearson") or their ranks ("spearman"); "distance" takes the bias-corrected
-    distance correlation. p = (1 + b) / (1 + m), with b of m uniform random relabellings as extreme as the data: at most
+    z standardizes the distances ("pearson") or their ranks ("spearman"); "distance" takes the bias-corrected
+    distance correlation. p = (1 + b) / (1 + m), with b of m uniform random relabelings as extreme as the data: at most
     alpha in a share alpha of cases if the units of one matrix are exchangeable, whatever the distances. Takes O(m n^2)
     time.
 
@@ -148,7 +148,7 @@ def mantel_test(
         first: (n, n), distances, n >= 4.
         second: (n, n), distances between the same units.
         permutations: m, >= 1.
-        generator: of the relabellings, on the CPU.
+        generator: of the relabelings, on the CPU.
         method: the statistic.
         alternative: which statistics are extreme: large ones, small ones, or those of large absolute value.
 
@@ -203,7 +203,7 @@ def _pair(first: Any, second: Any) -> tuple[Square, Square]:
 def _scores(distances: Square, method: Method, name: str) -> Square:
     """A matrix whose inner product with another such is the statistic, and which permutes as the distances do."""
     if method == "distance":
-        return _unit(_u_centred(distances), name)
+        return _unit(_u_centered(distances), name)
     values = squareform(distances, checks=False)
     if np.ptp(values) == 0:
         raise ValueError(f"{name}: all its distances are equal, so nothing correlates with them")
@@ -218,16 +218,16 @@ def _unit(matrix: Square, name: str) -> Square:
     return matrix / size
 
 
-def _double_centred(distances: Square) -> Square:
+def _double_centered(distances: Square) -> Square:
     scaled = distances / max(distances.max(), np.finfo(float).tiny)
     means = scaled.mean(axis=0)
     return scaled - means - means[:, None] + means.mean()
 
 
-def _u_centred(distances: Square) -> Square:
+def _u_centered(distances: Square) -> Square:
     n = len(distances)
     scaled = distances / max(distances.max(), np.finfo(float).tiny)
     sums = scaled.sum(axis=0)
-    centred = scaled - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(centred, 0.0)
-    return centred
+    centered = scaled - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(centered, 0.0)
+    return centered

@@ -81,7 +81,7 @@ def manifold_procrustes(
 
     Isometries of R^k: orthogonal maps and shifts, closed form. Of the torus and of the circle (`Torus(1)`,
     `Sphere(1)`): shifts, reflections and exchanges of axes; the objective is a sum over axes, each the variance of
-    differences on a circle, minimised exactly (n candidates for each shift), and an assignment of axes. Of the Klein
+    differences on a circle, minimized exactly (n candidates for each shift), and an assignment of axes. Of the Klein
     bottle: shifts along x, half a period along y, both reflections; exact too. Of the sphere: O(k), by Gauss-Newton
     steps from all solutions of the chordal problem: the best local minimum that they reach, without proof that it
     is the least; 20,000 random rotations found none better in the tests. Takes O(n log n) time; for n = 500 about
@@ -131,8 +131,8 @@ def manifold_procrustes(
     def fit(targets: Tensor) -> tuple[Isometry, float]:
         matrix, shift = _motion(manifold, x.numpy(), targets.numpy())
         if scale:
-            centred = (x - x.mean(0)).numpy() @ matrix.T
-            matrix = matrix * (np.vdot(centred, targets.numpy()) / np.vdot(centred, centred))
+            centered = (x - x.mean(0)).numpy() @ matrix.T
+            matrix = matrix * (np.vdot(centered, targets.numpy()) / np.vdot(centered, centered))
             shift = (targets.mean(0).numpy()) - matrix @ x.mean(0).numpy()
         isometry = Isometry(manifold, torch.from_numpy(matrix), torch.from_numpy(shift))
         return isometry, manifold.geometry.dist(isometry(x), targets).square().mean().item()

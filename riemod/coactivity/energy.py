@@ -21,7 +21,7 @@ from riemod.regularization.penalty import check_weight, penalty_of_coordinates
 
 # Of the mean distance of uniform points: f's wide Gaussian then has a standard deviation of 0.44 of it.
 _REACH = 0.28
-# In that unit. Signed correlations keep points apart, and without a dear centre, as a difference of Gaussians has, they
+# In that unit. Signed correlations keep points apart, and without a dear center, as a difference of Gaussians has, they
 # can pass each other: it unfolds what the other catches in folds.
 WIDE = Gaussian(amplitude=100.0, width=10.0)
 

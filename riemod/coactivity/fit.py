@@ -33,7 +33,7 @@ def fit_positions(
     learning_rate: float | None = None,
     generator: torch.Generator | None = None,
 ) -> NeuronEmbedding:
-    """Points that minimise mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], c the correlations of hidden states.
+    """Points that minimize mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], c the correlations of hidden states.
 
     The states are those of all batches, every step of every sequence. The model runs in the mode that it is in, without
     gradients, and is left as it is.
@@ -100,7 +100,7 @@ def fit_to_correlations(
     learning_rate: float | None = None,
     generator: torch.Generator | None = None,
 ) -> NeuronEmbedding:
-    """Points that minimise mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)] for given c: `fit_positions` without a net.
+    """Points that minimize mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)] for given c: `fit_positions` without a net.
 
     Riemannian Adam descends in three stages of equal length: a wide Gaussian in place of f, so that points can pass
     each other; f at 1.4 times the scale; f. With a repulsion it descends in the energy itself from the start. Of the

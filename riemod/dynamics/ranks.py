@@ -13,7 +13,7 @@ def effective_rank(matrix: Float[Tensor, "... n m"]) -> Float[Tensor, "..."]:
     From 1 (rank one) to min(n, m) (all singular values equal). Of states, subtract their mean first.
 
     Args:
-        matrix: (..., n, m), Jacobians, weights or centred states.
+        matrix: (..., n, m), Jacobians, weights or centered states.
 
     Returns:
         (...), float64.

@@ -49,7 +49,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     _check(run, out, states)
     sample = draw_states(run, states)
     recovery = ModuliRecovery(n_jobs=torch.get_num_threads()).fit(sample.states)
-    centred = sample.states - sample.states.mean(0)
+    centered = sample.states - sample.states.mean(0)
     arena = arena_of(run.task)
     coordinates = recover_coordinates(sample, recovery, arena)
     record: dict[str, Any] = {
@@ -60,8 +60,8 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
         "verdict": _verdict(recovery),
         "report": recovery.report(),
         "ranks": {
-            "participation_ratio": participation_ratio(centred).item(),
-            "effective_rank": effective_rank(centred).item(),
+            "participation_ratio": participation_ratio(centered).item(),
+            "effective_rank": effective_rank(centered).item(),
         },
     }
     places = None

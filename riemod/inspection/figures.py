@@ -54,7 +54,7 @@ def draw_figures(
             partial(plotting.plot_persistence_diagram, diagrams, floors), "bars; shaded: no longer than the nulls'"
         ),
         "barcode": _titled(
-            partial(plotting.plot_barcode, diagrams, floors), "longest bars; grey: no longer than the nulls'"
+            partial(plotting.plot_barcode, diagrams, floors), "longest bars; gray: no longer than the nulls'"
         ),
     }
     states = sample.states.double().numpy()
@@ -71,7 +71,7 @@ def draw_figures(
         colors, by = _colors_of_places(arena, sample.positions)
         panels["states"] = _titled(partial(plotting.plot_states, states, colors), f"hidden states by {by}")
         draw = partial(plotting.plot_points, sample.positions[shown], arena.manifold, colors[shown])
-        panels["arena"] = _titled(draw, "positions in these colours")
+        panels["arena"] = _titled(draw, "positions in these colors")
     else:
         panels["states"] = _titled(partial(plotting.plot_states, states, None), "hidden states")
     embeddings = [] if run.moduli is None else run.moduli.layer_embeddings(0)
@@ -95,7 +95,7 @@ def _titled(draw: Callable[..., plotting.Axes], title: str) -> Draw:
 
 
 def _colors_of_places(arena: NavigationArena, places: Tensor) -> tuple[np.ndarray, str]:
-    """Colours of places, and what they show."""
+    """Colors of places, and what they show."""
     if isinstance(arena.manifold, Euclidean):
         return plotting.position_colors(places, arena.manifold.side), "position"
     angles = angles_of_places(arena, places)

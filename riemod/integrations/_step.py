@@ -1,4 +1,4 @@
-"""What both callbacks do before a step of the optimiser."""
+"""What both callbacks do before a step of the optimizer."""
 
 import torch
 from torch import Tensor
@@ -24,11 +24,11 @@ def check_parts(moduli: ModuliRegularizer | None, pruner: MagnitudePruner | None
 
 
 def add_penalty(moduli: ModuliRegularizer, optimizer: Optimizer, scale: float = 1.0) -> Tensor:
-    """Add the gradients of the penalty to those of an optimiser's parameters: once a step, whatever was accumulated.
+    """Add the gradients of the penalty to those of an optimizer's parameters: once a step, whatever was accumulated.
 
     Args:
         moduli: the penalty.
-        optimizer: only its parameters get gradients, so that two optimisers do not count the penalty twice.
+        optimizer: only its parameters get gradients, so that two optimizers do not count the penalty twice.
         scale: what the gradients that are there were multiplied by.
 
     Returns:

@@ -17,7 +17,7 @@ except ImportError as error:
 
 
 class ModuliCallback(Callback):
-    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimiser.
+    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimizer.
 
     The penalty is added once a step, after gradients were accumulated, averaged over processes and unscaled, and before
     they are clipped: so it is right under gradient accumulation and mixed precision as it stands. Let the
@@ -51,7 +51,7 @@ class ModuliCallback(Callback):
         self._handles: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep pruned weights at zero under every optimiser."""
+        """Keep pruned weights at zero under every optimizer."""
         if self.pruner is not None:
             self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
 
@@ -74,14 +74,14 @@ class ModuliCallback(Callback):
             self.pruner.mask_gradients()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let go of the optimisers."""
+        """Let go of the optimizers."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
 
 def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
-    """What an optimiser's gradients are multiplied by here: Lightning has unscaled them, but for fused optimisers."""
+    """What an optimizer's gradients are multiplied by here: Lightning has unscaled them, but for fused optimizers."""
     scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
     if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
         return 1.0

@@ -25,7 +25,7 @@ except ImportError as error:
 
 
 class ModuliCallback(TrainerCallback):
-    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimiser.
+    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimizer.
 
     The penalty is added once a step, after gradients were accumulated, averaged over processes, unscaled and clipped:
     so it is right under gradient accumulation and mixed precision, and clipping does not touch it. Let the model hold
@@ -63,11 +63,11 @@ class ModuliCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Keep pruned weights at zero under the optimiser."""
+        """Keep pruned weights at zero under the optimizer."""
         if self.moduli is not None and args.fp16 and not args.max_grad_norm:
             raise ValueError(f"max_grad_norm must be > 0 with fp16=True, got {args.max_grad_norm}: see ModuliCallback")
         if self.pruner is not None:
-            # The Trainer's wrapper steps the optimiser inside it, and its own hooks are never called.
+            # The Trainer's wrapper steps the optimizer inside it, and its own hooks are never called.
             optimizer = kwargs["optimizer"]
             self._handle = attach_masks(getattr(optimizer, "optimizer", optimizer), self.pruner.model)
 
@@ -105,7 +105,7 @@ class ModuliCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Let go of the optimiser."""
+        """Let go of the optimizer."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None

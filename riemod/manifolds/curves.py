@@ -138,7 +138,7 @@ def _(manifold: Torus | KleinBottle, points: Tensor) -> tuple[Tensor, float]:
 def _(manifold: Sphere, points: Tensor) -> tuple[Tensor, float]:
     """The circle's arc length from (1, 0); the octahedral equal-area square; beyond two dimensions the ambient cube.
 
-    The square has the north pole at its centre and the south pole at its corners, and folds onto the sphere without a
+    The square has the north pole at its center and the south pole at its corners, and folds onto the sphere without a
     tear: a curve through it is one on the sphere. Reference: Clarberg 2008, https://doi.org/10.1080/2151237X.2008.10129263.
     """
     radius, unit = manifold.radius, points / points.norm(dim=1, keepdim=True)
@@ -160,7 +160,7 @@ def _(manifold: Sphere, points: Tensor) -> tuple[Tensor, float]:
 def _(manifold: PoincareBall, points: Tensor) -> tuple[Tensor, float]:
     """The ball itself, stretched so that the farthest point is at its geodesic distance from 0.
 
-    Its coordinates are conformal, so that neighbours stay neighbours at every radius. Of 1024 points uniform within 5
+    Its coordinates are conformal, so that neighbors stay neighbors at every radius. Of 1024 points uniform within 5
     in the hyperbolic plane, successive ones are 0.76 apart, against 1.2 by the tangent space at 0.
     """
     norms = points.norm(dim=1)

@@ -122,8 +122,8 @@ class KleinBottle(Manifold):
         """x and y; then, constant to autograd: signed x, signed y, what signed y lost to rounding, y - period/2."""
         signed_points, exact = signed(points, self.period), points.detach().double()[:, 1:]
         lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_points[:, 1:].double()
-        centred = exact - self.period / 2
-        return torch.cat((points, signed_points, lost.to(points.dtype), centred.to(points.dtype)), dim=1)
+        centered = exact - self.period / 2
+        return torch.cat((points, signed_points, lost.to(points.dtype), centered.to(points.dtype)), dim=1)
 
     def squared_distance(
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
@@ -140,7 +140,7 @@ class KleinBottle(Manifold):
         difference = rows[1] - columns[1]
         straight_y = torch.where(torch.abs(difference) <= half, difference, rows[3] - columns[3])
         # y1 + y2 modulo the period. The sum of signed coordinates has all its digits where it is small. Where it
-        # exceeds half a period, both points lie in the same half and the centred coordinates do not cancel.
+        # exceeds half a period, both points lie in the same half and the centered coordinates do not cancel.
         total = (rows[3] + columns[3]) + (rows[4] + columns[4])
         crossing_y = torch.where(torch.abs(total) <= half, total, rows[5] + columns[5])
         straight = straight_x * straight_x + straight_y * straight_y

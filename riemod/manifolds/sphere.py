@@ -38,7 +38,7 @@ class SphereGeometry(geoopt.Sphere):
         return self.proju(x, u) / self.radius**2
 
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map, renormalised: rounding would otherwise add up over the steps."""
+        """The exponential map, renormalized: rounding would otherwise add up over the steps."""
         return self.projx(super().expmap(x, u))
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class Sphere(Manifold):
         return (type(self), self.dim, self.radius)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Unit vectors, normalised again in float64."""
+        """Unit vectors, normalized again in float64."""
         vectors = points.detach().double().cpu()
         return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
 

@@ -1,4 +1,4 @@
-"""What the figures share: where they draw, and points in colour."""
+"""What the figures share: where they draw, and points in color."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -11,7 +11,7 @@ def axes_or_new(ax: Axes | None) -> Axes:
 
 
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colors: np.ndarray | None, size: float, edge: float = 0.3) -> None:
-    """Points in the colours given; of (n,) angles, in rad, in a cyclic map whose bar says so.
+    """Points in the colors given; of (n,) angles, in rad, in a cyclic map whose bar says so.
 
     Args:
         ax: where to draw.
@@ -26,5 +26,5 @@ def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colors: np.ndarray | None, s
         ax.scatter(x, y, c=colors, **style)
         return
     marks = ax.scatter(x, y, c=np.mod(colors, 2 * np.pi), cmap="twilight_shifted", vmin=0, vmax=2 * np.pi, **style)
-    bar = ax.figure.colorbar(marks, ax=ax, label="angle, rad (cyclic colours)", shrink=0.8)
+    bar = ax.figure.colorbar(marks, ax=ax, label="angle, rad (cyclic colors)", shrink=0.8)
     bar.set_ticks([0, np.pi / 2, np.pi, 3 * np.pi / 2, 2 * np.pi], labels=["0", "π/2", "π", "3π/2", "2π"])

@@ -1,6 +1,6 @@
 """Figures of points on manifolds, each on a flat picture of its own.
 
-Colours are (n, 3), or (n,) angles in rad, which get a cyclic colour map and its bar, or None.
+Colors are (n, 3), or (n,) angles in rad, which get a cyclic color map and its bar, or None.
 """
 
 import math
@@ -34,10 +34,10 @@ _PATCH = {"boxstyle": "round,pad=0.1", "color": "white", "linewidth": 0}
 
 
 def position_colors(positions: Tensor, side: float) -> np.ndarray:
-    """(n, 3) colours of places in a square arena: the hue is the direction from its centre, the depth the distance.
+    """(n, 3) colors of places in a square arena: the hue is the direction from its center, the depth the distance.
 
     Args:
-        positions: (n, 2), m, from -side/2 to side/2; NaN (no place) is grey.
+        positions: (n, 2), m, from -side/2 to side/2; NaN (no place) is gray.
         side: of the arena, m.
     """
     x, y = positions.cpu().numpy().T.astype(float)
@@ -50,7 +50,7 @@ def position_colors(positions: Tensor, side: float) -> np.ndarray:
 
 
 def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
-    """The key of `position_colors`: the arena, each place in its colour.
+    """The key of `position_colors`: the arena, each place in its color.
 
     Args:
         side: of the arena, m.
@@ -67,7 +67,7 @@ def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
 
 
 def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
-    """(n,) neurons in an order that keeps neighbours together: band by band along the torus, every other band reversed.
+    """(n,) neurons in an order that keeps neighbors together: band by band along the torus, every other band reversed.
 
     Args:
         points: (n, 2).
@@ -196,7 +196,7 @@ def plot_ball_points(
     x, y = points.detach().cpu().numpy().T
     scatter(ax, x, y, colors, _SIZE)
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
-    ax.set(xticks=[], yticks=[], xlabel="circles: distance from the centre; rim: infinity")
+    ax.set(xticks=[], yticks=[], xlabel="circles: distance from the center; rim: infinity")
     ax.spines[:].set_visible(False)
     return ax
 

@@ -39,7 +39,7 @@ def plot_persistence_diagram(
 def plot_barcode(
     diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, most: int = 8, ax: Axes | None = None
 ) -> Axes:
-    """The longest bars of degrees 1 and up on a logarithmic scale; the grey part is what null data reach.
+    """The longest bars of degrees 1 and up on a logarithmic scale; the gray part is what null data reach.
 
     Args:
         diagrams: (n, 2) an array a degree, from 0 on.
@@ -70,12 +70,12 @@ def plot_barcode(
 
 
 def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
-    """A map over a square, the first coordinate to the right, blank where it is NaN; two colours if it has a sign.
+    """A map over a square, the first coordinate to the right, blank where it is NaN; two colors if it has a sign.
 
     Args:
         image: (h, w), a row of `riemod.tuning.RateMaps.images` or an autocorrelogram.
         extent: lowest and highest coordinate, the same for both axes.
-        label: of the colours, with their unit.
+        label: of the colors, with their unit.
         ax: where to draw.
     """
     ax = axes_or_new(ax)
@@ -91,13 +91,13 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
 
     Args:
         states: (n, k), k >= 2.
-        colors: (n, 3), or (n,) angles in rad, a recovered or a true coordinate, in cyclic colours; or None.
+        colors: (n, 3), or (n,) angles in rad, a recovered or a true coordinate, in cyclic colors; or None.
         ax: where to draw.
     """
     ax = axes_or_new(ax)
-    centred = states - states.mean(axis=0)
-    _, values, axes = np.linalg.svd(centred, full_matrices=False)
-    x, y = axes[:2] @ centred.T
+    centered = states - states.mean(axis=0)
+    _, values, axes = np.linalg.svd(centered, full_matrices=False)
+    x, y = axes[:2] @ centered.T
     scatter(ax, x, y, colors, size=8, edge=0.1)
     ax.locator_params(nbins=6)
     first, second = 100 * values[:2] ** 2 / np.sum(values**2)

@@ -108,7 +108,7 @@ def block_layouts(
     Args:
         model: that the weights belong to.
         places: name, owner and name in the owner of every weight that is pruned.
-        order: a regularizer, for the weights that it penalises; a permutation, for every recurrent weight with so many
+        order: a regularizer, for the weights that it penalizes; a permutation, for every recurrent weight with so many
             neurons; or None, for all weights.
 
     Returns:

@@ -27,12 +27,12 @@ class DynamicSparsePruner:
     code: one that is chosen stays as it is. Weights that are new start at 0. Ties go by flat index.
 
     Call `step` after `backward`, before gradients are clipped or masked: it wants the gradient of empty entries, which
-    autograd gives anyway. Then `optimizer.step()`; riemod's optimisers, or `attach_masks`, keep the empty entries at 0.
-    (RigL leaves out the optimiser's step whenever it moves the mask; here it is made.)
+    autograd gives anyway. Then `optimizer.step()`; riemod's optimizers, or `attach_masks`, keep the empty entries at 0.
+    (RigL leaves out the optimizer's step whenever it moves the mask; here it is made.)
 
     Args:
         model: has masks, as from `apply_masks`; they are looked up anew whenever they are moved.
-        moduli: gives the costs of the weights that it penalises; None, and any other weight, has f = 0.
+        moduli: gives the costs of the weights that it penalizes; None, and any other weight, has f = 0.
         steps: t at which the mask comes to rest; RigL's choice is three quarters of the training.
         update_every: k >= 1.
         drop_fraction: alpha_0, in (0, 1].
@@ -135,7 +135,7 @@ class DynamicSparsePruner:
         self._done = state_dict["step"]
 
     def _priors(self) -> dict[int, Tensor]:
-        """exp(-f / T) for the weights that the regularizer penalises, broadcast over gates and kernels."""
+        """exp(-f / T) for the weights that the regularizer penalizes, broadcast over gates and kernels."""
         priors: dict[int, Tensor] = {}
         if self.moduli is None or self.temperature == math.inf:
             return priors

@@ -39,7 +39,7 @@ def lottery_ticket(
     Args:
         model: the pruned model; it, the pruner and the regularizer are left as they are.
         pruner: of this model. The ticket's copy has a constant schedule at the present sparsity: it prunes no further.
-        moduli: a `ModuliRegularizer` on this model, or None. Its copy penalises the copied weights.
+        moduli: a `ModuliRegularizer` on this model, or None. Its copy penalizes the copied weights.
         generator: source of the fresh weights; None draws from torch's global generator.
         initialize: draws the fresh weights; one of `riemod.initialization`, or alike. None is `sparsity_aware`:
             variance by the inputs that the mask leaves, spectral radius 1 in plain RNNs. Torch's own is `default`.

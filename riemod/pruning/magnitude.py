@@ -80,7 +80,7 @@ class MagnitudePruner:
         scope: "global" ranks all targets together, "tensor" prunes each to the same sparsity. "global" ranks blocks
             apart from single weights.
         blocks: side of a block, >= 1; None for single weights.
-        order: what stands next to what in blocks: a `ModuliRegularizer` of this model, for the weights it penalises,
+        order: what stands next to what in blocks: a `ModuliRegularizer` of this model, for the weights it penalizes,
             by its points; or an int64 permutation (n,), for the recurrent weights with n neurons. Other targets are
             then pruned weight by weight, to the same sparsity. None: blocks in all targets, by index.
 

@@ -253,7 +253,7 @@ class Custom(Inhibitor):
     Args:
         function: f, differentiable by autograd if points are learned; its values must be finite and >= 0.
         learnable: whether points may be learned with it; None (the default) says no exactly when f never falls on
-            0 <= d <= 20, for then one point minimises Eq. 6.
+            0 <= d <= 20, for then one point minimizes Eq. 6.
 
     Raises:
         ValueError: if the values on 0 <= d <= 20 are negative, not finite, or of another shape.

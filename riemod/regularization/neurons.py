@@ -1,4 +1,4 @@
-"""Which sets of neurons the penalised weights join, and what lies where: the bookkeeping of ModuliRegularizer."""
+"""Which sets of neurons the penalized weights join, and what lies where: the bookkeeping of ModuliRegularizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.weights import Chain, Layer, PairedWeight, RecurrentWeight, Target, weights_of
 
 Layout = Manifold | Modules
-Penalised = Layer | Target | Chain
+Penalized = Layer | Target | Chain
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Wiring:
     """Weights, and the sets of neurons that they join.
 
     Args:
-        targets: the penalised weights, in order.
+        targets: the penalized weights, in order.
         sizes: the number of neurons of each set, in the order that data goes through them.
         sides: for each weight, the sets of its rows and of its columns.
     """
@@ -52,11 +52,11 @@ class Wiring:
         )
 
 
-def wire(penalised: Penalised | Sequence[Penalised]) -> Wiring:
+def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
     """The weights that layers, pairs and chains stand for, and the sets of neurons that they join.
 
     Raises:
-        ValueError: if there is nothing to penalise, a weight is named twice, or as `weights_of`.
+        ValueError: if there is nothing to penalize, a weight is named twice, or as `weights_of`.
         TypeError: if something is neither a module nor a (module, parameter name) pair, `chain` or `recurrent`.
 
     >>> from torch import nn
@@ -64,7 +64,7 @@ def wire(penalised: Penalised | Sequence[Penalised]) -> Wiring:
     [8, 8, 3]
     """
     wiring = Wiring([], [], [])
-    for item in _listed(penalised):
+    for item in _listed(penalized):
         if isinstance(item, Chain):
             _add(wiring, item.targets[0], len(wiring.sizes), new_sources=True)
             for target in item.targets[1:]:
@@ -164,11 +164,11 @@ def _add(wiring: Wiring, target: Target, sources: int, *, new_sources: bool) -> 
     wiring.sides.append(Sides(len(wiring.sizes) - 1, sources))
 
 
-def _listed(penalised: Penalised | Sequence[Penalised]) -> Sequence[Penalised]:
-    is_pair = isinstance(penalised, tuple) and len(penalised) == 2 and isinstance(penalised[1], str)
-    if isinstance(penalised, Sequence) and not isinstance(penalised, str) and not is_pair:
-        return penalised  # pyright: ignore[reportReturnType]
-    return [penalised]  # pyright: ignore[reportReturnType]
+def _listed(penalized: Penalized | Sequence[Penalized]) -> Sequence[Penalized]:
+    is_pair = isinstance(penalized, tuple) and len(penalized) == 2 and isinstance(penalized[1], str)
+    if isinstance(penalized, Sequence) and not isinstance(penalized, str) and not is_pair:
+        return penalized  # pyright: ignore[reportReturnType]
+    return [penalized]  # pyright: ignore[reportReturnType]
 
 
 def _manifolds(layout: Layout) -> list[Manifold]:

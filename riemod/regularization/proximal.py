@@ -1,4 +1,4 @@
-"""The proximal variant of the penalty: soft-thresholding after the optimiser's step, not a subgradient of |w|."""
+"""The proximal variant of the penalty: soft-thresholding after the optimizer's step, not a subgradient of |w|."""
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
 
 @torch.no_grad()
 def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
-    """w_jk <- sign(w_jk) max(|w_jk| - lr strength f(d(x_j, x_k)), 0), after the optimiser's step on the task's loss.
+    """w_jk <- sign(w_jk) max(|w_jk| - lr strength f(d(x_j, x_k)), 0), after the optimizer's step on the task's loss.
 
     With reduction "mean" the threshold is divided by the number of entries of the weight, as the penalty is. Adam's
     scaling does not touch it, so it is no longer lost among large gradients, nor magnified where they are small: a
@@ -110,6 +110,6 @@ def check_proximal(moduli: ModuliRegularizer) -> None:
     for target in moduli.targets:
         if target.weight.ndim != 2:
             raise ValueError(
-                f"moduli must penalise matrices for a proximal step, got {target.parameter} of shape "
+                f"moduli must penalize matrices for a proximal step, got {target.parameter} of shape "
                 f"{tuple(target.weight.shape)}: the proximal map of a slice's norm is no soft threshold"
             )

@@ -15,7 +15,7 @@ from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.neurons import (
     Layout,
-    Penalised,
+    Penalized,
     cost_between,
     layouts_of,
     parts_of,
@@ -26,7 +26,7 @@ from riemod.regularization.neurons import (
 from riemod.regularization.penalty import Reduction, check_exponent, check_reduction, check_weight, working_dtype
 from riemod.regularization.weights import RecurrentWeight, Target
 
-# Regularizers by the layer they penalise: a second one on the same weights would add up without a word.
+# Regularizers by the layer they penalize: a second one on the same weights would add up without a word.
 _ATTACHED: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[ModuliRegularizer]]" = weakref.WeakKeyDictionary()
 
 
@@ -40,8 +40,8 @@ class ModuliRegularizer(nn.Module):
     `riemod.optim.riemannian_adam`.
 
     Args:
-        module: what to penalise, one thing or a list: a recurrent layer or cell of torch.nn, or a model that holds some
-            (these alone are penalised then); an `nn.Linear`, `nn.Conv1d` to `nn.Conv3d`; a (module, parameter name)
+        module: what to penalize, one thing or a list: a recurrent layer or cell of torch.nn, or a model that holds some
+            (these alone are penalized then); an `nn.Linear`, `nn.Conv1d` to `nn.Conv3d`; a (module, parameter name)
             pair, for any matrix between two sets of neurons; what `recurrent` says of one's own cell; a `chain` of
             layers that share the points in between.
         manifold: where the neurons live: one `Manifold` or `Modules` for all of them, or a sequence with one per set of
@@ -57,7 +57,7 @@ class ModuliRegularizer(nn.Module):
         points: points to start from, (n, coordinate_dim), one tensor per embedding; drawn uniformly if not given.
         allow_collapse: permits learning with an inhibitor under which all points run together.
         refresh_every: k; learned points get a gradient from every k-th call (the first, the (k + 1)-th ...) of those
-            that build a graph, and none from the calls between, so that their optimiser leaves them where they are.
+            that build a graph, and none from the calls between, so that their optimizer leaves them where they are.
             Value and weight gradients are those of the points as they stand, in every call. The number of calls is in
             the `state_dict` if k > 1. Without points to learn it does nothing.
         cost_budget: bytes for matrices f(d(x_j, y_k)) of points that do not move (fixed ones, and learned ones between
@@ -71,7 +71,7 @@ class ModuliRegularizer(nn.Module):
 
     Raises:
         ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
-            parameter that does not exist, a weight named twice or already penalised by another regularizer, a
+            parameter that does not exist, a weight named twice or already penalized by another regularizer, a
             sequence of another length than the sets of neurons, points off the manifold, learning with an inhibitor
             that collapses, `evidence` without points to learn or with a weight that is not recurrent, or a
             `refresh_every` < 1 or `cost_budget` < 0.
@@ -89,7 +89,7 @@ class ModuliRegularizer(nn.Module):
 
     def __init__(
         self,
-        module: Penalised | Sequence[Penalised],
+        module: Penalized | Sequence[Penalized],
         manifold: Layout | Sequence[Layout],
         *,
         inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,

@@ -1,4 +1,4 @@
-"""Which weights are penalised: hidden blocks of recurrent layers, matrices of linear layers, kernels, and a user's own.
+"""Which weights are penalized: hidden blocks of recurrent layers, matrices of linear layers, kernels, and a user's own.
 
 Orientation: entry [j, k] of a weight joins source k to target j, as in torch, so that a weight (n, m) has n targets and
 m sources. A weight is *recurrent* if these are the same neurons, and has two sets of points if not.

@@ -156,8 +156,8 @@ def permute_neurons(
     Rows of the input matrix and the biases follow, gate by gate, the columns of the next layer of the stack, masks
     (`<name>_mask`), and the orders of blocks (`<name>_order`). The net computes the same sums with their terms in
     another order. Parameters are changed, never replaced. Whatever else reads or sets the units must be named: states
-    that are passed by hand and that come out are in the new order. Gradients and an optimiser's moments stay as they
-    were, so make a new optimiser, and a new pruner if that one was given a permutation.
+    that are passed by hand and that come out are in the new order. Gradients and an optimizer's moments stay as they
+    were, so make a new optimizer, and a new pruner if that one was given a permutation.
 
     Args:
         layer: without `proj_size`.

@@ -47,7 +47,7 @@ class RunConfig:
     batch_size: int
     """Sequences in a batch."""
     learning_rate: float
-    """The optimiser's rate for the weights at the start."""
+    """The optimizer's rate for the weights at the start."""
     learning_rate_decay: Literal["none", "tail", "anneal"] = "none"
     """Course of the rates: constant, along half a cosine down to 2 percent over the tail epochs, or divided after every
     epoch whose validation loss is no new minimum."""

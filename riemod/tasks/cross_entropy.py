@@ -36,9 +36,9 @@ class _CrossEntropy(torch.autograd.Function):
         gradient = torch.empty_like(scores)
         total = torch.zeros((), dtype=torch.float64)
         for piece, target, out in zip(scores.split(rows), code.split(rows), gradient.split(rows), strict=True):
-            normaliser = piece.logsumexp(-1, keepdim=True)
-            total += (normaliser.squeeze(-1) - torch.linalg.vecdot(piece, target)).sum(dtype=torch.float64)
-            torch.sub(piece, normaliser, out=out).exp_().sub_(target).div_(scores.shape[0])
+            normalizer = piece.logsumexp(-1, keepdim=True)
+            total += (normalizer.squeeze(-1) - torch.linalg.vecdot(piece, target)).sum(dtype=torch.float64)
+            torch.sub(piece, normalizer, out=out).exp_().sub_(target).div_(scores.shape[0])
         ctx.save_for_backward(gradient)
         return (total / scores.shape[0]).to(scores.dtype)
 

@@ -5,7 +5,7 @@ Needs gudhi and ripser (`pip install 'riemod[topology]'`). Points are rows (n, k
 
 from riemod.topology import nulls
 from riemod.topology.circular import CircularCoordinates, circular_correlation
-from riemod.topology.clouds import densest, geodesic_distances, neighbour_dimension, plane_dimension, smooth
+from riemod.topology.clouds import densest, geodesic_distances, neighbor_dimension, plane_dimension, smooth
 from riemod.topology.persistence import (
     alpha_persistence,
     bottleneck_distance,
@@ -27,7 +27,7 @@ __all__ = [
     "densest",
     "geodesic_distances",
     "landmarks",
-    "neighbour_dimension",
+    "neighbor_dimension",
     "nulls",
     "persistence",
     "plane_dimension",

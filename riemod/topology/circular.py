@@ -36,7 +36,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
     Args:
         n_coordinates: how many angles.
         metric: "euclidean", or "geodesic" along the graph of the 15 nearest points (see `ModuliRecovery`).
-        n_landmarks: how many max-min landmarks at most, of points put on the planes through their neighbours.
+        n_landmarks: how many max-min landmarks at most, of points put on the planes through their neighbors.
         prime: of the cocycles' coefficients, odd.
         random_state: seed, or numpy RandomState; it picks the first landmark.
 
@@ -196,7 +196,7 @@ def _weights(edges: np.ndarray, distances: np.ndarray, scale: float) -> np.ndarr
 
 
 def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """t and theta = eta - d t, where t minimises the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
+    """t and theta = eta - d t, where t minimizes the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
     index, count = np.arange(len(edges)), len(edges)
     signs = np.concatenate([-np.ones(count), np.ones(count)])
     places = np.concatenate([index, index]), np.concatenate([edges[:, 0], edges[:, 1]])

@@ -17,7 +17,7 @@ from riemod._arrays import check_points
 _TREE_COORDINATES = 10
 
 
-def neighbours(points: Float[np.ndarray, "n k"], count: int) -> tuple[np.ndarray, np.ndarray]:
+def neighbors(points: Float[np.ndarray, "n k"], count: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances to and indices of the nearest points, nearest first, the point itself among them: O(n^2 k) at worst.
 
     Args:
@@ -61,14 +61,14 @@ def principal_axes(points: Float[np.ndarray, "n k"], components: int) -> tuple[n
 
 
 def densest(points: Any, share: float = 0.7, count: int = 20) -> Int[np.ndarray, " m"]:
-    """The points whose `count`-th nearest neighbour is nearest: what is left when outliers and thin parts go.
+    """The points whose `count`-th nearest neighbor is nearest: what is left when outliers and thin parts go.
 
     Where a sheet itself is sampled unevenly, its thin parts go too, and leave holes that are not there.
 
     Args:
         points: (n, k).
         share: of the points that stay, in (0, 1]; their number is rounded up.
-        count: which neighbour, from 1 to n - 1.
+        count: which neighbor, from 1 to n - 1.
 
     Returns:
         (m,) indices, ascending.
@@ -86,7 +86,7 @@ def densest(points: Any, share: float = 0.7, count: int = 20) -> Int[np.ndarray,
         raise ValueError(f"share must be in (0, 1], got {share!r}")
     if not 1 <= count < len(array):
         raise ValueError(f"count must be from 1 to one less than the {len(array)} points, got {count}")
-    distances, _ = neighbours(array, count + 1)
+    distances, _ = neighbors(array, count + 1)
     return np.sort(np.argsort(distances[:, -1], kind="stable")[: math.ceil(share * len(array) - 1e-9)])
 
 
@@ -127,12 +127,12 @@ def smooth(points: Any, count: int = 20, dim: int = 2) -> Float[np.ndarray, "n k
 
 def _local_planes(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means, principal axes (columns, the last the widest) and variances of each point's nearest points."""
-    _, indices = neighbours(points, count)
+    _, indices = neighbors(points, count)
     means = np.stack([points[column] for column in indices.T]).mean(axis=0)
     covariances = np.zeros((len(points), points.shape[1], points.shape[1]))
     for column in indices.T:
-        centred = points[column] - means
-        covariances += centred[:, :, None] * centred[:, None, :]
+        centered = points[column] - means
+        covariances += centered[:, :, None] * centered[:, None, :]
     variances, axes = np.linalg.eigh(covariances / count)
     return means, axes, variances
 
@@ -161,7 +161,7 @@ def geodesic_distances(points: Any, sources: np.ndarray, count: int = 15) -> tup
     size = len(array)
     if not 1 <= count < size:
         raise ValueError(f"count must be from 1 to one less than the {size} points, got {count}")
-    lengths, indices = neighbours(array, count + 1)
+    lengths, indices = neighbors(array, count + 1)
     # A graph cannot tell an edge of length 0 from none.
     lengths = np.maximum(lengths[:, 1:], np.finfo(float).tiny)
     rows = np.repeat(np.arange(size), count)
@@ -201,8 +201,8 @@ def stretch(points: Float[np.ndarray, "n k"], count: int = 60) -> float:
     return float(np.median(along[apart] / straight[apart])) if apart.any() else 1.0
 
 
-def neighbour_dimension(points: Any, count: int = 20) -> float:
-    """d = (psi(2 c) - psi(c)) / mean log(r_2c / r_c), r_j the distance to the j-th neighbour, psi digamma.
+def neighbor_dimension(points: Any, count: int = 20) -> float:
+    """d = (psi(2 c) - psi(c)) / mean log(r_2c / r_c), r_j the distance to the j-th neighbor, psi digamma.
 
     With c = 1 it is TwoNN; a larger c looks beyond noise that is smaller than r_c.
 
@@ -219,13 +219,13 @@ def neighbour_dimension(points: Any, count: int = 20) -> float:
     Reference: Facco et al., https://doi.org/10.1038/s41598-017-11873-y; Denti et al., https://doi.org/10.1038/s41598-022-20991-1
 
     >>> plane = np.random.default_rng(0).uniform(size=(2000, 2)) @ np.ones((2, 5))
-    >>> round(neighbour_dimension(plane), 1)
+    >>> round(neighbor_dimension(plane), 1)
     1.0
     """
     array = check_points(points)
     if len(array) <= 2 * count:
-        raise ValueError(f"points: {len(array)} are too few for {2 * count} neighbours")
-    distances, _ = neighbours(array, 2 * count + 1)
+        raise ValueError(f"points: {len(array)} are too few for {2 * count} neighbors")
+    distances, _ = neighbors(array, 2 * count + 1)
     near, far = distances[:, count], distances[:, 2 * count]
     used = near > 0
     mean = np.log(far[used] / near[used]).mean() if used.any() else 0.0

@@ -74,8 +74,8 @@ def gaussian(points: Any, generator: torch.Generator) -> Points:
     array([1., 1.])
     """
     array = check_points(points)
-    centred = array - array.mean(axis=0)
-    _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = array - array.mean(axis=0)
+    _, scales, axes = np.linalg.svd(centered, full_matrices=False)
     drawn = torch.randn(len(array), len(scales), generator=generator, dtype=torch.float64).numpy()
     return array.mean(axis=0) + (drawn * scales / math.sqrt(max(len(array) - 1, 1))) @ axes
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from riemod._arrays import as_array, check_distances
 from riemod._statistics import rank_p_value
 from riemod.topology import nulls as null_models
-from riemod.topology.clouds import neighbour_dimension, plane_dimension, principal_axes
+from riemod.topology.clouds import neighbor_dimension, plane_dimension, principal_axes
 from riemod.topology.landmarks import FEWEST_POINTS, Metric, fitting_metric, landmark_net
 from riemod.topology.verdict import FLOORS, PRIMES, Betti, Evidence, bars, count, decide, longest
 
@@ -33,7 +33,7 @@ class ModuliRecovery(BaseEstimator):
     3. Persistence in degrees 0, 1 and 2, modulo 2 and 3, up to 0.6 of the enclosing radius. A bar's length is death /
        birth.
     4. The same, modulo 2, of `n_nulls` data sets of every kind of null. The p-value of a degree is the rank of its
-       longest bar among those of the least favourable kind, corrected over the two degrees (Holm). A kind ends early
+       longest bar among those of the least favorable kind, corrected over the two degrees (Holm). A kind ends early
        when 20 of its draws reach the data's bar in both degrees (Besag and Clifford), and after 20, 40, ... draws when
        each degree's bar has been reached by a draw and is too short to count anyway (step 5).
     5. A bar counts if it is longer than 95 % of the longest bars of every kind, and than 2.5 (degree 1) or 1.3
@@ -60,7 +60,7 @@ class ModuliRecovery(BaseEstimator):
         reason_: why, in a sentence.
         betti_: `Betti` (numbers, low, high) by prime.
         p_values_: by degree, 1 and 2.
-        dimension_: two local estimates, by the distances to neighbours and by their principal axes.
+        dimension_: two local estimates, by the distances to neighbors and by their principal axes.
         bars_: diagrams by prime, and where they were cut.
         longest_: by degree, the largest ratio of death to birth.
         null_ratios_: by degree, the same of each null drawn, an array for each kind.
@@ -163,7 +163,7 @@ class ModuliRecovery(BaseEstimator):
                 f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
                 f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
             )
-        lines.append("local dimension: {:.1f} by neighbours, {:.1f} by planes".format(*self.dimension_))
+        lines.append("local dimension: {:.1f} by neighbors, {:.1f} by planes".format(*self.dimension_))
         lines.append(f"metric: {self.metric_}")
         return "\n".join(lines)
 
@@ -274,7 +274,7 @@ def _subset(size: int, part: int, generator: torch.Generator) -> np.ndarray:
 
 def _dimensions(points: np.ndarray) -> tuple[float, float]:
     size = len(points)
-    return neighbour_dimension(points, min(20, (size - 1) // 2)), plane_dimension(points, min(40, size))
+    return neighbor_dimension(points, min(20, (size - 1) // 2)), plane_dimension(points, min(40, size))
 
 
 def _scaled_coordinates(distances: np.ndarray) -> np.ndarray:

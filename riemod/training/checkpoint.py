@@ -33,7 +33,7 @@ def save_checkpoint(
     optimizer: JointOptimizer,
     progress: Mapping[str, Any],
 ) -> None:
-    """Write the modules' states, the optimiser's state and JSON-ready progress, atomically.
+    """Write the modules' states, the optimizer's state and JSON-ready progress, atomically.
 
     Args:
         folder: made if need be.
@@ -110,7 +110,7 @@ class Checkpoint:
         return {key.removeprefix(prefix): value for key, value in self._tensors.items() if key.startswith(prefix)}
 
     def load(self, modules: Mapping[str, nn.Module], optimizer: JointOptimizer | None = None) -> None:
-        """Put the saved states into modules and an optimiser of the same shapes; nothing is loaded if one differs.
+        """Put the saved states into modules and an optimizer of the same shapes; nothing is loaded if one differs.
 
         Raises:
             CheckpointError: if a key is missing or left over, or a shape or dtype differs.
@@ -122,7 +122,7 @@ class Checkpoint:
             own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
             if saved != own:
                 raise CheckpointError(
-                    f"checkpoint is of another model: its optimiser trains {saved} parameters by member and group, "
+                    f"checkpoint is of another model: its optimizer trains {saved} parameters by member and group, "
                     f"this one {own}"
                 )
         for name, module in modules.items():

@@ -226,7 +226,7 @@ def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
 
 
 def set_rates(run: Run, step: int) -> None:
-    """Give the optimiser the rates of a step of the present epoch."""
+    """Give the optimizer the rates of a step of the present epoch."""
     config, epoch, factor = run.config, run.epoch, 1.0
     into_tail = epoch - (config.epochs - config.tail_epochs) + 1
     if config.learning_rate_decay == "tail" and into_tail > 0:

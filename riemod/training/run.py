@@ -52,7 +52,7 @@ class Draw(IntEnum):
 
 @dataclass
 class Run:
-    """A run in memory: its task, model, regularizer, pruner and optimiser, ready for epoch `epoch`."""
+    """A run in memory: its task, model, regularizer, pruner and optimizer, ready for epoch `epoch`."""
 
     folder: RunFolder
     description: RunDescription

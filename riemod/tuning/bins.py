@@ -1,4 +1,4 @@
-"""Parts of an arena: the cells of nearest centres by geodesic distance.
+"""Parts of an arena: the cells of nearest centers by geodesic distance.
 
 Squares of a box or torus, arcs of a circle and landmarks elsewhere are thereby one case.
 """
@@ -17,7 +17,7 @@ __all__ = ["Bins", "landmark_bins", "regular_bins"]
 
 @dataclass(frozen=True)
 class Bins:
-    """Parts of a manifold: all that is nearer to one centre than to the others.
+    """Parts of a manifold: all that is nearer to one center than to the others.
 
     Args:
         manifold: the arena.
@@ -35,7 +35,7 @@ class Bins:
 def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None = None) -> Bins:
     """count^dim equal cubes of a box, torus or Klein bottle, count arcs of a circle, or count cells on the 2-sphere.
 
-    The sphere's centres are a Fibonacci lattice; its cells have nearly equal areas.
+    The sphere's centers are a Fibonacci lattice; its cells have nearly equal areas.
 
     Args:
         manifold: Euclidean, Torus, KleinBottle, or Sphere of dimension 1 or 2.
@@ -75,7 +75,7 @@ def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None
         case Torus() | KleinBottle():
             low, high = 0.0, manifold.period
         case _:
-            raise TypeError(f"manifold has no regular bins: {manifold}; give centres to landmark_bins")
+            raise TypeError(f"manifold has no regular bins: {manifold}; give centers to landmark_bins")
     width = (high - low) / count
     axes = torch.meshgrid([low + width * steps] * manifold.dim, indexing="ij")
     centers = torch.stack(axes, dim=-1).reshape(-1, manifold.dim)

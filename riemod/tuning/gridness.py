@@ -60,10 +60,10 @@ def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarra
     rows, columns = maps.bins.shape
     known = np.isfinite(maps.rates)
     scale = np.nanmax(np.abs(maps.rates), axis=1, keepdims=True)
-    centred = np.where(known, maps.rates - np.nanmean(maps.rates, axis=1, keepdims=True), 0.0) / scale
+    centered = np.where(known, maps.rates - np.nanmean(maps.rates, axis=1, keepdims=True), 0.0) / scale
     size = (rows, columns) if periodic else (2 * rows - 1, 2 * columns - 1)
     mask, value, square = (
-        rfft2(part.reshape(-1, rows, columns), size) for part in (known.astype(float), centred, centred**2)
+        rfft2(part.reshape(-1, rows, columns), size) for part in (known.astype(float), centered, centered**2)
     )
 
     def correlate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def grid_scores(maps: RateMaps, *, least_bins: int = 20) -> GridScores:
     """min(c_60, c_120) - max(c_30, c_90, c_150), c_a a ring of the autocorrelogram against itself turned by a.
 
     The ring leaves out the central peak, up to the first minimum of the mean over directions at radius e, and ends e /
-    2 beyond the median distance of the six peaks nearest to the centre (at the largest lag if there is none). It is
+    2 beyond the median distance of the six peaks nearest to the center (at the largest lag if there is none). It is
     read along circles by linear interpolation and weighted by area. A map needs several fields across: bins at most a
     fifth of the spacing. For a p-value, `shuffle_test(..., lambda maps: grid_scores(maps).score)`: noise, too, has
     scores well above 0 by chance. About 2 ms a unit at 20 x 20 bins.
@@ -141,7 +141,7 @@ def _score(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, 
 
 
 def _summit(image: np.ndarray, peak: np.ndarray) -> list[float]:
-    """Where the parabolas through a peak and its neighbours along each axis are highest."""
+    """Where the parabolas through a peak and its neighbors along each axis are highest."""
     place = []
     for axis, at in enumerate(peak):
         before, top, after = (image[tuple(peak + shift * (np.arange(2) == axis))] for shift in (-1, 0, 1))
@@ -157,11 +157,11 @@ def _turned(image: np.ndarray, middle: np.ndarray, widths: tuple[float, ...], in
     places = [middle[0] + radii * np.cos(angles) / widths[0], middle[1] + radii * np.sin(angles) / widths[1]]
     values = map_coordinates(np.nan_to_num(image), places, order=1, mode="nearest")
     weights = np.broadcast_to(radii, values.shape)
-    centred = values - np.average(values, weights=weights)
-    spread = (weights * centred**2).sum()
+    centered = values - np.average(values, weights=weights)
+    spread = (weights * centered**2).sum()
     if spread <= 1e-18 * weights.sum():
         return 0.0
     turned = {
-        angle: (weights * centred * np.roll(centred, angle, axis=1)).sum() / spread for angle in range(30, 180, 30)
+        angle: (weights * centered * np.roll(centered, angle, axis=1)).sum() / spread for angle in range(30, 180, 30)
     }
     return float(min(turned[60], turned[120]) - max(turned[30], turned[90], turned[150]))

@@ -81,7 +81,7 @@ def rate_maps(
     """r_b = sum_c K_bc (sum of activity in c) / sum_c K_bc (samples in c), K_bc = exp(-d(b, c)^2 / 2 s^2) up to 3 s.
 
     Sums and occupancy are smoothed before they are divided, so that rarely visited bins count less. Distances between
-    samples and centres are made in pieces of 32 MiB.
+    samples and centers are made in pieces of 32 MiB.
 
     Args:
         activity: (t, n), one row a sample: activations, or counts of spikes with `seconds`.
@@ -91,7 +91,7 @@ def rate_maps(
         seconds: length of a sample, s, if activity counts spikes: rates are then per second.
 
     Returns:
-        The maps, NaN where no sample is within the bin (or 3 s of its centre).
+        The maps, NaN where no sample is within the bin (or 3 s of its center).
 
     Raises:
         TypeError: if positions is not a floating-point tensor.
@@ -145,7 +145,7 @@ def spatial_information(maps: RateMaps, *, per_second: bool = False) -> Float[np
 
 
 def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, "n k"]:
-    """argmin over x of sum_b (r_b - min r) d(x, b)^2, the weighted Frechet mean; or the centre of the highest bin.
+    """argmin over x of sum_b (r_b - min r) d(x, b)^2, the weighted Frechet mean; or the center of the highest bin.
 
     The mean is searched from the best bin by steps exp_x(sum w log_x b / sum w), halved where they do not help: the
     local minimum beside the best bin. All bins weigh alike, so they should have equal areas. Units with several fields,

@@ -24,7 +24,7 @@ def noisy_pair(n, seed, noise=1.0):
     return distance_matrix(points), distance_matrix(points + noise * source.normal(size=(n, 2)))
 
 
-def centred_by_definition(a, unbiased):
+def centered_by_definition(a, unbiased):
     n = len(a)
     out = np.zeros((n, n))
     for i, j in itertools.product(range(n), repeat=2):
@@ -44,7 +44,7 @@ def pairs(distances):
 @given(seed=seeds)
 def test_distance_correlation_is_its_definition(corrected, seed):
     first, second = noisy_pair(7, seed)
-    a, b = (centred_by_definition(matrix, corrected) for matrix in (first, second))
+    a, b = (centered_by_definition(matrix, corrected) for matrix in (first, second))
     expected = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
     assert distance_correlation(first, second, bias_corrected=corrected) == pytest.approx(expected, abs=1e-12)
 
@@ -86,7 +86,7 @@ def test_statistics_are_pearson_s_and_spearman_s(seed):
 
 
 @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
-def test_p_values_approach_those_of_all_relabellings(alternative):
+def test_p_values_approach_those_of_all_relabelings(alternative):
     first, second = noisy_pair(6, 3, noise=1.5)
     every = [pairs(first[np.ix_(p, p)]) for p in map(list, itertools.permutations(range(6)))]
     values = np.array([np.corrcoef(values, pairs(second))[0, 1] for values in every])

@@ -97,7 +97,7 @@ def test_units_have_places_in_the_arena(arena: str) -> None:
         assert 0 <= units.places.min() <= units.places.max() <= 2.2
 
 
-def test_rows_of_read_outs_and_of_penalised_nets_make_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_read_outs_and_of_penalized_nets_make_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet(monkeypatch)
     monkeypatch.setattr(appendix_h, "RULES", ("weights dog", "fitted dog"))
     file, net = tmp_path / "records.jsonl", "coactivity gaussian, strength 0.1, R^3"

@@ -53,7 +53,7 @@ def few_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_nulls")
-def test_a_circle_is_analysed_and_analysed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_circle_is_analyzed_and_analyzed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = small_run(tmp_path, "navigation", "--arena", "circle", "--manifold", "torus")
     before = contents(run)
     capsys.readouterr()
@@ -80,7 +80,7 @@ def test_a_circle_is_analysed_and_analysed_again(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.usefixtures("few_nulls")
 @pytest.mark.parametrize("arena", ["box", "torus", "sphere", "klein"])
-def test_every_arena_can_be_analysed(arena: str, tmp_path: Path) -> None:
+def test_every_arena_can_be_analyzed(arena: str, tmp_path: Path) -> None:
     record = analyze(small_run(tmp_path, "navigation", "--arena", arena), "--out", str(tmp_path / "found"))
     assert record["arena"]["name"] == arena
     assert not (tmp_path / "run" / "analysis").exists()
@@ -115,7 +115,7 @@ def test_states_are_the_layer_s_own_and_always_the_same(task: str, tmp_path: Pat
     assert (first.positions[1:] - first.positions[:-1]).norm(dim=1).median() > 0.5
 
 
-def test_what_cannot_be_analysed(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_analyzed(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "run must be a folder with a config.json" in fails("analyze", str(tmp_path / "nowhere"))
     run = small_run(tmp_path, "adding")
     assert "states must be an integer >= 100, got 7" in fails("analyze", str(run), "--states", "7")

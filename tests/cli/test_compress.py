@@ -42,12 +42,12 @@ def test_the_compressed_net_scores_what_the_run_scores(task: str, order: Any, tm
 
 
 def test_every_layer_is_sparse_where_that_is_fastest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def favour_rows(alternatives: dict[str, Any], _: torch.device) -> dict[str, float]:
+    def favor_rows(alternatives: dict[str, Any], _: torch.device) -> dict[str, float]:
         return {name: 1.0 if name in ("csr", "compressed", "after") else 2.0 for name in alternatives}
 
     # The function hides the module of the same name.
-    monkeypatch.setattr(importlib.import_module("riemod.sparse.compress"), "median_seconds", favour_rows)
-    monkeypatch.setattr("riemod.training.compression.median_seconds", favour_rows)
+    monkeypatch.setattr(importlib.import_module("riemod.sparse.compress"), "median_seconds", favor_rows)
+    monkeypatch.setattr("riemod.training.compression.median_seconds", favor_rows)
     run = load(small_run(tmp_path, "navigation", "--manifold", "torus"))
     record = compress_run(run, tmp_path / "small")
     chosen = {timing["name"]: timing["layout"] for timing in record["timings"] if timing["chosen"]}

@@ -66,7 +66,7 @@ def test_preferred_positions_are_weighted_means():
     assert preferred[1].isnan().all()
 
 
-def test_torus_order_keeps_neighbours_together():
+def test_torus_order_keeps_neighbors_together():
     torus = Torus(2)
     points = torus.sample(400, generator=torch.Generator().manual_seed(0))
     order = plotting.torus_order(points, torus)
@@ -78,7 +78,7 @@ def test_torus_order_keeps_neighbours_together():
     assert step(torch.from_numpy(order)) < 0.4 * step(torch.arange(400))
 
 
-def test_position_colors_are_grey_where_unknown():
+def test_position_colors_are_gray_where_unknown():
     colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
     assert np.ptp(colors[1]) == 0
     assert np.ptp(colors[0]) > 0.3

@@ -93,7 +93,7 @@ def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
         assert not module.get_parameter(name)[~mask].any()
     assert trainer.callback_metrics["moduli/penalty"] > 0
     assert trainer.callback_metrics["sparsity/total"] == pytest.approx(pruner.sparsity()["total"])
-    # The optimiser's own hook is left, the callback's is gone.
+    # The optimizer's own hook is left, the callback's is gone.
     assert len(trainer.optimizers[0]._optimizer_step_pre_hooks) == 1
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
 

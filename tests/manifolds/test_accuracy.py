@@ -16,7 +16,7 @@ from tests.strategies import (
     generator,
     lengths,
     manifolds,
-    neighbours,
+    neighbors,
     scattered_points,
     seeds,
 )
@@ -36,7 +36,7 @@ def test_float32_distance_is_exact_to_1e_5(name):
     manifold = MANIFOLDS[name]
     x = manifold.sample(300, generator=generator(0), dtype=torch.float64)
     for length in (1e-4, 1e-3, 0.1):
-        y = neighbours(manifold, x, length, seed=1)
+        y = neighbors(manifold, x, length, seed=1)
         check_relative(manifold, x.float(), y.float(), 1e-5)
 
 
@@ -45,7 +45,7 @@ def test_float32_distance_is_exact_to_1e_5_near_the_cut_locus(name):
     manifold = MANIFOLDS[name]
     x = manifold.sample(300, generator=generator(2), dtype=torch.float64)
     far = far_points(manifold, x)
-    for y in (far, neighbours(manifold, far, 1e-4, seed=3), neighbours(manifold, far, 1e-2, seed=4)):
+    for y in (far, neighbors(manifold, far, 1e-4, seed=3), neighbors(manifold, far, 1e-2, seed=4)):
         check_relative(manifold, x.float(), y.float(), 1e-5)
 
 
@@ -82,7 +82,7 @@ def test_points_on_either_side_of_a_seam_keep_their_digits(kind, period):
 def test_the_norms_of_unit_vectors_do_not_show_in_the_angle(radius, dim, seed):
     sphere = Sphere(dim, radius=radius)
     x = sphere.sample(20, generator=generator(seed))
-    y = neighbours(sphere, x, radius * 2e-5, seed + 1)
+    y = neighbors(sphere, x, radius * 2e-5, seed + 1)
     stretch = 1 + 8e-6 * (2 * torch.rand(20, 1, generator=generator(seed)) - 1)
     check_relative(sphere, x * stretch, y, 1e-5)
 
@@ -102,7 +102,7 @@ def test_distances_near_the_boundary_of_the_ball():
     radii = torch.linspace(0.9, 0.995, 50, dtype=torch.float32)
     x = torch.stack((radii, torch.zeros_like(radii)), dim=1)
     check_relative(ball, x, x.roll(1, dims=1), 1e-6)
-    check_relative(ball, x, neighbours(ball, x, 1e-3, seed=0), 1e-6)
+    check_relative(ball, x, neighbors(ball, x, 1e-3, seed=0), 1e-6)
 
 
 def test_known_distances():

@@ -1,4 +1,4 @@
-"""Orders along a space-filling curve: permutations that keep neighbours near, and the Hilbert curve's own laws."""
+"""Orders along a space-filling curve: permutations that keep neighbors near, and the Hilbert curve's own laws."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_hard_points_are_ordered(name):
 
 
 @pytest.mark.parametrize(("dim", "bits"), [(1, 1), (1, 7), (2, 1), (2, 5), (3, 3), (4, 2), (5, 2)])
-def test_the_curve_visits_every_cell_once_and_steps_to_a_neighbour(dim, bits):
+def test_the_curve_visits_every_cell_once_and_steps_to_a_neighbor(dim, bits):
     size = 2**bits
     cells = torch.cartesian_prod(*[torch.arange(size)] * dim).reshape(-1, dim)
     shuffled = cells[torch.randperm(len(cells), generator=generator(0))]

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus, _geomstats
-from tests.strategies import MANIFOLDS, generator, neighbours
+from tests.strategies import MANIFOLDS, generator, neighbors
 
 PAIRS = 10_000
 
@@ -39,7 +39,7 @@ def test_distances_agree_with_geomstats(name):
 def test_near_distances_agree_with_geomstats(name):
     manifold = MANIFOLDS[name]
     x = manifold.sample(200, generator=generator(1), dtype=torch.float64)
-    y = neighbours(manifold, x, 1e-2, seed=2)
+    y = neighbors(manifold, x, 1e-2, seed=2)
     own = manifold.distance(x, y).diagonal().detach()
     torch.testing.assert_close(torch.from_numpy(manifold.reference_distance(x, y)), own, rtol=1e-4, atol=0)
 

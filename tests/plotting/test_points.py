@@ -1,4 +1,4 @@
-"""Pictures of points on manifolds: each point where it belongs, in its colour, and a clear error for no picture."""
+"""Pictures of points on manifolds: each point where it belongs, in its color, and a clear error for no picture."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_arrows_say_how_the_klein_square_is_glued() -> None:
 
 
 @pytest.mark.parametrize("manifold", PICTURES)
-def test_every_picture_shows_every_point_in_its_colour(manifold: Manifold) -> None:
+def test_every_picture_shows_every_point_in_its_color(manifold: Manifold) -> None:
     points = sample(manifold, 7)
     angles = np.linspace(-7, 7, 7)
     figure = Figure()

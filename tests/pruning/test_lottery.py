@@ -64,7 +64,7 @@ def test_same_masks_new_weights_originals_untouched():
     assert model.rnn.weight_hh_l0.grad is not None
 
 
-def test_the_embedding_is_the_same_and_fixed_and_penalises_the_copy():
+def test_the_embedding_is_the_same_and_fixed_and_penalizes_the_copy():
     model, pruner, moduli = pruned_net()
     ticket = lottery_ticket(model, pruner, moduli, generator=seed(1))
     assert same(snapshot(ticket.moduli), snapshot(moduli))

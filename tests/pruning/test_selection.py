@@ -53,7 +53,7 @@ def test_many_weights_of_each_dtype(dtype):
         assert torch.equal(mask, expected)
 
 
-def test_neighbouring_doubles_are_told_apart():
+def test_neighboring_doubles_are_told_apart():
     weight = torch.tensor([1 + 2**-51, 1.0, 1 + 2**-52], dtype=torch.float64)
     (mask,) = drop_smallest([weight], [weight > 0], 2)
     assert mask.tolist() == [True, False, False]

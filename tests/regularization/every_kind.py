@@ -1,4 +1,4 @@
-"""A model with every kind of penalised layer, and its loss with the penalty."""
+"""A model with every kind of penalized layer, and its loss with the penalty."""
 
 import torch
 from torch import Tensor, nn

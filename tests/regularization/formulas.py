@@ -115,17 +115,17 @@ def isometry(manifold: Manifold, generator: torch.Generator) -> Callable[[Tensor
         offset = 5 * _normal(generator, manifold.dim)
         return lambda x: x @ rotation.T + offset
     if isinstance(manifold, PoincareBall):
-        centre = _normal(generator, manifold.dim)
-        centre = centre / centre.norm() * 0.8 * float(torch.rand((), generator=generator))
-        return lambda x: moebius_translation(centre, x @ rotation.T)
+        center = _normal(generator, manifold.dim)
+        center = center / center.norm() * 0.8 * float(torch.rand((), generator=generator))
+        return lambda x: moebius_translation(center, x @ rotation.T)
     raise TypeError(type(manifold).__name__)
 
 
-def moebius_translation(centre: Tensor, x: Tensor) -> Tensor:
-    """The isometry of the unit ball that takes 0 to a centre."""
-    product, squares = (x @ centre)[:, None], (x * x).sum(1, keepdim=True)
-    length = float(centre @ centre)
-    return ((1 + 2 * product + squares) * centre + (1 - length) * x) / (1 + 2 * product + length * squares)
+def moebius_translation(center: Tensor, x: Tensor) -> Tensor:
+    """The isometry of the unit ball that takes 0 to a center."""
+    product, squares = (x @ center)[:, None], (x * x).sum(1, keepdim=True)
+    length = float(center @ center)
+    return ((1 + 2 * product + squares) * center + (1 - length) * x) / (1 + 2 * product + length * squares)
 
 
 def deck_image(manifold: Torus | KleinBottle, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -217,7 +217,7 @@ def test_bad_arguments_are_named_by_every_arm(name: str):
         with pytest.raises(ValueError, match=message):
             ARMS[name](layer(), Torus(2), **options)
     with pytest.raises(TypeError, match="unexpected keyword argument"):
-        ARMS[name](layer(), Torus(2), strenght=1.0)
+        ARMS[name](layer(), Torus(2), strength=1.0)
 
 
 @pytest.mark.parametrize("epoch", [-1, 1.0, True, None])

@@ -107,7 +107,7 @@ def test_a_chain_may_be_long_and_of_many_kinds():
     assert [target.module for target in moduli.targets] == layers
 
 
-def test_a_list_is_penalised_item_by_item_in_one_regularizer():
+def test_a_list_is_penalized_item_by_item_in_one_regularizer():
     gru, linear, cell = nn.GRU(3, 5, num_layers=2).double(), nn.Linear(5, 2).double(), MinimalCell()
     items = [gru, linear, recurrent(cell, "transition"), chain(nn.Linear(2, 3).double(), nn.Linear(3, 2).double())]
     torus, line, ball, sphere = Torus(2), Euclidean(1), PoincareBall(2), Sphere(1)

@@ -94,7 +94,7 @@ def test_zero_weights_cost_nothing_and_stay(name, power):
 @given(manifold=manifolds(), seed=seeds, dtype=dtypes, kind=kinds, power=powers)
 @settings(max_examples=60)
 def test_hard_places_of_any_manifold_cost_what_their_distance_says(manifold, seed, dtype, kind, power):
-    """Coincident points, near neighbours and cut loci: the value of the dense formula, and no infinite slope."""
+    """Coincident points, near neighbors and cut loci: the value of the dense formula, and no infinite slope."""
     manifold = manifold.to(dtype)
     points = scattered_points(manifold, seed, dtype).requires_grad_()
     n = len(points)

@@ -1,4 +1,4 @@
-"""The proximal step: it is the proximal map, decoupled from the optimiser, exact in its zeros, and goes with masks."""
+"""The proximal step: it is the proximal map, decoupled from the optimizer, exact in its zeros, and goes with masks."""
 
 import math
 from typing import Any
@@ -171,6 +171,6 @@ def test_kernels_are_refused_and_left_as_they_are():
     convolution = nn.Conv2d(6, 4, 3)
     before = convolution.weight.detach().clone()
     moduli = ModuliRegularizer(convolution, Torus(2), generator=generator(0))
-    with pytest.raises(ValueError, match="moduli must penalise matrices for a proximal step, got weight of shape"):
+    with pytest.raises(ValueError, match="moduli must penalize matrices for a proximal step, got weight of shape"):
         proximal_step(moduli, lr=0.1)
     assert torch.equal(convolution.weight, before)

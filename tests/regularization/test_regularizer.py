@@ -1,4 +1,4 @@
-"""ModuliRegularizer: what it penalises and what it learns."""
+"""ModuliRegularizer: what it penalizes and what it learns."""
 
 import pytest
 import torch

@@ -10,8 +10,8 @@ from scipy.spatial.distance import cdist
 from analysis.clouds import circle
 from riemod.alignment import graph_distances
 from riemod.manifolds import Sphere
-from riemod.topology import densest, geodesic_distances, neighbour_dimension, plane_dimension, smooth
-from riemod.topology.clouds import neighbours, principal_axes, stretch
+from riemod.topology import densest, geodesic_distances, neighbor_dimension, plane_dimension, smooth
+from riemod.topology.clouds import neighbors, principal_axes, stretch
 from tests.strategies import generator
 
 
@@ -25,9 +25,9 @@ def embedded_plane(n: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dim", [3, 14])
-def test_neighbours_are_the_nearest(dim: int) -> None:
+def test_neighbors_are_the_nearest(dim: int) -> None:
     points = rng().standard_normal((60, dim))
-    distances, indices = neighbours(points, 7)
+    distances, indices = neighbors(points, 7)
     all_distances = cdist(points, points)
     np.testing.assert_allclose(distances, np.sort(all_distances, axis=1)[:, :7], atol=1e-7)
     np.testing.assert_array_equal(indices, np.argsort(all_distances, axis=1)[:, :7])
@@ -68,8 +68,8 @@ def test_geodesics_link_pieces_by_their_shortest_edge() -> None:
 
 
 def test_stretch_is_large_where_codes_are_narrow() -> None:
-    angle, centre = np.linspace(0, 2 * np.pi, 400)[:, None], np.linspace(0, 2 * np.pi, 100, endpoint=False)
-    codes = np.exp(20 * (np.cos(angle - centre) - 1))
+    angle, center = np.linspace(0, 2 * np.pi, 400)[:, None], np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    codes = np.exp(20 * (np.cos(angle - center) - 1))
     assert stretch(codes) > 2
     assert stretch(embedded_plane(500, 4)) == pytest.approx(1.0, abs=0.25)
 
@@ -77,15 +77,15 @@ def test_stretch_is_large_where_codes_are_narrow() -> None:
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_dimension_of_spheres(dim: int) -> None:
     points = Sphere(dim).sample(4000, generator=generator(dim)).double().numpy()
-    assert neighbour_dimension(points) == pytest.approx(dim, rel=0.1)
+    assert neighbor_dimension(points) == pytest.approx(dim, rel=0.1)
     assert plane_dimension(points) == pytest.approx(dim, rel=0.12)
 
 
-def test_larger_neighbourhoods_look_beyond_noise() -> None:
+def test_larger_neighborhoods_look_beyond_noise() -> None:
     points = np.pad(rng().uniform(size=(4000, 2)), ((0, 0), (0, 3)))
     points += 0.01 * rng(1).standard_normal(points.shape)
-    assert neighbour_dimension(points, 1) > 2.6
-    assert neighbour_dimension(points, 40) < 2.4
+    assert neighbor_dimension(points, 1) > 2.6
+    assert neighbor_dimension(points, 40) < 2.4
 
 
 def test_principal_axes() -> None:
@@ -145,7 +145,7 @@ def test_densest_leaves_outliers_out() -> None:
 
 
 @given(st.integers(0, 50), st.floats(0.05, 1.0), st.integers(1, 20))
-def test_densest_keeps_the_nearest_to_their_neighbours_in_any_place_and_scale(
+def test_densest_keeps_the_nearest_to_their_neighbors_in_any_place_and_scale(
     seed: int, share: float, count: int
 ) -> None:
     points = rng(seed).standard_normal((40, 3))
@@ -172,4 +172,4 @@ def test_densest_refuses(options: dict[str, float], message: str) -> None:
 
 def test_dimension_refuses_few_points() -> None:
     with pytest.raises(ValueError, match="too few"):
-        neighbour_dimension(rng().uniform(size=(10, 3)))
+        neighbor_dimension(rng().uniform(size=(10, 3)))

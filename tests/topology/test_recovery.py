@@ -63,8 +63,8 @@ def test_outliers_are_no_piece() -> None:
 
 
 def test_states_of_narrowly_tuned_units_take_the_geodesic_metric() -> None:
-    angle, centre = rng().uniform(0, 2 * np.pi, (300, 1)), np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    states = np.maximum(np.exp(20 * (np.cos(angle - centre) - 1)) - 0.1, 0) + 0.02 * rng().standard_normal((300, 64))
+    angle, center = rng().uniform(0, 2 * np.pi, (300, 1)), np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    states = np.maximum(np.exp(20 * (np.cos(angle - center) - 1)) - 0.1, 0) + 0.02 * rng().standard_normal((300, 64))
     found = ModuliRecovery(n_nulls=40, n_subsamples=2).fit(states)
     assert (found.metric_, found.manifold_) == ("geodesic", "circle"), found.report()
 

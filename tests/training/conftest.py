@@ -51,7 +51,7 @@ def begin(describe: Callable[..., RunDescription]) -> Callable[..., Run]:
 
 @pytest.fixture
 def bits() -> Callable[[Run], dict[str, Tensor]]:
-    """Every number that training changed: weights, masks, points, and the optimiser's state."""
+    """Every number that training changed: weights, masks, points, and the optimizer's state."""
 
     def of(run: Run) -> dict[str, Tensor]:
         tensors = {

@@ -207,13 +207,13 @@ def test_another_model_is_refused_and_left_alone(build: Callable[[], nn.Module],
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
 
 
-def test_another_optimiser_is_refused_and_the_model_left_alone(tmp_path: Path):
+def test_another_optimizer_is_refused_and_the_model_left_alone(tmp_path: Path):
     model = small_model()
     save_checkpoint(tmp_path, {"model": model}, riemannian_adam(model), {})
     other = small_model()
     other.get_parameter("0.weight").requires_grad_(False)
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"its optimiser trains \[\[4\]\] .* this one \[\[3\]\]"):
+    with pytest.raises(CheckpointError, match=r"its optimizer trains \[\[4\]\] .* this one \[\[3\]\]"):
         Checkpoint(tmp_path).load({"model": other}, riemannian_adam(other))
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
 

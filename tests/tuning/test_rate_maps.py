@@ -80,7 +80,7 @@ def test_bins_that_no_sample_is_near_are_nan():
 @pytest.mark.parametrize("bins", REGULAR, ids=lambda bins: str(bins.manifold))
 @settings(max_examples=10)
 @given(seed=seeds)
-def test_the_preferred_position_is_the_centre_of_the_field(bins, seed):
+def test_the_preferred_position_is_the_center_of_the_field(bins, seed):
     manifold = bins.manifold
     between = manifold.distance(bins.centers, bins.centers)
     spacing = between.fill_diagonal_(torch.inf).amin(1).max().item()

@@ -1,4 +1,4 @@
-"""Word-level language modelling: the task, its model and its text."""
+"""Word-level language modeling: the task, its model and its text."""
 
 from riemod.tasks.language.task import Language, LanguageConfig
 

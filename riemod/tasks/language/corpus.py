@@ -49,7 +49,7 @@ WIKITEXT2 = {
     ),
 }
 _ORIGIN = (
-    "WikiText-2 is the tokenised wikitext-2-v1 of Merity et al. 2016, https://arxiv.org/abs/1609.07843, as "
+    "WikiText-2 is the tokenized wikitext-2-v1 of Merity et al. 2016, https://arxiv.org/abs/1609.07843, as "
     "word_language_model/data/wikitext-2 of github.com/pytorch/examples has it"
 )
 
@@ -115,7 +115,7 @@ def read_corpus(data: Path, *, cache: Path | None = None, verify: bool = True) -
     if cache is not None and (found := _read_cache(cache, sources)) is not None:
         return found
     ids: dict[str, int] = {}
-    splits = {split: _tokenise(data / f"{split}.txt", contents[f"{split}.txt"], ids) for split in SPLITS}
+    splits = {split: _tokenize(data / f"{split}.txt", contents[f"{split}.txt"], ids) for split in SPLITS}
     digest = hashlib.sha256("".join(f"{word}\n" for word in ids).encode()).hexdigest()
     return Corpus(splits, len(ids), digest, sources)
 
@@ -178,7 +178,7 @@ def _check_known(data: Path, contents: dict[str, bytes], sources: dict[str, str]
             )
 
 
-def _tokenise(path: Path, content: bytes, ids: dict[str, int]) -> NDArray[np.int32]:
+def _tokenize(path: Path, content: bytes, ids: dict[str, int]) -> NDArray[np.int32]:
     tokens: list[int] = []
     words = 0
     try:

@@ -74,7 +74,7 @@ class LanguageConfig(RunConfig):
 
 
 class Language(Task[LanguageConfig]):
-    """Word-level language modelling; a batch is (words (T, B), next words (T, B), state of each layer).
+    """Word-level language modeling; a batch is (words (T, B), next words (T, B), state of each layer).
 
     Training carries the hidden state from batch to batch, and starts every epoch from zero. `loss` writes the state it
     ends in into the batch, where the next batch finds it.

@@ -1,4 +1,4 @@
-"""Closed arenas for navigation: a manifold in metres, a compass on it, and points spread evenly over it.
+"""Closed arenas for navigation: a manifold in meters, a compass on it, and points spread evenly over it.
 
 A velocity is told by its components along the compass at the animal's place: an orthonormal frame that depends on the
 place alone. So the place alone is the state that a net must keep, and its hidden states can fill the arena itself. In a
@@ -26,7 +26,7 @@ class Arena:
     """A closed manifold that an animal walks on. Lengths in m."""
 
     manifold: Manifold
-    """The manifold, its unit of length the metre."""
+    """The manifold, its unit of length the meter."""
     volume: float
     """Its length or area, m or m^2."""
     compass: Callable[[Tensor], Tensor]

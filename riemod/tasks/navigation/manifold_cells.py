@@ -1,4 +1,4 @@
-"""Place-cell codes of positions on a closed arena, by geodesic distance, and two decoders. Lengths are in metres."""
+"""Place-cell codes of positions on a closed arena, by geodesic distance, and two decoders. Lengths are in meters."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Place-cell codes of positions, in a square arena or any other, and two decoders. Positions are in metres."""
+"""Place-cell codes of positions, in a square arena or any other, and two decoders. Positions are in meters."""
 
 import math
 from abc import ABC, abstractmethod
@@ -65,7 +65,7 @@ class LandmarkCode(ABC):
         """(..., k): the position whose code the scores fit best, argmin_x KL(code(x) || softmax(scores)).
 
         That is the position under which the training loss, the cross-entropy of softmax(scores), exceeds its own least
-        value by the least. Found on a grid, then refined by the paraboloid through the best grid point's neighbours.
+        value by the least. Found on a grid, then refined by the paraboloid through the best grid point's neighbors.
         """
         grid, codes, entropy = self._likelihood_grid()
         flat = F.log_softmax(scores.reshape(-1, scores.shape[-1]), dim=-1)
@@ -149,7 +149,7 @@ class PlaceCells(LandmarkCode):
         size = math.isqrt(grid.shape[0])
         spacing = self.side / (size - 1)
         best = likelihood.argmax(1)
-        # A maximum on the rim is refined by the paraboloid around its inner neighbour, and may lie half a cell outside.
+        # A maximum on the rim is refined by the paraboloid around its inner neighbor, and may lie half a cell outside.
         index = torch.stack((best // size, best % size), dim=-1).clamp(1, size - 2)
         near = torch.arange(-1, 2, device=index.device)
         rows, columns = index[:, 0, None, None] + near[:, None], index[:, 1, None, None] + near

@@ -264,9 +264,9 @@ class Navigation(Task[NavigationConfig]):
         # A softmax never gives the exact zero that the code has at its least active landmark.
         perfect = self._metrics((code + 1e-6).log(), code, position)
         still = self._metrics((start_code + 1e-6).log().expand_as(code), code, position)
-        # A closed arena has no centre; any place is as good there.
+        # A closed arena has no center; any place is as good there.
         center = position.new_zeros(2) if self.arena is None else self.cells.centers[0]
-        place = "the arena's centre" if self.arena is None else "one fixed place"
+        place = "the arena's center" if self.arena is None else "one fixed place"
         return {
             "error_top3 of a perfect net": perfect["error_top3"],
             "error_maximum_likelihood of a perfect net": perfect["error_maximum_likelihood"],

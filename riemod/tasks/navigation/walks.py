@@ -10,7 +10,7 @@ from riemod.tasks.navigation.arenas import Arena
 
 
 class Trajectories(NamedTuple):
-    """Walks of T steps, time first; lengths in metres."""
+    """Walks of T steps, time first; lengths in meters."""
 
     start: Tensor
     """(batch, k) position before the first step; k is 2 but on the sphere, whose points are unit vectors."""

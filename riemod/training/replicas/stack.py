@@ -1,6 +1,6 @@
 """The models of many small runs as one batched computation.
 
-A run's parameters are views of tensors that hold those of all runs, stacked; so are its gradients and its optimiser's
+A run's parameters are views of tensors that hold those of all runs, stacked; so are its gradients and its optimizer's
 moments. Pruning, checkpoints and evaluation work on each run as ever.
 """
 
@@ -69,7 +69,7 @@ class Stack:
         self._costs = self._fixed_costs()
 
     def set_rates(self, step: int) -> None:
-        """Give all optimisers the rates of a step of the present epoch."""
+        """Give all optimizers the rates of a step of the present epoch."""
         for run in self.runs:
             set_rates(run, step)
         self.optimizer.param_groups[0]["lr"] = self.runs[0].optimizer.param_groups[0]["lr"]
@@ -152,7 +152,7 @@ def _has_costs(run: Run) -> bool:
 
 
 def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
-    """The state of a parameter in the run's own optimiser, made if there is none yet."""
+    """The state of a parameter in the run's own optimizer, made if there is none yet."""
     state = run.optimizer.members[0].state[parameter]
     if not state:
         state.update(step=torch.zeros((), dtype=torch.float32, device=parameter.device))

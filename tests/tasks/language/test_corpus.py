@@ -74,7 +74,7 @@ def test_the_cache_gives_the_same_ids_mapped_from_disk(tmp_path: Path, monkeypat
     first = read_corpus(folder, cache=cache)
     assert not cache.exists()
     first.save(cache)
-    monkeypatch.setattr(corpus, "_tokenise", None)
+    monkeypatch.setattr(corpus, "_tokenize", None)
     again = read_corpus(folder, cache=cache)
     assert all(isinstance(ids, np.memmap) for ids in again.splits.values())
     assert lists(again) == lists(first)

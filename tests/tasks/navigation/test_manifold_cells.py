@@ -92,7 +92,7 @@ def test_the_top_decoder_averages_across_seams():
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_the_likelihood_decoder_recovers_places_to_a_centimetre(name: ArenaName):
+def test_the_likelihood_decoder_recovers_places_to_a_centimeter(name: ArenaName):
     cells = cells_on(name)
     position = cells.arena.manifold.sample(2000, generator=generator(4))
     decoded = cells.decode_maximum_likelihood(scores_of(cells.code(position)))

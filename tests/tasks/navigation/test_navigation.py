@@ -77,7 +77,7 @@ def test_the_perfect_net_s_loss_is_the_entropy_and_below_any_other(paper: Naviga
     others = {
         "uniform": torch.zeros_like(code),
         "holding the start": (start_code + 1e-6).log().expand_as(code).contiguous(),
-        "one centimetre off": (paper.cells.code(position + 0.01) + 1e-6).log(),
+        "one centimeter off": (paper.cells.code(position + 0.01) + 1e-6).log(),
         "too sure": 1.1 * (code + 1e-6).log(),
         "disturbed": (code + 1e-6).log() + 0.01 * torch.randn(code.shape, generator=generator(4)),
     }
@@ -93,11 +93,11 @@ def test_the_levels_are_those_that_the_reference_measured(paper: Navigation):
     assert levels["error_top3 of a perfect net"] == pytest.approx(4.4, abs=0.5)
     assert levels["error_maximum_likelihood of a perfect net"] < 1
     assert levels["error_top3 of holding the start"] == pytest.approx(41, abs=4)
-    assert levels["error_top3 of the arena's centre"] == pytest.approx(87, abs=4)
+    assert levels["error_top3 of the arena's center"] == pytest.approx(87, abs=4)
     assert {name.split()[0] for name in levels} <= set(paper.units)
 
 
-def test_metrics_are_means_over_all_steps_in_centimetres():
+def test_metrics_are_means_over_all_steps_in_centimeters():
     problem = task(evaluation_batches=2)
 
     class Still(nn.Module):

@@ -40,7 +40,7 @@ def test_the_box_is_the_default_and_has_no_arena():
     assert isinstance(config, NavigationConfig)
     assert config.arena == "box"
     assert Navigation(config).arena is None
-    assert "error_top3 of the arena's centre" in Navigation(config).reference_levels(generator(0))
+    assert "error_top3 of the arena's center" in Navigation(config).reference_levels(generator(0))
 
 
 @pytest.mark.parametrize("arena", CLOSED)

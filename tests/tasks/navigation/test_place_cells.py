@@ -46,7 +46,7 @@ def cells() -> PlaceCells:
 )
 def test_the_code_is_the_formula(landmarks: int, width: float):
     cells = PlaceCells(landmarks, width=width, generator=generator(1))
-    # Walks leave the box by a few centimetres.
+    # Walks leave the box by a few centimeters.
     position = places(3000, 2) * 1.06
     code = cells.code(position)
     torch.testing.assert_close(code.double(), naive_code(cells, position), atol=1e-5, rtol=0)
@@ -79,7 +79,7 @@ def test_the_top_decoder_is_the_mean_of_the_most_active_landmarks(cells: PlaceCe
             torch.testing.assert_close(cells.centers[chosen].mean(0), place)
 
 
-def test_the_likelihood_decoder_recovers_places_to_a_centimetre(cells: PlaceCells):
+def test_the_likelihood_decoder_recovers_places_to_a_centimeter(cells: PlaceCells):
     position = places(4000, 5)
     error = (cells.decode_maximum_likelihood(scores_of(cells.code(position))) - position).norm(dim=-1)
     # Measured: mean 0.27 cm, largest 1.3 cm.
@@ -123,7 +123,7 @@ def test_the_likelihood_decoder_stays_near_the_arena(cells: PlaceCells):
 
 
 def test_trivial_and_perfect_answers_score_what_the_reference_measured(cells: PlaceCells):
-    """Top-3 of a perfect net about 4.4 cm, holding the start 41 cm, the centre 88 cm (means over landmark sets)."""
+    """Top-3 of a perfect net about 4.4 cm, holding the start 41 cm, the center 88 cm (means over landmark sets)."""
     walks = random_trajectories(600, 50, generator=generator(10))
     floors, held = [], []
     for seed in range(5):
@@ -131,10 +131,10 @@ def test_trivial_and_perfect_answers_score_what_the_reference_measured(cells: Pl
         floors.append((drawn.decode_top(drawn.code(walks.position)) - walks.position).norm(dim=-1).mean().item())
         still = drawn.decode_top(drawn.code(walks.start)).expand_as(walks.position)
         held.append((still - walks.position).norm(dim=-1).mean().item())
-    centre = walks.position.norm(dim=-1).mean().item()
+    center = walks.position.norm(dim=-1).mean().item()
     assert sum(floors) / 5 == pytest.approx(0.044, abs=0.003)
     assert sum(held) / 5 == pytest.approx(0.41, abs=0.015)
-    assert centre == pytest.approx(0.87, abs=0.03)
+    assert center == pytest.approx(0.87, abs=0.03)
 
 
 @hypothesis.given(st.integers(0, 2**31), st.floats(0.01, 10.0))

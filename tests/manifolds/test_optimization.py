@@ -16,7 +16,7 @@ from tests.strategies import (
     generator,
     lengths,
     manifolds,
-    neighbours,
+    neighbors,
     scattered_points,
     seeds,
     tangents,
@@ -47,7 +47,7 @@ def test_points_stay_on_their_manifold(name):
     start = manifold.sample(12, generator=generator(0), dtype=torch.float32)
     points = manifold.parameter(start)
     optimizer = geoopt.optim.RiemannianAdam([points, *manifold.parameters()], lr=typical_length(manifold) / 200)
-    travelled = torch.zeros(12)
+    traveled = torch.zeros(12)
     for step in range(1000):
         before = points.detach().clone()
         optimizer.zero_grad()
@@ -55,9 +55,9 @@ def test_points_stay_on_their_manifold(name):
         optimizer.step()
         if step % 100 == 0:
             manifold.check_points(points)
-            travelled += manifold.distance(before, points.detach()).diagonal()
+            traveled += manifold.distance(before, points.detach()).diagonal()
     manifold.check_points(points)
-    assert bool((travelled > 0).all())
+    assert bool((traveled > 0).all())
     assert repulsion(manifold, points).item() < repulsion(manifold, start).item()
     if isinstance(manifold, Sphere):
         assert (points.detach().double().norm(dim=1) - 1).abs().max().item() < 3e-7
@@ -82,7 +82,7 @@ def test_a_first_step_moves_by_the_learning_rate(manifold, seed, slope):
 def test_exponential_map_goes_as_far_as_the_vector_is_long(manifold, seed):
     points = scattered_points(manifold, seed, torch.float64)
     reach = 0.1 * shortest_length(manifold)
-    near = neighbours(manifold, points, reach, seed)
+    near = neighbors(manifold, points, reach, seed)
     distance = manifold.distance(points, near).diagonal()
     torch.testing.assert_close(distance, torch.full_like(distance, reach), rtol=1e-6, atol=0)
     torch.testing.assert_close(
