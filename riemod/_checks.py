@@ -1,92 +1,65 @@
-"""Checks and draws that the manifolds share."""
+"""Checks of arguments that every room shares: each returns the value, or raises an error that names the argument.
+
+True and False are no numbers here, NumPy's integers and floats are.
+"""
 
 import math
-
-import torch
-from torch import Tensor
-
-
-def check_dim(dim: int) -> int:
-    """The dimension, or a ValueError unless it is an integer >= 1."""
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
-        raise ValueError(f"dim must be an integer >= 1, got {dim!r}")
-    return dim
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
 
 
-def check_positive(name: str, value: float) -> float:
-    """The value as a float, or a ValueError unless it is positive and finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return the value as an int; raise a ValueError unless it is an integer from `least` to `most` (no end if None).
+
+    >>> check_integer("steps", 3, least=1)
+    3
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least or (most is not None and int(value) > most):
+        span = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be an integer {span}, got {value!r}")
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return the value as a float; raise a ValueError unless it is a number with 0 < value < infinity."""
+    if not (_is_number(value) and 0 < value < math.inf):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
     return float(value)
 
 
-def check_prime(prime: int) -> int:
-    """The prime, or a ValueError unless it is one."""
-    if isinstance(prime, bool) or not isinstance(prime, int) or prime < 2:
+def check_at_least(name: str, value: Any, least: float) -> float:
+    """Return the value as a float; raise a ValueError unless it is a number with least <= value < infinity."""
+    if not (_is_number(value) and least <= value < math.inf):
+        raise ValueError(f"{name} must be finite and >= {least:g}, got {value!r}")
+    return float(value)
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return the value as a float; raise a ValueError unless it is a number with 0 <= value < 1."""
+    if not (_is_number(value) and 0 <= value < 1):
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+    return float(value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return the value; raise a ValueError unless it is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        *others, last = map(repr, choices)
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} must be {known}, got {value!r}")
+    return value
+
+
+def check_prime(prime: Any) -> int:
+    """Return the prime; raise a ValueError unless it is one."""
+    if isinstance(prime, bool) or not isinstance(prime, Integral) or int(prime) < 2:
         raise ValueError(f"prime must be a prime number, got {prime!r}")
-    if any(prime % divisor == 0 for divisor in range(2, math.isqrt(prime) + 1)):
+    if any(int(prime) % divisor == 0 for divisor in range(2, math.isqrt(int(prime)) + 1)):
         raise ValueError(f"prime must be a prime number, got {prime!r}")
-    return prime
+    return int(prime)
 
 
-def contractible(dim: int, prime: int) -> tuple[int, ...]:
-    """Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
-    check_prime(prime)
-    return (1, *(0 for _ in range(dim)))
-
-
-def bad_rows(bad: Tensor) -> str:
-    """How many rows hold a true entry, and which is the first."""
-    rows = bad.reshape(bad.shape[0], -1).any(dim=1).nonzero().flatten()
-    return f"{rows.numel()} of {bad.shape[0]} rows, the first of them row {int(rows[0])}"
-
-
-def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
-    """What is wrong with coordinates that should lie in [0, upper), or None."""
-    bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
-    return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
-
-
-def wrap(values: Tensor, period: float) -> Tensor:
-    """The representative of each value modulo the period in [0, period).
-
-    Args:
-        values: any shape.
-        period: length of the circle, > 0.
-
-    Returns:
-        A tensor of the same shape.
-
-    >>> wrap(torch.tensor([-1.0, 3.0, 10.0, -1e-9]), 10.0)
-    tensor([9., 3., 0., 0.])
-    """
-    remainder = torch.remainder(values, period)
-    # Rounding takes the remainder of a tiny negative number to the period itself.
-    return torch.where(remainder >= period, 0.0, remainder)
-
-
-def draw(
-    n: int, width: int, *, generator: torch.Generator | None, device: torch.device | str | None, normal: bool = False
-) -> Tensor:
-    """(n, width) independent draws in float64, uniform in [0, 1) or standard normal, on the generator's device.
-
-    Raises:
-        ValueError: if n is not an integer >= 0.
-    """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-        raise ValueError(f"n must be an integer >= 0, got {n!r}")
-    source = device if generator is None else generator.device
-    sampler = torch.randn if normal else torch.rand
-    return sampler(n, width, generator=generator, dtype=torch.float64, device=source)
-
-
-def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
-    """Drawn points in the dtype (torch's default if None) and on the device (where they are if None) asked for.
-
-    Raises:
-        TypeError: if dtype is not a floating-point type.
-    """
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    if not dtype.is_floating_point:
-        raise TypeError(f"dtype must be floating-point, got {dtype}")
-    return drawn.to(dtype=dtype, device=device)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, check_share
 from riemod.manifolds.base import Manifold
 from riemod.regularization.budget import Scaled
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, as_inhibitor
@@ -169,13 +169,6 @@ def natural_scale(manifold: Manifold) -> float:
     with torch.no_grad():
         squared = manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))
     return _REACH * squared.sqrt().mean().item()
-
-
-def check_share(name: str, value: float) -> float:
-    """The value as a float, or a ValueError unless it is in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
-    return float(value)
 
 
 class Laws(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_positive
-from riemod.coactivity.energy import WIDE, Laws, RunningCorrelations, check_share, energy_of_coordinates, scaled_laws
+from riemod._checks import check_positive, check_share
+from riemod.coactivity.energy import WIDE, Laws, RunningCorrelations, energy_of_coordinates, scaled_laws
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.evidence import GatheredEvidence, Neurons, PointEvidence
 from riemod.regularization.inhibitors import Inhibitor

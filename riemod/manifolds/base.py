@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import bad_rows
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds._points import bad_rows
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import as_points, check_dim, check_positive, contractible, draw
+from riemod._checks import check_integer, check_positive
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds._points import as_points, contractible, draw
 from riemod.manifolds.base import Manifold
 
 
@@ -46,7 +47,7 @@ class Euclidean(Manifold):
     """
 
     def __init__(self, dim: int, side: float = 10.0) -> None:
-        super().__init__(check_dim(dim), dim, dim, FlatGeometry())
+        super().__init__(check_integer("dim", dim, least=1), dim, dim, FlatGeometry())
         self.side = check_positive("side", side)
 
     @property

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import as_points, check_positive, check_prime, draw, outside_interval, wrap
+from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
+from riemod.manifolds._points import as_points, draw, outside_interval, wrap
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import as_points, bad_rows, check_dim, check_positive, contractible, draw
+from riemod._checks import check_integer, check_positive
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds._points import as_points, bad_rows, contractible, draw
 from riemod.manifolds.base import Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -106,7 +107,7 @@ class PoincareBall(Manifold):
     ) -> None:
         if not (isinstance(curvature, int | float) and math.isfinite(curvature) and curvature < 0):
             raise ValueError(f"curvature must be negative and finite, got {curvature!r}")
-        tile_dim = check_dim(dim) + 1 + learn_curvature
+        tile_dim = check_integer("dim", dim, least=1) + 1 + learn_curvature
         super().__init__(dim, dim, tile_dim, BallGeometry(float(curvature), learn_curvature))
         self.learn_curvature = learn_curvature
         self.sample_radius = check_positive("sample_radius", sample_radius)

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import as_points, bad_rows, check_dim, check_positive, check_prime, draw
+from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds._points import as_points, bad_rows, draw
 from riemod.manifolds.base import Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -94,7 +95,7 @@ class Sphere(Manifold):
 
     def __init__(self, dim: int, radius: float = 5.0) -> None:
         check_positive("radius", radius)
-        super().__init__(check_dim(dim), dim + 1, dim + 2, SphereGeometry(float(radius)))
+        super().__init__(check_integer("dim", dim, least=1), dim + 1, dim + 2, SphereGeometry(float(radius)))
         self.radius = float(radius)
 
     @property

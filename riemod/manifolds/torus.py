@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import as_points, check_dim, check_positive, check_prime, draw, outside_interval, wrap
+from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
+from riemod.manifolds._points import as_points, draw, outside_interval, wrap
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -77,7 +78,7 @@ class Torus(Manifold):
 
     def __init__(self, dim: int, period: float = 10.0) -> None:
         check_positive("period", period)
-        super().__init__(check_dim(dim), dim, 2 * dim, TorusGeometry(float(period)))
+        super().__init__(check_integer("dim", dim, least=1), dim, 2 * dim, TorusGeometry(float(period)))
         self.period = float(period)
 
     @property

@@ -206,7 +206,7 @@ class ModuliRegularizer(nn.Module):
         """
         if self.evidence is None:
             raise ValueError(
-                "observe needs evidence=riemod.coactivity.Coactivity(...) at construction, and points that are learned"
+                "observe needs evidence=Coactivity(...) at construction, and points that are learned"
             )
         self.evidence.observe(states, layer)
 

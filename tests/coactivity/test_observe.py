@@ -175,16 +175,16 @@ def test_frozen_points_have_no_use_for_evidence() -> None:
 
 
 BAD = {
-    "fixed": (lambda: {"module": nn.RNN(2, 4), "learn": False}, ValueError, "coactivity needs points to learn"),
-    "linear": (lambda: {"module": nn.Linear(2, 4)}, ValueError, "coactivity needs module to hold recurrent weights"),
-    "true": (lambda: {"module": nn.RNN(2, 4), "coactivity": True}, TypeError, "coactivity must be a Coactivity or"),
+    "fixed": (lambda: {"module": nn.RNN(2, 4), "learn": False}, ValueError, "evidence needs points to learn"),
+    "linear": (lambda: {"module": nn.Linear(2, 4)}, ValueError, "evidence needs module to hold recurrent weights"),
+    "true": (lambda: {"module": nn.RNN(2, 4), "evidence": True}, TypeError, "evidence must be a PointEvidence or"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_use_is_named(name: str) -> None:
     make, error, message = BAD[name]
-    arguments = {"learn": True, "coactivity": Coactivity(inhibitor=Ricker()), **make()}
+    arguments = {"learn": True, "evidence": Coactivity(inhibitor=Ricker()), **make()}
     with pytest.raises(error, match=message):
         ModuliRegularizer(arguments.pop("module"), Torus(2), **arguments)
 

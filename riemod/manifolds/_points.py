@@ -1,0 +1,68 @@
+"""Draws and checks of points that the manifolds share."""
+
+import torch
+from torch import Tensor
+
+from riemod._checks import check_integer, check_prime
+
+
+def contractible(dim: int, prime: int) -> tuple[int, ...]:
+    """Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
+    check_prime(prime)
+    return (1, *(0 for _ in range(dim)))
+
+
+def bad_rows(bad: Tensor) -> str:
+    """How many rows hold a true entry, and which is the first."""
+    rows = bad.reshape(bad.shape[0], -1).any(dim=1).nonzero().flatten()
+    return f"{rows.numel()} of {bad.shape[0]} rows, the first of them row {int(rows[0])}"
+
+
+def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
+    """What is wrong with coordinates that should lie in [0, upper), or None."""
+    bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
+    return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+
+
+def wrap(values: Tensor, period: float) -> Tensor:
+    """The representative of each value modulo the period in [0, period).
+
+    Args:
+        values: any shape.
+        period: length of the circle, > 0.
+
+    Returns:
+        A tensor of the same shape.
+
+    >>> wrap(torch.tensor([-1.0, 3.0, 10.0, -1e-9]), 10.0)
+    tensor([9., 3., 0., 0.])
+    """
+    remainder = torch.remainder(values, period)
+    # Rounding takes the remainder of a tiny negative number to the period itself.
+    return torch.where(remainder >= period, 0.0, remainder)
+
+
+def draw(
+    n: int, width: int, *, generator: torch.Generator | None, device: torch.device | str | None, normal: bool = False
+) -> Tensor:
+    """(n, width) independent draws in float64, uniform in [0, 1) or standard normal, on the generator's device.
+
+    Raises:
+        ValueError: if n is not an integer >= 0.
+    """
+    n = check_integer("n", n, least=0)
+    source = device if generator is None else generator.device
+    sampler = torch.randn if normal else torch.rand
+    return sampler(n, width, generator=generator, dtype=torch.float64, device=source)
+
+
+def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
+    """Drawn points in the dtype (torch's default if None) and on the device (where they are if None) asked for.
+
+    Raises:
+        TypeError: if dtype is not a floating-point type.
+    """
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be floating-point, got {dtype}")
+    return drawn.to(dtype=dtype, device=device)
