@@ -130,7 +130,7 @@ def tile(
     columns: Tensor,
     factor: Tensor,
 ) -> Slopes:
-    """Compute what `Tile` describes; `differentiate` is `torch.func.vjp`, or the same by autograd, outside of a trace."""
+    """Compute what `Tile` describes; `differentiate` is `torch.func.vjp`, or the same by autograd outside a trace."""
     block = block.detach().to(rows.dtype)
     if law.learn:
         magnitude = block.abs()
