@@ -12,7 +12,7 @@ from riemod.coactivity.energy import RING, WIDE, CoactivityLaw, check_law, energ
 from riemod.coactivity.observe import watching
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
-from riemod.regularization.embedding import NeuronEmbedding
+from riemod.regularization.embedding import NeuronEmbedding, working_dtype
 from riemod.regularization.weights import recurrent_weights
 
 # Of the second stage, in units of the last one's.
@@ -69,7 +69,7 @@ def fit_positions(
     if not float(seen.count) >= 2:
         raise ValueError(f"batches must hold at least two states, got {int(seen.count)}")
     return fit_to_correlations(
-        seen.correlations(weight.tensor.dtype),
+        seen.correlations(working_dtype(weight.tensor.dtype)),
         manifold,
         law=law,
         restarts=restarts,

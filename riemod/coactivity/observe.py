@@ -14,7 +14,7 @@ from riemod.coactivity.correlations import RunningCorrelations
 from riemod.coactivity.energy import WIDE, CoactivityLaw, check_law, energy_of_coordinates
 from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.neurons import Neurons
-from riemod.regularization.weights import RecurrentWeight
+from riemod.regularization.penalized import RecurrentWeight
 
 
 @dataclass(frozen=True)

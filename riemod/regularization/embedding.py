@@ -1,13 +1,19 @@
 """Points of the neurons of one layer: n points on a manifold, or several groups of points on several manifolds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from riemod._checks import check_at_least, check_integer
 from riemod.manifolds.base import Manifold
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that tensors of a dtype are summed in: the same, or float32 for float16 and bfloat16."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 class NeuronEmbedding(nn.Module):
@@ -19,7 +25,9 @@ class NeuronEmbedding(nn.Module):
         learn: whether the points are trained.
         points: (n, coordinate_dim) to start from; drawn uniformly in volume if not given.
         generator: draws the points.
-        dtype: of the points; float32 if not given.
+        dtype: of the points; float32 if not given, and at least float32: in bfloat16 or float16 points cannot stay on
+            their manifold. Changing the dtype of a module later (`.half()`, `.to(torch.bfloat16)`) leaves points in
+            float32 for the same reason.
         device: of the points.
 
     Raises:
@@ -46,11 +54,15 @@ class NeuronEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         size = check_integer("size", size, least=1)
+        if dtype is not None:
+            if not dtype.is_floating_point:
+                raise TypeError(f"dtype must be floating-point, got {dtype}")
+            dtype = working_dtype(dtype)
         if points is None:
             points = manifold.sample(size, generator=generator, dtype=dtype or torch.float32, device=device)
         else:
             manifold.check_points(points)
-            points = points.detach().to(dtype=dtype, device=device)
+            points = points.detach().to(dtype=dtype or working_dtype(points.dtype), device=device)
             if points.shape[0] != size:
                 raise ValueError(f"points must hold {size} neurons, got {points.shape[0]}")
         self.manifold = manifold
@@ -71,6 +83,14 @@ class NeuronEmbedding(nn.Module):
 
     def extra_repr(self) -> str:
         return f"size={self.size}, learn={self.points.requires_grad}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def applied(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            narrow = tensor.is_floating_point() and result.dtype != working_dtype(result.dtype)
+            return tensor.to(result.device, working_dtype(result.dtype)) if narrow else result
+
+        return super()._apply(applied, recurse)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from torch import Tensor, nn
 
 from riemod.regularization.neurons import Neurons
-from riemod.regularization.weights import RecurrentWeight
+from riemod.regularization.penalized import RecurrentWeight
 
 
 class GatheredEvidence(nn.Module, ABC):

@@ -1,7 +1,9 @@
 """Says which sets of neurons the penalized weights join, and on which manifolds these live."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -10,7 +12,8 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.weights import Chain, Layer, PairedWeight, RecurrentWeight, Weight, weights_of
+from riemod.regularization.penalized import Chain, PairedWeight, RecurrentWeight, Weight
+from riemod.regularization.weights import Layer, weights_of
 
 ModuliSpace = Manifold | Modules
 Penalized = Layer | Weight | Chain
@@ -98,8 +101,8 @@ def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
             _add(wiring, weight, len(wiring.sizes), new_sources=True)
     if not wiring.weights:
         raise ValueError("module must name at least one layer, got an empty list")
-    tensors = [weight.tensor for weight in wiring.weights]
-    if len({id(tensor) for tensor in tensors}) != len(tensors):
+    parts = [(id(weight.whole), getattr(weight, "columns", None)) for weight in wiring.weights]
+    if len(set(parts)) != len(parts):
         names = ", ".join(f"{type(weight.module).__name__}.{weight.parameter}" for weight in wiring.weights)
         raise ValueError(f"module must name every weight once, got {names}, of which two are the same tensor")
     return wiring
@@ -107,6 +110,8 @@ def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
 
 def spaces_of(manifold: ModuliSpace | Sequence[ModuliSpace], wiring: Wiring) -> list[ModuliSpace]:
     """Return one moduli space for each set of neurons; the two sets of one weight share it.
+
+    A manifold with parameters, such as a learned curvature, is copied.
 
     Raises:
         ValueError: if a sequence has another length, or names different manifolds for the two sets of one weight.
@@ -132,7 +137,9 @@ def spaces_of(manifold: ModuliSpace | Sequence[ModuliSpace], wiring: Wiring) -> 
                 f"manifold must have one cost between modules on both sides of {weight.parameter}, got "
                 f"{cost_between(columns)} for its sources and {cost_between(rows)} for its targets"
             )
-    return spaces
+    # What training changes is the regularizer's own; one object that came several times stays one.
+    copies: dict[int, Any] = {}
+    return [copy.deepcopy(space, copies) if _is_trained(space) else space for space in spaces]
 
 
 def parts_of(space: ModuliSpace, neurons: int) -> list[tuple[Manifold, int]]:
@@ -193,6 +200,10 @@ def _listed(penalized: Penalized | Sequence[Penalized]) -> Sequence[Penalized]:
     if isinstance(penalized, Sequence) and not isinstance(penalized, str) and not is_pair:
         return penalized  # pyright: ignore[reportReturnType]
     return [penalized]  # pyright: ignore[reportReturnType]
+
+
+def _is_trained(space: ModuliSpace) -> bool:
+    return any(True for manifold in _manifolds(space) for _ in manifold.parameters())
 
 
 def _manifolds(space: ModuliSpace) -> list[Manifold]:

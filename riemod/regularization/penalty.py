@@ -18,6 +18,7 @@ from riemod.manifolds.base import Manifold
 from riemod.regularization import _tiles as tiles
 from riemod.regularization._pages import fresh_like
 from riemod.regularization._tiles import KnownCosts, Law
+from riemod.regularization.embedding import working_dtype
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
 
 Reduction = Literal["mean", "sum"]
@@ -99,8 +100,10 @@ def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
             raise ValueError(f"{name} must hold {count} points for a weight {tuple(weight.shape)}, got {own.shape[0]}")
         if own.device != weight.device:
             raise ValueError(f"{name} must be on the weight's device {weight.device}, got {own.device}")
-        if own.dtype != weight.dtype:
-            raise TypeError(f"{name} must have the weight's dtype {weight.dtype}, got {own.dtype}")
+        working = working_dtype(weight.dtype)
+        if own.dtype not in (weight.dtype, working):
+            either = "" if working == weight.dtype else f" or {working}"
+            raise TypeError(f"{name} must have the weight's dtype {weight.dtype}{either}, got {own.dtype}")
 
 
 def penalty_of_coordinates(
@@ -152,11 +155,6 @@ def _apply(weight: Tensor, rows: Tensor, columns: Tensor, law: Law | KnownCosts,
 
 def _worth_a_kernel(weight: Tensor) -> bool:
     return weight.numel() >= tiles.COMPILED_FROM and not inside_torch_func()
-
-
-def working_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype that tensors of a dtype are summed in: the same, or float32 for float16 and bfloat16."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """The regularizer: points for the neurons that weights join, and the penalty that they put on the weights."""
 
 import functools
-import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from riemod._checks import check_at_least, check_choice, check_integer
-from riemod._torch import backward_number, inside_torch_func, outside_graphs, version_of
+from riemod._torch import inside_torch_func, outside_graphs
+from riemod.regularization._double_use import watch
+from riemod.regularization._point_watch import PATIENCE, PointWatch
 from riemod.regularization.costs import Costs, Geometric, Terms, current_names
 from riemod.regularization.embedding import Modules, NeuronEmbedding
 from riemod.regularization.evidence import GatheredEvidence, PointEvidence
@@ -26,8 +27,8 @@ from riemod.regularization.neurons import (
     starts_of,
     wire,
 )
+from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.penalty import Reduction
-from riemod.regularization.weights import RecurrentWeight
 
 
 @final
@@ -66,6 +67,9 @@ class ModuliRegularizer(nn.Module):
             the calls in which they move, and nothing to the value. What was observed is in the `state_dict` until the
             points are frozen. None: Eq. 6 alone moves them.
         generator: draws the points, and what the costs draw.
+
+    A manifold with a learned curvature is copied: what is trained is `embeddings[0].manifold`, and another regularizer
+    on the same object learns its own. Points are float32 at least, in a bfloat16 or float16 model too.
 
     A regularizer may be built again on the same layer, as when a notebook's cell runs twice: the newest is used like
     the first. Two whose penalties reach the same weight between two optimizer steps would count it twice: the backward
@@ -119,6 +123,7 @@ class ModuliRegularizer(nn.Module):
         self.embeddings = _embeddings(wiring, self.spaces, learn, points, generator)
         self.weights, self.sides = wiring.weights, wiring.sides
         self._calls: int | None = None
+        self._watch = PointWatch()
         connections = self._connections()
         self.evidence = None if evidence is None else _gather(evidence, connections, learn)
         self.costs = costs
@@ -132,8 +137,17 @@ class ModuliRegularizer(nn.Module):
 
     @outside_graphs
     def forward(self) -> Tensor:
-        """Return the penalty as it stands, a scalar of the weights' dtype."""
-        tensors = [weight.tensor for weight in self.weights]
+        """Return the penalty as it stands, a scalar of the weights' dtype.
+
+        Raises:
+            ValueError: if learned points have left their manifold since the last call.
+
+        Warns:
+            UserWarning: once, if the weights took 20 steps (20 `refresh_every`) and learned points took none.
+        """
+        tensors = [weight.whole for weight in self.weights]
+        if torch.is_grad_enabled() and not inside_torch_func():
+            self._watch.check(self._embeddings(), tensors, PATIENCE * self.refresh_every)
         dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(tensors[0].device.type, enabled=False):
@@ -143,7 +157,7 @@ class ModuliRegularizer(nn.Module):
             if self.evidence is not None and moving:
                 total = total + self.evidence.pull().to(dtype)
         if total.requires_grad and not inside_torch_func():
-            total.register_hook(functools.partial(_note_use, weakref.ref(self)))
+            watch(total, self, self.weights)
         return total
 
     @property
@@ -224,8 +238,10 @@ class ModuliRegularizer(nn.Module):
     def _set_embeddings(self, index: int) -> list[NeuronEmbedding]:
         counts = [len(space.parts) if isinstance(space, Modules) else 1 for space in self.spaces]
         first = sum(counts[:index])
-        chosen = list(self.embeddings)[first : first + counts[index]]
-        return [embedding for embedding in chosen if isinstance(embedding, NeuronEmbedding)]
+        return self._embeddings()[first : first + counts[index]]
+
+    def _embeddings(self) -> list[NeuronEmbedding]:
+        return [embedding for embedding in self.embeddings if isinstance(embedding, NeuronEmbedding)]
 
     def _connections(self) -> list[Connection]:
         connections = []
@@ -311,34 +327,3 @@ def _take_current_names(module: nn.Module, state: dict[str, Any], prefix: str, *
 def _forget_calls(module: nn.Module, _: Any) -> None:
     assert isinstance(module, ModuliRegularizer)
     module._calls = None
-
-
-class _Use(NamedTuple):
-    """The last backward pass that brought a penalty to a weight."""
-
-    regularizer: "weakref.ref[ModuliRegularizer]"
-    version: int
-    backward: int
-
-
-_LAST_USE: "weakref.WeakKeyDictionary[nn.Module, dict[str, _Use]]" = weakref.WeakKeyDictionary()
-
-
-def _note_use(reference: "weakref.ref[ModuliRegularizer]", _: Tensor) -> None:
-    """Note that a penalty's gradient reaches its weights; raise if another regularizer's has since the last step."""
-    regularizer = reference()
-    if regularizer is None:
-        return
-    for weight in regularizer.weights:
-        tensor = weight.tensor
-        uses = _LAST_USE.setdefault(weight.module, {})
-        last, now = uses.get(weight.parameter), _Use(reference, version_of(tensor), backward_number())
-        # An optimizer's step writes the weight, and so changes its version; zero_grad() drops the other's gradient.
-        if last is not None and last.regularizer() is not regularizer and last.version == now.version:
-            kept = tensor.grad is not None and bool(tensor.grad.any())
-            if last.backward == now.backward or kept:
-                raise RuntimeError(
-                    f"{weight.parameter} of {type(weight.module).__name__} is penalized by two regularizers in one "
-                    "step, which counts the penalty twice: add only one of them to the loss"
-                )
-        uses[weight.parameter] = now

@@ -1,93 +1,20 @@
-"""Finds the weights to penalize: hidden matrices of recurrent layers, matrices, kernels, and any parameter by name.
-
-Orientation: entry [j, k] of a weight joins source k to target j, as in torch, so that a weight (n, m) has n targets and
-m sources. A weight is *recurrent* if these are the same neurons, and has two sets of points if not.
-"""
+"""Finds the weights to penalize: hidden matrices of recurrent layers, matrices, kernels, and any parameter by name."""
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+
+from riemod.regularization.penalized import Chain, Owner, PairedWeight, RecurrentWeight, Weight
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ANY_CONVOLUTION = (*_CONVOLUTIONS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KINDS = "nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d"
 
 
-@dataclass(frozen=True)
-class RecurrentWeight:
-    """Names one recurrent parameter, (gates * n, n), whose gates share the points of the layer's n neurons.
-
-    Args:
-        module: the layer that owns the parameter.
-        parameter: its name there, such as "weight_hh_l0".
-        neurons: n.
-        gates: 1 for a plain RNN, 3 for a GRU, 4 for an LSTM.
-    """
-
-    module: nn.Module
-    parameter: str
-    neurons: int
-    gates: int
-
-    @property
-    def tensor(self) -> Tensor:
-        """Return the parameter as it is now, (gates * n, n)."""
-        return getattr(self.module, self.parameter)
-
-    @property
-    def sources(self) -> int:
-        """Return the number of its columns: n again."""
-        return self.neurons
-
-    def blocks(self) -> tuple[Tensor, ...]:
-        """Return the n x n hidden block of each gate."""
-        return _gates(self.tensor, self.neurons)
-
-
-@dataclass(frozen=True)
-class PairedWeight:
-    """Names one parameter (gates * n, m) or (n, m, *kernel) that joins m source neurons to n other ones, its targets.
-
-    Args:
-        module: the layer that owns the parameter.
-        parameter: its name there.
-        neurons: n.
-        sources: m.
-        gates: how many blocks of n rows share the targets' points.
-    """
-
-    module: nn.Module
-    parameter: str
-    neurons: int
-    sources: int
-    gates: int = 1
-
-    @property
-    def tensor(self) -> Tensor:
-        """Return the parameter as it is now."""
-        return getattr(self.module, self.parameter)
-
-    def blocks(self) -> tuple[Tensor, ...]:
-        """Return the n x m matrix of each gate; for a kernel, the Euclidean norms of its slices w[j, k] (App. I.2)."""
-        weight = self.tensor
-        if weight.ndim > 2:
-            weight = torch.linalg.vector_norm(weight, dim=tuple(range(2, weight.ndim)))
-        return _gates(weight, self.neurons)
-
-
-Weight = RecurrentWeight | PairedWeight
 Layer = nn.Module | tuple[nn.Module, str]
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Names layers in a row that share the points of the neurons in between. See `chain`."""
-
-    weights: tuple[PairedWeight, ...]
 
 
 def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
@@ -115,29 +42,70 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
     return found
 
 
-def recurrent(module: nn.Module, parameter: str) -> RecurrentWeight:
+def recurrent(module: nn.Module, parameter: str, *, columns: slice | None = None) -> RecurrentWeight:
     """Declare a parameter of your own cell recurrent: (gates * n, n), with one set of n points for rows and columns.
 
     Args:
         module: the cell, or a model that holds it.
         parameter: the parameter's name in `module`, with dots if it belongs to a part of it.
+        columns: which of the parameter's columns are the hidden matrix, where a cell concatenates inputs and state:
+            `slice(2, None)` for a `Linear(2 + n, n)` of two inputs, then the state. All of them if None.
 
     Returns:
         The weight, which `ModuliRegularizer` takes in place of a layer.
 
     Raises:
-        ValueError: if there is no such parameter (the message lists those there are), or its shape is not (gates n, n).
+        ValueError: if there is no such parameter (the message lists those there are), its columns do not fit, or the
+            hidden matrix is not (gates n, n).
         TypeError: if an argument is of another type.
 
+    >>> import torch
     >>> cell = nn.Module()
     >>> cell.transition = nn.Parameter(torch.zeros(6, 3))
     >>> recurrent(cell, "transition").gates
     2
+    >>> recurrent(nn.Linear(2 + 4, 4), "weight", columns=slice(2, None)).tensor.shape
+    torch.Size([4, 4])
     """
     owner, name, weight = _find(module, parameter)
-    if weight.ndim != 2 or weight.shape[0] % weight.shape[1]:
+    if weight.ndim != 2:
         raise ValueError(f"parameter {parameter!r} must be (gates * n, n) to be recurrent, got {tuple(weight.shape)}")
-    return RecurrentWeight(owner, name, weight.shape[1], weight.shape[0] // weight.shape[1])
+    span = None
+    if columns is not None:
+        span = _columns(columns, weight.shape[1])
+        weight = weight[:, slice(*span)]
+    if weight.shape[0] % weight.shape[1]:
+        hint = "" if columns is not None else "; columns=slice(...) names the hidden part of a concatenated matrix"
+        raise ValueError(
+            f"parameter {parameter!r} must be (gates * n, n) to be recurrent, got {tuple(weight.shape)}{hint}"
+        )
+    return RecurrentWeight(Owner(owner), name, weight.shape[1], weight.shape[0] // weight.shape[1], span)
+
+
+def kernel(module: nn.Module, parameter: str) -> PairedWeight:
+    """Declare a parameter (n, m, *sizes) of your own layer a kernel: each slice w[j, k] joins channel k to channel j.
+
+    Args:
+        module: the layer, or a model that holds it.
+        parameter: the parameter's name in `module`, with dots if it belongs to a part of it.
+
+    Returns:
+        The weight, which `ModuliRegularizer` takes in place of a layer; the norms of the slices are penalized.
+
+    Raises:
+        ValueError: if there is no such parameter, or it has fewer than three dimensions.
+        TypeError: if an argument is of another type.
+
+    >>> import torch
+    >>> layer = nn.Module()
+    >>> layer.taps = nn.Parameter(torch.zeros(4, 2, 5))
+    >>> kernel(layer, "taps").sources
+    2
+    """
+    owner, name, weight = _find(module, parameter)
+    if weight.ndim < 3 or weight.numel() == 0:
+        raise ValueError(f"parameter {parameter!r} must be (n, m, *sizes) to be a kernel, got {tuple(weight.shape)}")
+    return PairedWeight(Owner(owner), name, weight.shape[0], weight.shape[1])
 
 
 def chain(*layers: Layer) -> Chain:
@@ -217,12 +185,17 @@ def _named_weight(module: nn.Module, parameter: str) -> Weight:
             )
     if weight.ndim < 2 or weight.numel() == 0:
         raise ValueError(f"parameter {parameter!r} must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}")
+    if weight.ndim > 2 and not isinstance(owner, _CONVOLUTIONS):
+        raise ValueError(
+            f"parameter {parameter!r} must be a matrix, got shape {tuple(weight.shape)}: if its slices [j, k] are the "
+            f"kernels from channel k to channel j, name it riemod.regularization.kernel(module, {parameter!r})"
+        )
     gates = 1
     if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
         gates = weight.shape[0] // owner.hidden_size
         if name in [weight.parameter for weight in _own_recurrent_weights(owner)]:
-            return RecurrentWeight(owner, name, owner.hidden_size, gates)
-    return PairedWeight(owner, name, weight.shape[0] // gates, weight.shape[1], gates)
+            return RecurrentWeight(Owner(owner), name, owner.hidden_size, gates)
+    return PairedWeight(Owner(owner), name, weight.shape[0] // gates, weight.shape[1], gates)
 
 
 def _warn_if_square(weight: Weight, module: nn.Module, parameter: str) -> None:
@@ -268,13 +241,29 @@ def _own_recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
         names = ["weight_hh"]
     else:
         return []
-    neurons = module.hidden_size
-    return [RecurrentWeight(module, name, neurons, getattr(module, name).shape[0] // neurons) for name in names]
+    neurons, owner = module.hidden_size, Owner(module)
+    return [RecurrentWeight(owner, name, neurons, _hidden(module, name).shape[0] // neurons) for name in names]
 
 
-def _gates(weight: Tensor, neurons: int) -> tuple[Tensor, ...]:
-    # A split of one part would copy the gradient on its way back.
-    return (weight,) if len(weight) == neurons else weight.split(neurons)
+def _hidden(module: nn.Module, name: str) -> Tensor:
+    """Return the hidden matrix of a layer or cell of torch.nn: a parameter, or computed by a parametrization."""
+    own = dict(module.named_parameters(recurse=False))
+    if name not in own and not is_parametrized(module, name):
+        raise ValueError(
+            f"{name} of {type(module).__name__} must be a parameter, but another tensor is put in its place at each "
+            f"forward pass, as by weight drop; name the parameter that it is made of: recurrent(module, name), with "
+            f"one of {_names(module)}"
+        )
+    return getattr(module, name)
+
+
+def _columns(columns: slice, width: int) -> tuple[int, int]:
+    if not isinstance(columns, slice):
+        raise TypeError(f"columns must be a slice or None, got {type(columns).__name__}")
+    first, last, step = columns.indices(width)
+    if step != 1 or first >= last:
+        raise ValueError(f"columns must be a slice of step 1 that holds some of the {width} columns, got {columns}")
+    return first, last
 
 
 def _describe(layer: object) -> str:

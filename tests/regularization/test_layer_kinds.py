@@ -49,7 +49,7 @@ def test_a_linear_layer_has_points_for_its_inputs_and_its_outputs(name, reductio
     assert [embedding.size for embedding in moduli.embeddings] == [4, 7]
     outputs, inputs = sides(moduli, 0)
     assert not torch.equal(outputs[:4], inputs)
-    distances = plain_squared_distance(manifold, outputs, inputs)
+    distances = plain_squared_distance(moduli.embeddings[0].manifold, outputs, inputs)
     costs = moduli.inhibitor.of_squared_distance(distances) * linear.weight.abs()
     expected = 2 * (costs.mean() if reduction == "mean" else costs.sum())
     assert_same_gradients(moduli(), expected, [linear.weight, *moduli.parameters()])

@@ -65,7 +65,7 @@ def test_value_and_gradients_on_every_manifold_are_the_plain_formula_s(name):
     manifold = MANIFOLDS[name]().double()
     moduli = ModuliRegularizer(layer, manifold, strength=2.0, learn=True, generator=generator(1))
     assert moduli.points.dtype == torch.float64
-    inputs = [layer.weight_hh_l0, *moduli.parameters()]
+    manifold, inputs = moduli.embeddings[0].manifold, [layer.weight_hh_l0, *moduli.parameters()]
     assert len(inputs) == 2 + (name in ("learned poincare", "product"))
     expected = 2 * plain_penalty(layer.weight_hh_l0, moduli.points, manifold, moduli.inhibitor)
     torch.testing.assert_close(moduli(), expected)
@@ -117,7 +117,7 @@ def test_modules_are_a_block_matrix_of_costs(kind, power, between):
     moduli = ModuliRegularizer(layer, modules, strength=1.0, power=power, learn=True, generator=generator(0))
     expected = dense_modules(layer.weight_hh_l0, moduli, between, power)
     torch.testing.assert_close(moduli(), expected)
-    inputs = [layer.weight_hh_l0, *moduli.parameters()]
+    manifold, inputs = moduli.embeddings[0].manifold, [layer.weight_hh_l0, *moduli.parameters()]
     assert len(inputs) == 5
     pairs = zip(torch.autograd.grad(moduli(), inputs), torch.autograd.grad(expected, inputs), strict=True)
     for own, theirs in pairs:

@@ -1,6 +1,8 @@
 """What of a ModuliRegularizer survives copying, saving and moving, and what it refuses."""
 
 import copy
+import math
+import pickle
 
 import pytest
 import torch
@@ -34,6 +36,7 @@ def test_a_copy_of_model_and_regularizer_is_linked_like_the_original(name):
         for parameter in [*moduli_copy.parameters(), layer_copy.weight_hh_l0]:
             assert parameter.grad is not None
             parameter.mul_(0.5)
+        points.copy_(embedding.manifold.sample(5, generator=generator(9)))
     assert moduli().item() == before
     assert all(parameter.grad is None for parameter in moduli.parameters())
     assert layer.weight_hh_l0.grad is None
@@ -127,6 +130,45 @@ def test_to_float64_takes_points_and_curvature(name):
     assert value.item() == pytest.approx(single, rel=1e-5)
     value.backward()
     assert moduli.points.grad is not None
+
+
+@pytest.mark.parametrize("order", ["model first", "regularizer first"])
+def test_copies_belong_together_in_any_order(order):
+    layer = nn.LSTM(2, 4)
+    moduli = ModuliRegularizer(layer, Torus(2), generator=generator(0))
+    if order == "model first":
+        layer_copy, copied = copy.deepcopy((layer, moduli))
+    else:
+        copied, layer_copy = copy.deepcopy((moduli, layer))
+    assert copied.weights[0].module is layer_copy
+    assert copy.deepcopy(copy.deepcopy((moduli, layer)))[0].weights[0].module is not layer
+    loaded, own = pickle.loads(pickle.dumps((copied, layer_copy)))
+    assert loaded.weights[0].module is own
+
+
+def test_a_copy_of_the_regularizer_alone_penalizes_the_layer_that_there_is():
+    layer = nn.RNN(2, 4)
+    copied = copy.deepcopy(ModuliRegularizer(layer, Torus(2), generator=generator(0)))
+    assert copied.weights[0].module is layer
+    copied().backward()
+    assert layer.weight_hh_l0.grad.any()
+
+
+def test_a_manifold_is_not_changed_behind_another_regularizer():
+    ball = PoincareBall(2, learn_curvature=True)
+    one, other = (ModuliRegularizer(nn.RNN(2, 4), ball, learn=True, generator=generator(0)) for _ in range(2))
+    frozen = ModuliRegularizer(nn.RNN(2, 4), ball)
+    value = other().item()
+    with torch.no_grad():
+        for parameter in one.embeddings[0].manifold.parameters():
+            parameter.add_(1.0)
+    assert (other().item(), ball.curvature) == (value, -1.0)
+    assert one.embeddings[0].manifold.curvature == pytest.approx(-math.e)
+    # Freezing one does not freeze the user's manifold.
+    assert not frozen.learn
+    assert all(parameter.requires_grad for parameter in ball.parameters())
+    linear = ModuliRegularizer(nn.Linear(3, 4), ball, learn=True)
+    assert linear.embeddings[0].manifold is linear.embeddings[1].manifold
 
 
 def test_points_of_another_dtype_than_the_weight_are_refused():
