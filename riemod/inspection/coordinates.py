@@ -1,7 +1,6 @@
 """Angles recovered from hidden states, and how well they agree with those of the arena."""
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from riemod.inspection.navigation import NavigationArena
 from riemod.inspection.states import Sample
-from riemod.manifolds import KleinBottle, Sphere, Torus
 from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
 
 _ANGLES = {"circle": 1, "torus": 2, "klein bottle": 1}
@@ -62,23 +60,14 @@ def recover_coordinates(sample: Sample, recovery: ModuliRecovery, arena: Navigat
 
 
 def angles_of_places(arena: NavigationArena, places: Tensor) -> np.ndarray | None:
-    """(n, 1 or 2) rad: the angles that places in an arena have; of a Klein bottle the first one, which has no twist.
-
-    None for the box and the sphere, on which every loop can be shrunk.
+    """Return the angles of places in an arena, (n, 1 or 2) rad, or None for the box and the sphere, which have none.
 
     Args:
-        arena: a circle, torus or Klein bottle, or another.
+        arena: any.
         places: (n, coordinate_dim), its points.
     """
-    x = places.double().numpy()
-    match arena.manifold:
-        case Sphere(dim=1):
-            return np.arctan2(x[:, 1:], x[:, :1])
-        case Torus() as torus:
-            return x * (2 * math.pi / torus.period)
-        case KleinBottle() as bottle:
-            return x[:, :1] * (2 * math.pi / bottle.period)
-    return None
+    angles = arena.manifold.angles(places.double())
+    return None if angles is None else angles.numpy()
 
 
 def match_angles(found: np.ndarray, true: np.ndarray) -> list[float]:

@@ -6,11 +6,10 @@ Squares of a box or torus, arcs of a circle and landmarks elsewhere are thereby 
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod.manifolds import Euclidean, KleinBottle, Manifold, Sphere, Torus
+from riemod.manifolds import Euclidean, Manifold
 
 __all__ = ["Bins", "landmark_bins", "regular_bins"]
 
@@ -51,35 +50,19 @@ def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None
 
     Reference: Gonzalez 2010, https://arxiv.org/abs/0912.4540 (the Fibonacci lattice)
 
+    >>> from riemod.manifolds import Torus
     >>> regular_bins(Torus(1, period=8.0), 4).centers.flatten().tolist()
     [1.0, 3.0, 5.0, 7.0]
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-        raise ValueError(f"count must be an integer >= 2, got {count!r}")
-    if box is not None and not isinstance(manifold, Euclidean):
-        raise ValueError(f"box is for a Euclidean space, and {manifold} has an extent of its own")
-    steps = torch.arange(count, dtype=torch.float64) + 0.5
-    match manifold:
-        case Sphere(dim=1):
-            angles = steps * (2 * math.pi / count)
-            centers = torch.stack((angles.cos(), angles.sin()), dim=1)
-            return Bins(manifold, centers, (count,), (2 * math.pi * manifold.radius / count,))
-        case Sphere(dim=2):
-            height, angles = 1 - 2 * steps / count, steps * (math.pi * (3 - math.sqrt(5)))
-            flat = torch.sqrt(1 - height.square())
-            return Bins(manifold, torch.stack((flat * angles.cos(), flat * angles.sin(), height), dim=1), (count,))
-        case Euclidean():
-            low, high = (0.0, manifold.side) if box is None else box
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"box must be two increasing numbers, got {box!r}")
-        case Torus() | KleinBottle():
-            low, high = 0.0, manifold.period
-        case _:
-            raise TypeError(f"manifold has no regular bins: {manifold}; give centers to landmark_bins")
-    width = (high - low) / count
-    axes = torch.meshgrid([low + width * steps] * manifold.dim, indexing="ij")
-    centers = torch.stack(axes, dim=-1).reshape(-1, manifold.dim)
-    return Bins(manifold, centers, (count,) * manifold.dim, (width,) * manifold.dim)
+    if box is None:
+        return Bins(manifold, *manifold.lattice(count))
+    if not isinstance(manifold, Euclidean):
+        raise ValueError(f"box must be None for {manifold}, which has an extent of its own, got {box!r}")
+    low, high = box
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"box must be two increasing numbers, got {box!r}")
+    centers, shape, widths = Euclidean(manifold.dim, side=high - low).lattice(count)
+    return Bins(manifold, low + centers, shape, widths)
 
 
 def landmark_bins(manifold: Manifold, centers: Float[Tensor, "b k"]) -> Bins:

@@ -227,11 +227,11 @@ def test_bad_arguments_are_refused():
         shuffle_test(np.ones((10, 2)), positions, bins, spatial_information, shuffles=0)
     with pytest.raises(ValueError, match="count must be an integer >= 2, got 1"):
         regular_bins(torus, 1)
-    with pytest.raises(ValueError, match="box is for a Euclidean space"):
+    with pytest.raises(ValueError, match="box must be None for Torus"):
         regular_bins(torus, 4, (0.0, 1.0))
     with pytest.raises(ValueError, match="box must be two increasing numbers"):
         regular_bins(Euclidean(2), 4, (1.0, 1.0))
-    with pytest.raises(TypeError, match="manifold has no regular bins"):
+    with pytest.raises(TypeError, match="manifold must be of a kind that has the method"):
         regular_bins(Product([torus, torus]), 4)
     with pytest.raises(ValueError, match="centers must be at least 2, got 1"):
         landmark_bins(torus, positions[:1])
