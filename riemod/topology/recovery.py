@@ -172,7 +172,7 @@ class ModuliRecovery(BaseEstimator):
                 f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
                 f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
             )
-        lines.append("local dimension: {:.1f} by two NN, {:.1f} by local PCA".format(*self.dimension_))
+        lines.append("local dimension: {:.1f} (two-NN), {:.1f} (local PCA)".format(*self.dimension_))
         lines.append(f"metric: {self.metric_}")
         return "\n".join(lines)
 
