@@ -4,7 +4,8 @@
     python -m analysis.known_manifolds --print-only    prints the table of the existing records
 
 Each cloud has one record, with an entry for each seed. It is written after every fit, so an interrupted study
-continues where it stopped. The seeds from 0 on were not looked at while the estimator's constants were chosen; those from 100 on were.
+continues where it stopped. Seeds from 0 on were not looked at while the estimator's constants were chosen; seeds from
+100 on were.
 """
 
 import argparse

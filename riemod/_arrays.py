@@ -26,7 +26,7 @@ def check_points(points: Any, name: str = "points") -> np.ndarray:
 
 
 def check_distances(distances: Any, name: str = "distances") -> Any:
-    """Return the distances in float64, dense or sparse; raise a ValueError unless they are finite and a distance matrix.
+    """Return the distances in float64, dense or sparse; raise a ValueError unless they are a finite distance matrix.
 
     A distance matrix is square, symmetric up to rounding, >= 0, and zero on the diagonal.
     """
