@@ -6,7 +6,7 @@ from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.proximal import backward_to_points, proximal_step
 from riemod.regularization.regularizer import ModuliRegularizer
-from riemod.regularization.weights import chain, recurrent
+from riemod.regularization.weights import chain, kernel, recurrent
 
 __all__ = [
     "GatheredEvidence",
@@ -18,6 +18,7 @@ __all__ = [
     "chain",
     "controls",
     "inhibitors",
+    "kernel",
     "moduli_penalty",
     "proximal_step",
     "recurrent",

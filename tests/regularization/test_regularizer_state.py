@@ -1,7 +1,8 @@
 """What of a ModuliRegularizer survives copying, saving and moving, and what it refuses."""
 
 import copy
-import gc
+import math
+import pickle
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def test_a_copy_of_model_and_regularizer_is_linked_like_the_original(name):
     layer = nn.GRU(2, 5)
     moduli = ModuliRegularizer(layer, MANIFOLDS[name](), learn=True, generator=generator(0))
     layer_copy, moduli_copy = copy.deepcopy((layer, moduli))
-    assert moduli_copy.targets[0].module is layer_copy
+    assert moduli_copy.weights[0].module is layer_copy
     points, embedding = moduli_copy.points, moduli_copy.layer_embeddings(0)[0]
     assert isinstance(points, geoopt.ManifoldParameter)
     assert points is not moduli.points
@@ -35,49 +36,56 @@ def test_a_copy_of_model_and_regularizer_is_linked_like_the_original(name):
         for parameter in [*moduli_copy.parameters(), layer_copy.weight_hh_l0]:
             assert parameter.grad is not None
             parameter.mul_(0.5)
+        points.copy_(embedding.manifold.sample(5, generator=generator(9)))
     assert moduli().item() == before
     assert all(parameter.grad is None for parameter in moduli.parameters())
     assert layer.weight_hh_l0.grad is None
     assert moduli_copy().item() != before
 
 
-def test_a_copy_stays_attached():
-    pair = nn.RNN(2, 5), None
-    model = nn.ModuleDict({"rnn": pair[0]})
-    model["moduli"] = ModuliRegularizer(pair[0], Torus(2))
-    twin = copy.deepcopy(model)
-    with pytest.raises(ValueError, match="module is already attached to a ModuliRegularizer"):
-        ModuliRegularizer(twin["rnn"], Torus(2))
-    # A copy of the layer alone has no regularizer.
-    assert ModuliRegularizer(copy.deepcopy(pair[0]), Torus(2)).targets
-
-
-def test_a_layer_is_attached_once():
-    model = nn.Sequential(nn.RNN(2, 4), nn.RNN(4, 4))
-    moduli = ModuliRegularizer(model[1], Torus(2))
-    with pytest.raises(ValueError, match=r"module is already attached to a ModuliRegularizer.*RNN\(4, 4\)"):
-        ModuliRegularizer(model[1], Sphere(1))
-    with pytest.raises(ValueError, match="module is already attached"):
-        ModuliRegularizer(model, Torus(2))
-    # The failed one has not attached the first layer.
-    first = ModuliRegularizer(model[0], Torus(2))
-    value = moduli().item()
-    moduli.detach()
-    moduli.detach()
-    again = ModuliRegularizer(model[1], Sphere(1))
-    assert moduli().item() == value
-    with pytest.raises(ValueError, match="module is already attached"):
-        ModuliRegularizer(model[1], Torus(2))
-    del first, again
-    gc.collect()
-    assert ModuliRegularizer(model, Torus(2)).targets
-
-
-def test_a_regularizer_that_could_not_be_made_attaches_nothing():
+def test_a_regularizer_may_be_built_again():
+    """As when a notebook's cell runs twice, whether or not the first one is still alive."""
     layer = nn.RNN(2, 4)
-    with pytest.raises(ValueError, match="points must hold 4 neurons"):
-        ModuliRegularizer(layer, Torus(2), points=torch.zeros(5, 2))
-    assert ModuliRegularizer(layer, Torus(2)).targets
+    first = ModuliRegularizer(layer, Torus(2), learn=True, generator=generator(0))
+    (first() + layer.weight_hh_l0.sum()).backward()
+    again = ModuliRegularizer(layer, Sphere(1), generator=generator(1))
+    layer.zero_grad()
+    again().backward()
+    expected = torch.autograd.grad(again(), layer.weight_hh_l0)[0]
+    assert torch.equal(layer.weight_hh_l0.grad, expected)
+    # Values of both may be looked at and compared at any time.
+    assert first().item() != again().item()
+
+
+@pytest.mark.parametrize("order", ["one loss", "two backward passes", "accumulated"])
+def test_a_penalty_that_would_count_twice_in_one_step_is_an_error(order):
+    layer = nn.GRU(2, 4)
+    one, other = ModuliRegularizer(layer, Torus(2)), ModuliRegularizer(nn.Sequential(layer), Sphere(1))
+    message = r"weight_hh_l0 of GRU is penalized by two regularizers in one step"
+    if order == "one loss":
+        with pytest.raises(RuntimeError, match=message):
+            (one() + other()).backward()
+        return
+    if order == "accumulated":
+        for _ in range(3):
+            (layer(torch.ones(2, 1, 2))[0].sum() + one()).backward()
+    one().backward()
+    with pytest.raises(RuntimeError, match=message):
+        other().backward()
+
+
+@pytest.mark.parametrize("to_none", [True, False])
+def test_two_regularizers_may_take_turns(to_none):
+    layer = nn.RNN(2, 4)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    moduli = [ModuliRegularizer(layer, Torus(2)), ModuliRegularizer(layer, Sphere(1))]
+    for step in range(4):
+        optimizer.zero_grad(set_to_none=to_none)
+        moduli[step % 2]().backward()
+        optimizer.step()
+    for own in moduli:
+        optimizer.zero_grad(set_to_none=to_none)
+        own().backward()
 
 
 def test_state_dict_round_trip(tmp_path):
@@ -94,7 +102,6 @@ def test_state_dict_round_trip(tmp_path):
         moduli.embeddings[0].manifold.factors[1].geometry.log_curvature.fill_(0.3)
     value = moduli().item()
     torch.save(moduli.state_dict(), tmp_path / "moduli.pt")
-    moduli.detach()
     fresh = build(1)
     assert fresh().item() != value
     fresh.load_state_dict(torch.load(tmp_path / "moduli.pt", weights_only=True))
@@ -123,6 +130,45 @@ def test_to_float64_takes_points_and_curvature(name):
     assert value.item() == pytest.approx(single, rel=1e-5)
     value.backward()
     assert moduli.points.grad is not None
+
+
+@pytest.mark.parametrize("order", ["model first", "regularizer first"])
+def test_copies_belong_together_in_any_order(order):
+    layer = nn.LSTM(2, 4)
+    moduli = ModuliRegularizer(layer, Torus(2), generator=generator(0))
+    if order == "model first":
+        layer_copy, copied = copy.deepcopy((layer, moduli))
+    else:
+        copied, layer_copy = copy.deepcopy((moduli, layer))
+    assert copied.weights[0].module is layer_copy
+    assert copy.deepcopy(copy.deepcopy((moduli, layer)))[0].weights[0].module is not layer
+    loaded, own = pickle.loads(pickle.dumps((copied, layer_copy)))
+    assert loaded.weights[0].module is own
+
+
+def test_a_copy_of_the_regularizer_alone_penalizes_the_layer_that_there_is():
+    layer = nn.RNN(2, 4)
+    copied = copy.deepcopy(ModuliRegularizer(layer, Torus(2), generator=generator(0)))
+    assert copied.weights[0].module is layer
+    copied().backward()
+    assert layer.weight_hh_l0.grad.any()
+
+
+def test_a_manifold_is_not_changed_behind_another_regularizer():
+    ball = PoincareBall(2, learn_curvature=True)
+    one, other = (ModuliRegularizer(nn.RNN(2, 4), ball, learn=True, generator=generator(0)) for _ in range(2))
+    frozen = ModuliRegularizer(nn.RNN(2, 4), ball)
+    value = other().item()
+    with torch.no_grad():
+        for parameter in one.embeddings[0].manifold.parameters():
+            parameter.add_(1.0)
+    assert (other().item(), ball.curvature) == (value, -1.0)
+    assert one.embeddings[0].manifold.curvature == pytest.approx(-math.e)
+    # Freezing one does not freeze the user's manifold.
+    assert not frozen.learn
+    assert all(parameter.requires_grad for parameter in ball.parameters())
+    linear = ModuliRegularizer(nn.Linear(3, 4), ball, learn=True)
+    assert linear.embeddings[0].manifold is linear.embeddings[1].manifold
 
 
 def test_points_of_another_dtype_than_the_weight_are_refused():

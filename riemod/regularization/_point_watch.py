@@ -1,0 +1,93 @@
+"""Notices learned points that an optimizer takes off their manifold, and learned points that no optimizer moves."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from riemod._torch import version_of
+from riemod.regularization.embedding import NeuronEmbedding
+
+# Steps of the weights without one of the points after which points are taken for forgotten.
+PATIENCE = 20
+# On a GPU a check waits for the device: the first changes are all checked, and later ones now and then.
+_FIRST_CHECKS, _LATER = 10, 100
+
+
+class PointWatch:
+    """Checks learned points each time they have changed, and warns once if only the weights ever do.
+
+    A copy starts anew; nothing is saved.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[object] = []
+        self._weights: list[float] = []
+        self._changes = 0
+        self._waited = 0
+        self._settled = False
+
+    def check(self, embeddings: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int = PATIENCE) -> None:
+        """Look at the points before they are used.
+
+        Args:
+            embeddings: of the regularizer; those that are learned are looked at.
+            weights: the penalized parameters.
+            patience: calls with changed weights and unchanged points after which to warn.
+
+        Raises:
+            ValueError: if points are no longer on their manifold.
+        """
+        learned = [embedding for embedding in embeddings if embedding.points.requires_grad]
+        if not learned or learned[0].points.is_inference():
+            return
+        before, self._points = self._points, [_state(embedding.points) for embedding in learned]
+        if before == self._points:
+            self._wait(learned, weights, patience)
+            return
+        if before:
+            self._settled = True
+        else:
+            self._weights = [_sample(weight) for weight in weights]
+        self._changes += 1
+        for embedding in learned:
+            if embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS or self._changes % _LATER == 0:
+                _check(embedding)
+
+    def _wait(self, learned: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int) -> None:
+        if self._settled:
+            return
+        # torch's fused optimizers do not count their writes as versions, so it takes a look at some of the numbers.
+        before, self._weights = self._weights, [_sample(weight) for weight in weights]
+        self._waited += before != self._weights
+        if self._waited == patience:
+            self._settled = True
+            warnings.warn(
+                f"points of {sum(embedding.size for embedding in learned)} neurons are to be learned, but stayed where "
+                f"they are in {patience} steps of the weights: hand the regularizer to the optimizer, as in "
+                "riemod.optim.riemannian_adam(model, moduli), or build it with learn=False",
+                stacklevel=6,
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return PointWatch().__dict__
+
+
+def _state(tensor: Tensor) -> object:
+    return tensor.data_ptr(), version_of(tensor)
+
+
+def _sample(weight: Tensor) -> float:
+    flat = weight.detach().flatten()
+    return flat[:: max(1, len(flat) // 256)].double().sum().item()
+
+
+def _check(embedding: NeuronEmbedding) -> None:
+    try:
+        embedding.manifold.check_points(embedding.points)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Optimizers that do not know manifolds take points off them: train the points by "
+            "riemod.optim.riemannian_adam(model, moduli) or an optimizer of geoopt's"
+        ) from error
