@@ -71,7 +71,7 @@ def states_of(run: Run, control: str) -> tuple[np.ndarray, torch.Tensor]:
 
 
 def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
-    """One verdict and its evidence; errors, their floors and that of holding the start, in cm."""
+    """Return one verdict with the numbers behind it; errors, their floors and the error of holding the start, in cm."""
     run = finished_run(arena, seed, runs)
     begin = time.perf_counter()
     points, places = states_of(run, control)
