@@ -26,9 +26,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, units_of
+from analysis.small_nets import Row
 from riemod import alignment, manifolds
 from riemod.coactivity.energy import WIDE
 from riemod.regularization import ModuliRegularizer
@@ -36,7 +36,7 @@ from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
 from riemod.training.run import Draw
 
-FILE = nets.RECORDS / "alignment_over_training.jsonl"
+FILE = small_nets.RECORDS / "alignment_over_training.jsonl"
 NAMES = ("arena", "seed")
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(5)
@@ -49,9 +49,9 @@ PERMUTATIONS, BASELINE = 499, 99
 
 def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     """The moments of one net."""
-    plan = nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
+    plan = small_nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
-    model = nets.fresh(task)
+    model = small_nets.fresh(task)
     strength = Navigation.presets["cpu"].strength
     space, draw = manifolds.by_name(arena), generator_for("cpu", Draw.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
@@ -67,10 +67,10 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
         if step in moments:
             points = {"points": moduli.layer_embeddings(0)[0], "co-activity": read_out.embedding}
             distances = {name: embedding.distances().detach() for name, embedding in points.items()}
-            found.append({"step": step} | nets.errors(task, model) | agreements(task, model, distances))
+            found.append({"step": step} | small_nets.errors(task, model) | agreements(task, model, distances))
 
     watch(0, 1.0, None)
-    nets.train(task, model, moduli, watch=watch)
+    small_nets.train(task, model, moduli, watch=watch)
     return found
 
 
@@ -115,12 +115,12 @@ def tables(found: list[Row]) -> str:
         for step in (steps[index] for index in sorted({0, len(steps) // 2, len(steps) - 1}) if steps):
             now = [row for row in found if row["arena"] == arena and row["step"] == step]
             cells = [
-                f"{nets.summary(row[pair] for row in now)} ({sum(row[f'{pair} p'] <= 0.05 for row in now)})"
+                f"{small_nets.summary(row[pair] for row in now)} ({sum(row[f'{pair} p'] <= 0.05 for row in now)})"
                 for pair in PAIRS
             ]
-            error = nets.summary(row["error"] / row["floor"] for row in now)
+            error = small_nets.summary(row["error"] / row["floor"] for row in now)
             lines.append([arena, str(step), str(len(now)), error, *cells])
-    return nets.markdown(("arena", "step", "n", "error / floor", *PAIRS), lines)
+    return small_nets.markdown(("arena", "step", "n", "error / floor", *PAIRS), lines)
 
 
 def figure(found: list[Row], file: Path) -> None:
@@ -150,19 +150,19 @@ def figure(found: list[Row], file: Path) -> None:
 
 
 def _band(ax: Axes, steps: list[int], values: list[list[float]], color: str, label: str) -> None:
-    means, halves = np.array([nets.interval(now) for now in values]).reshape(-1, 2).T
+    means, halves = np.array([small_nets.interval(now) for now in values]).reshape(-1, 2).T
     ax.plot(steps, means, ".-", color=color, label=label)
     ax.fill_between(steps, means - halves, means + halves, color=color, alpha=0.15, linewidth=0)
 
 
-def cases(seeds: int) -> list[nets.Case]:
+def cases(seeds: int) -> list[small_nets.Case]:
     """Seeds outermost, so that what is done at any time is balanced."""
     return [(arena, seed) for seed, arena in itertools.product(range(seeds), ARENAS)]
 
 
 def main() -> None:
     """Run what is missing, print, draw."""
-    nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
+    small_nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

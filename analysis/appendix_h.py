@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, units_of
 from analysis.recovered import ARENAS, measure, true_points
+from analysis.small_nets import Row
 from riemod.coactivity import Coactivity, fit_to_correlations
 from riemod.coactivity.energy import WIDE
 from riemod.manifolds import Euclidean
@@ -38,7 +38,7 @@ from riemod.tasks.navigation.task import Navigation
 from riemod.training.checkpoint import generator_for
 from riemod.training.run import Draw
 
-FILE = nets.RECORDS / "appendix_h.jsonl"
+FILE = small_nets.RECORDS / "appendix_h.jsonl"
 NAMES = ("arena", "net", "seed")
 SEEDS = range(3)
 DIMS = (3, 4)
@@ -62,8 +62,8 @@ Key = tuple[str, str, float, int, float]
 
 def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
     """The rows of one net: of each read-out, its nulls and true places, or of the points it was trained with."""
-    task = Navigation(nets.config(arena, seed, **changes))
-    model = nets.fresh(task)
+    task = Navigation(small_nets.config(arena, seed, **changes))
+    model = small_nets.fresh(task)
     if net in PENALISED:
         rule, strength, dim = PENALISED[net]
         evidence, law = rule.split()
@@ -78,18 +78,20 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             generator=generator_for("cpu", Draw.POINTS, seed),
         )
         task = Navigation(dataclasses.replace(task.config, embedding_learning_rate=RATE))
-        nets.train(task, model, moduli)
+        small_nets.train(task, model, moduli)
         named = {"source": "trained", "rule": rule, "strength": strength, "dim": dim, "noise": 0.0}
         units = units_of(task, model)
-        return [named | nets.errors(task, model) | measure(moduli.points.detach()[units.awake], units, arena, seed)]
+        return [
+            named | small_nets.errors(task, model) | measure(moduli.points.detach()[units.awake], units, arena, seed)
+        ]
     before: Tensor = model.rnn.get_parameter("weight_hh_l0").detach().clone()
     untrained = units_of(task, model)
     learned = {case: _read_out(*case, task, seed) for case in itertools.product(RULES, DIMS) if "fitted" not in case[0]}
     follower = Follower(model, list(learned.values()))
-    nets.train(task, model, watch=follower)
+    small_nets.train(task, model, watch=follower)
     weight: Tensor = model.rnn.get_parameter("weight_hh_l0").detach()
     units = units_of(task, model)
-    scores = nets.errors(task, model)
+    scores = small_nets.errors(task, model)
     found = []
     for rule, dim in itertools.product(RULES, DIMS):
         named = {"rule": rule, "strength": 0.0, "dim": dim, "noise": 0.0} | scores
@@ -166,7 +168,7 @@ def by_seed(case: list[Row], name: str) -> list[float]:
 def _correlation(name: str) -> Callable[[list[Row]], str]:
     """A cell: mean ± half its interval, and how many are significant."""
     return lambda case: (
-        f"{nets.summary(by_seed(case, name))} ({sum(row[f'{name} p'] <= 0.05 for row in case)} of {len(case)})"
+        f"{small_nets.summary(by_seed(case, name))} ({sum(row[f'{name} p'] <= 0.05 for row in case)} of {len(case)})"
     )
 
 
@@ -194,7 +196,7 @@ def brief(rows_found: list[Row]) -> str:
         [*key, *(_extent(arenas[arena]) if arena in arenas else "" for arena in ARENAS)]
         for key, arenas in pooled.items()
     ]
-    return nets.markdown(("points of", "rule", *ARENAS), lines)
+    return small_nets.markdown(("points of", "rule", *ARENAS), lines)
 
 
 def tables(rows_found: list[Row]) -> str:
@@ -204,7 +206,7 @@ def tables(rows_found: list[Row]) -> str:
     parts = {
         "Correlation with the distance of preferred places (p <= 0.05 by Mantel's test)": _correlation("places"),
         "Correlation with tuning distance (p <= 0.05 by Mantel's test)": _correlation("tuning"),
-        "Correlation with the weights |w_jk| + |w_kj|": lambda case: nets.summary(by_seed(case, "weights")),
+        "Correlation with the weights |w_jk| + |w_kj|": lambda case: small_nets.summary(by_seed(case, "weights")),
         "Right verdicts, verdicts of another closed manifold, loops with p <= 0.05": _shape,
     }
     found = groups(rows_found)
@@ -214,7 +216,9 @@ def tables(rows_found: list[Row]) -> str:
             [*(str(part) for part in key), *(cell(arenas[arena]) if arena in arenas else "" for arena in ARENAS)]
             for key, arenas in found.items()
         ]
-        written.append(f"{title}\n\n{nets.markdown(('points of', 'rule', 'strength', 'k', 'noise', *ARENAS), lines)}")
+        written.append(
+            f"{title}\n\n{small_nets.markdown(('points of', 'rule', 'strength', 'k', 'noise', *ARENAS), lines)}"
+        )
     return "\n\n".join(written)
 
 
@@ -231,7 +235,7 @@ def figure(rows_found: list[Row], file: Path) -> None:
                 case = found.get((source, rule, strength, 3, 0.0), {}).get(arena)
                 if case:
                     values = by_seed(case, "tuning")
-                    mean, half = nets.interval(values)
+                    mean, half = small_nets.interval(values)
                     place = x + 0.22 * (shift - 1)
                     ax.plot([place] * len(values), values, ".", color=f"C{shift}", alpha=0.35)
                     ax.errorbar([place], [mean], [half], fmt="o", color=f"C{shift}", capsize=2, label=source)
@@ -246,14 +250,14 @@ def figure(rows_found: list[Row], file: Path) -> None:
     plt.close(drawn)
 
 
-def cases(seeds: int) -> list[nets.Case]:
+def cases(seeds: int) -> list[small_nets.Case]:
     """Seeds outermost, so that what is done at any time is balanced."""
     return [(arena, net, seed) for seed, net, arena in itertools.product(range(seeds), NETS, ARENAS)]
 
 
 def main() -> None:
     """Run what is missing, print, draw."""
-    nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
+    small_nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

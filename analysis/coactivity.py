@@ -30,9 +30,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis import nets, spheres
-from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
+from analysis import small_nets, spheres
 from analysis.points import agreement, correlations_of, truths
+from analysis.small_nets import RECORDS, Row, markdown, read, run_missing, summary
 from riemod import manifolds
 from riemod.coactivity import fit_positions, fit_to_correlations
 from riemod.manifolds import Manifold, Sphere
@@ -47,7 +47,7 @@ SEEDS = range(3)
 UNITS, STATES = 96, 2000
 # Of the arena's diameter.
 LENGTHS = (0.1, 0.2)
-CODES = {"wide": nets.WIDE, "narrow": 0.15}
+CODES = {"wide": small_nets.WIDE, "narrow": 0.15}
 RESTARTS, STEPS = 4, 200
 # Seeds outermost: a study that was stopped has every arena.
 NETS: list[tuple[Any, ...]] = [(arena, seed) for seed in range(5) for arena in ARENAS]
@@ -95,7 +95,7 @@ def sphere_row(kind: str, name: str, seed: int) -> Row:
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
     """A small net whose points follow co-activity alone, at no cost to its weights."""
-    return nets.config(
+    return small_nets.config(
         name,
         seed,
         code=CODES[code],

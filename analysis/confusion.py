@@ -24,8 +24,8 @@ import torch
 from matplotlib.figure import Figure
 
 import riemod
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
+from analysis.small_nets import Row
 from riemod.inspection import Sample
 from riemod.inspection.coordinates import recover_coordinates
 from riemod.inspection.navigation import arena_of
@@ -121,7 +121,7 @@ def table(rows: list[Row]) -> str:
     for arena in EXPECTED:
         own = [row for row in trained if row["arena"] == arena]
         if own:
-            means = [nets.summary((row[name] for row in own), 1 + (name != "still")) for name in _ERRORS]
+            means = [small_nets.summary((row[name] for row in own), 1 + (name != "still")) for name in _ERRORS]
             angles = [value for row in own for value in row["circular correlations"]]
             correlation = f"{np.median(angles):.3f} ({min(angles):.3f})" if angles else ""
             errors.append([arena, str(len(own)), *means, correlation])
@@ -130,10 +130,10 @@ def table(rows: list[Row]) -> str:
     false = sum(row["manifold"] in CLOSED for row in others)
     return "\n\n".join(
         (
-            nets.markdown(("states", "arena", *VERDICTS), verdicts),
+            small_nets.markdown(("states", "arena", *VERDICTS), verdicts),
             f"Trained: {right} of {len(trained)} right, {wrong} wrong, the others undecided. "
             f"Controls: {false} of {len(others)} called a closed manifold.",
-            nets.markdown(("arena", "nets", *_ERRORS, "circular correlation, median (least)"), errors),
+            small_nets.markdown(("arena", "nets", *_ERRORS, "circular correlation, median (least)"), errors),
         )
     )
 
@@ -162,8 +162,8 @@ def main() -> None:
             (arena, seed, control) for control in CONTROLS for seed in range(arguments.seeds) for arena in EXPECTED
         ]
         study = functools.partial(row_of, runs=arguments.runs, n_jobs=arguments.jobs)
-        nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)
-    rows = nets.read(arguments.records / FILE)
+        small_nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)
+    rows = small_nets.read(arguments.records / FILE)
     if not rows:
         parser.error(f"--records: no {FILE} in {arguments.records}")
     print(table(rows))

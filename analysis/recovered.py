@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.nets import Row
 from analysis.points import Units, agreement, symmetric
+from analysis.small_nets import Row
 from riemod import alignment, topology
 
 # What each arena is, for `ModuliRecovery`.

@@ -2,7 +2,7 @@
 
 `trained` looks at the nets of the confusion study (`python -m analysis.confusion --runs DIR` trains them), with points
 fitted to the states at the end of 4,000 walks: on the arena's own manifold by the default law, and on S^3 and S^5 by
-least squares. `training` has nets of `analysis.nets` whose points on S^5 follow their co-activity while they train, at
+least squares. `training` has nets of `analysis.small_nets` whose points on S^5 follow their co-activity while they train, at
 no cost to their weights, and points fitted to the same nets afterwards.
 """
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
 from analysis.points import agreement, correlations_of, truths, units_of
+from analysis.small_nets import Row
 from riemod import manifolds, topology
 from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
 from riemod.manifolds import Manifold, Sphere, Torus
@@ -58,8 +58,8 @@ def trained_rows(runs: Path, arena: str, seed: int) -> list[Row]:
 def training_rows(arena: str, seed: int) -> list[Row]:
     """One small net: points on S^5 at the end of training, and fitted afterwards."""
     sphere = Sphere(5)
-    task = Navigation(nets.config(arena, seed, embedding_learning_rate=RATE))
-    model = nets.fresh(task)
+    task = Navigation(small_nets.config(arena, seed, embedding_learning_rate=RATE))
+    model = small_nets.fresh(task)
     moduli = ModuliRegularizer(
         model,
         sphere,
@@ -69,13 +69,13 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         refresh_every=EVERY,
         generator=generator_for("cpu", Draw.POINTS, seed),
     )
-    nets.train(task, model, moduli, skip=SKIP)
+    small_nets.train(task, model, moduli, skip=SKIP)
     units = units_of(task, model, 800, task.config.steps - SKIP)
     correlations = units.correlations[units.awake][:, units.awake]
     own = moduli.layer_embeddings(0)[0]
     during = NeuronEmbedding(sphere, len(correlations), learn=False, points=own.points.detach()[units.awake])
     found = {"during": during, "after": fit(correlations, sphere, seed, own=False)}
-    error = nets.errors(task, model)
+    error = small_nets.errors(task, model)
     return [
         {"points": when} | error | measure(points, correlations, units.truths, arena, seed)
         for when, points in found.items()

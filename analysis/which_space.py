@@ -18,8 +18,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
+from analysis.small_nets import Row
 from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
@@ -28,7 +28,7 @@ from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
 from riemod.training.run import Draw
 
-FILE = nets.RECORDS / "which_space.jsonl"
+FILE = small_nets.RECORDS / "which_space.jsonl"
 ARENAS = ("circle", "torus", "sphere", "klein")
 SPACES = (*ARENAS, "euclidean2")
 ARMS = ("none", *SPACES, "shuffled")
@@ -62,14 +62,14 @@ def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRe
 
 def row(arena: str, arm: str, seed: int, **changes: Any) -> Row:
     """One net, trained, pruned and given time to recover."""
-    plan = nets.config(arena, seed, **{"epochs": EPOCHS, "tail_epochs": TAIL, "dense_epochs": 4} | changes)
+    plan = small_nets.config(arena, seed, **{"epochs": EPOCHS, "tail_epochs": TAIL, "dense_epochs": 4} | changes)
     task = Navigation(plan)
-    model = nets.fresh(task)
+    model = small_nets.fresh(task)
     moduli = penalty(model, arena, arm, seed)
     schedule = CubicSchedule(SPARSITY, plan.epochs, tail=plan.tail_epochs, start=plan.dense_epochs)
     pruner = MagnitudePruner(model, schedule, targets=["rnn.weight_hh_l0"])
-    nets.train(task, model, moduli, pruner)
-    found = nets.errors(task, model)
+    small_nets.train(task, model, moduli, pruner)
+    found = small_nets.errors(task, model)
     costs = None if moduli is None else moduli.coefficients()
     return found | {
         "ratio": found["error"] / found["floor"],
@@ -117,18 +117,20 @@ def tables(rows: list[Row]) -> str:
         seeds = max(len(by_seed) for by_seed in found.values())
         if not seeds:
             continue
-        errors.append([arena, str(seeds), *(nets.summary(found[arm].values()) if found[arm] else "" for arm in ARMS)])
+        errors.append(
+            [arena, str(seeds), *(small_nets.summary(found[arm].values()) if found[arm] else "" for arm in ARMS)]
+        )
         won = best(found)
         apart = differences(found, arena)
-        cells = [nets.summary(values) if values else "" for values in apart.values()]
+        cells = [small_nets.summary(values) if values else "" for values in apart.values()]
         paired.append([arena, *cells, f"{won.count(arena)} of {len(won)}"])
     pooled = [
         f"{sum(int(line[-1].split()[0]) for line in paired)} of {sum(int(line[-1].split()[2]) for line in paired)}"
     ]
     return "\n\n".join(
         (
-            nets.markdown(("arena", "n", *ARMS), errors),
-            nets.markdown(
+            small_nets.markdown(("arena", "n", *ARMS), errors),
+            small_nets.markdown(
                 ("arena", "own less others", "own less none", "own less shuffled", "own is best of five"),
                 [*paired, ["all", "", "", "", *pooled]],
             ),
@@ -144,7 +146,7 @@ def figure(rows: list[Row], file: Path) -> None:
         for x, arm in enumerate(ARMS):
             if not found[arm]:
                 continue
-            mean, half = nets.interval(found[arm].values())
+            mean, half = small_nets.interval(found[arm].values())
             color = "C3" if arm == arena else "0.55" if arm in ("none", "shuffled") else "C0"
             ax.plot([x] * len(found[arm]), list(found[arm].values()), ".", color=color, alpha=0.35)
             ax.errorbar([x], [mean], [half], fmt="o", color=color, capsize=3)
@@ -156,14 +158,14 @@ def figure(rows: list[Row], file: Path) -> None:
     plt.close(drawn)
 
 
-def cases(seeds: int) -> list[nets.Case]:
+def cases(seeds: int) -> list[small_nets.Case]:
     """Seeds outermost, so that what is done at any time is balanced."""
     return [(arena, arm, seed) for seed, arena, arm in itertools.product(range(seeds), ARENAS, ARMS)]
 
 
 def main() -> None:
     """Run what is missing, print, draw."""
-    nets.run_study(__doc__, FILE, NAMES, cases, row, len(SEEDS), tables, figure)
+    small_nets.run_study(__doc__, FILE, NAMES, cases, row, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":
