@@ -29,8 +29,8 @@ from torch import Tensor
 from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, units_of
 from analysis.small_nets import Row
-from riemod import alignment, manifolds
-from riemod.coactivity.energy import WIDE
+from riemod import alignment, inhibitors, manifolds
+from riemod.coactivity import WIDE
 from riemod.regularization import ModuliRegularizer
 from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
@@ -55,7 +55,7 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     strength = Navigation.presets["cpu"].strength
     space, draw = manifolds.by_name(arena), generator_for("cpu", Draw.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
-    read_out = ReadOut(space, "coactivity", WIDE, plan.hidden_size, draw)
+    read_out = ReadOut(space, "coactivity", inhibitors.as_inhibitor(WIDE.inhibitor), plan.hidden_size, draw)
     follower = Follower(model, [read_out])
     steps = plan.epochs * plan.batches_per_epoch
     moments = {round(moment * steps) for moment in MOMENTS}

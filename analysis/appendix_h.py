@@ -30,8 +30,7 @@ from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, units_of
 from analysis.recovered import ARENAS, measure, true_points
 from analysis.small_nets import Row
-from riemod.coactivity import Coactivity, fit_to_correlations
-from riemod.coactivity.energy import WIDE
+from riemod.coactivity import WIDE, Coactivity, fit_to_correlations
 from riemod.manifolds import Euclidean
 from riemod.regularization import ModuliRegularizer, inhibitors
 from riemod.tasks.navigation.task import Navigation
@@ -123,7 +122,7 @@ def _read_out(rule: str, dim: int, task: Navigation, seed: int) -> ReadOut:
     draw = generator_for("cpu", Draw.POINTS, seed, dim, RULES.index(rule))
     size = task.config.hidden_size
     # The wide Gaussian that co-activity has by default, not the inhibitor of that name.
-    chosen = WIDE if law == "gaussian" else inhibitors.by_name(law)
+    chosen = inhibitors.as_inhibitor(WIDE.inhibitor) if law == "gaussian" else inhibitors.by_name(law)
     return ReadOut(Euclidean(dim), "weights" if evidence == "weights" else "coactivity", chosen, size, draw)
 
 

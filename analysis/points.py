@@ -8,8 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from riemod.coactivity import RunningCorrelations, coactivity_energy
-from riemod.coactivity.energy import natural_scale
+from riemod.coactivity import CoactivityLaw, RunningCorrelations, coactivity_energy
 from riemod.manifolds import Euclidean, Manifold
 from riemod.optim import PointAdam
 from riemod.regularization import NeuronEmbedding, moduli_penalty
@@ -39,8 +38,8 @@ class ReadOut:
         self, manifold: Manifold, evidence: Evidence, law: Inhibitor, units: int, generator: torch.Generator
     ) -> None:
         self.evidence: Evidence = evidence
-        self.embedding = NeuronEmbedding(manifold, units, generator=generator)
-        self._law, self._scale = law, natural_scale(manifold)
+        self.embedding = NeuronEmbedding(manifold, units, learn=True, generator=generator)
+        self._law, self._coactivity = law, CoactivityLaw(law).on(manifold)
         self._optimizer = PointAdam([self.embedding.points], lr=RATE)
 
     def follow(self, matrix: Tensor, factor: float) -> None:
@@ -56,7 +55,7 @@ class ReadOut:
         if self.evidence == "weights":
             energy = moduli_penalty(matrix.detach(), points, manifold, self._law)
         else:
-            energy = coactivity_energy(points, matrix, manifold, self._law, self._scale)
+            energy = coactivity_energy(points, matrix, manifold, self._coactivity)
         energy.backward(inputs=[points])
         self._optimizer.step()
 

@@ -65,7 +65,7 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         sphere,
         strength=0.0,
         learn=True,
-        evidence=Coactivity(**least_squares(sphere)),
+        evidence=Coactivity(law=least_squares(sphere)),
         refresh_every=EVERY,
         generator=generator_for("cpu", Draw.POINTS, seed),
     )
@@ -89,7 +89,7 @@ def fit(correlations: Tensor, manifold: Manifold, seed: int, *, own: bool) -> Ne
         return fit_to_correlations(correlations, manifold, restarts=OWN_RESTARTS, steps=OWN_STEPS, generator=generator)
     assert isinstance(manifold, Sphere)
     return fit_to_correlations(
-        correlations, manifold, restarts=RESTARTS, steps=STEPS, generator=generator, **least_squares(manifold)
+        correlations, manifold, law=least_squares(manifold), restarts=RESTARTS, steps=STEPS, generator=generator
     )
 
 

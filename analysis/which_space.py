@@ -53,9 +53,11 @@ def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRe
     """The regularizer of an arm; shuffled are the coefficients of the very points that the own manifold's arm has."""
     if arm == "none":
         return None
-    kind = controls.Shuffled if arm == "shuffled" else ModuliRegularizer
+    costs = controls.Shuffled() if arm == "shuffled" else None
     draw = generator_for("cpu", Draw.POINTS, seed)
-    moduli = kind(model, space(arena if arm == "shuffled" else arm), strength=1.0, generator=draw)
+    moduli = ModuliRegularizer(
+        model, space(arena if arm == "shuffled" else arm), strength=1.0, costs=costs, generator=draw
+    )
     moduli.strength = MEAN_COST / moduli.coefficients().mean().item()
     return moduli
 

@@ -31,7 +31,7 @@ def pruned_layer(kind: str) -> nn.RNN:
     draws = torch.Generator().manual_seed(0)
     moduli = riemod.ModuliRegularizer(layer, manifolds.Torus(2), generator=draws)
     # As after training with the penalty: the cheaper a pair, the larger its weight.
-    layer.get_parameter("weight_hh_l0").detach().div_(1 + moduli.costs(0, 0, NEURONS))
+    layer.get_parameter("weight_hh_l0").detach().div_(1 + moduli.coefficients(0, 0, NEURONS))
     if kind.startswith("blocks"):
         pruner = riemod.MagnitudePruner(layer, targets=["weight_hh_l0"], blocks=BLOCK, order=moduli)
     else:

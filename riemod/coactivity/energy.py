@@ -1,162 +1,138 @@
-"""Points from co-activity: units that are active together are drawn together, units that exclude each other apart.
+"""The energy of points by co-activity: units that are active together attract, units that exclude each other repel.
 
-The second source of evidence about where neurons are, beside their weights (Eq. 6): the signed correlations c_jk of the
-hidden units' activity. Points are found by descent in sum_jk f(d(x_j, x_k) / scale) c_jk, and by choice a repulsion
-r(d / scale) of all pairs, while the net trains (`ModuliRegularizer(evidence=Coactivity(...))`) or afterwards
-(`fit_positions`).
+Signed correlations c_jk of the hidden units' activity are the second source of evidence about where neurons are, beside
+their weights (Eq. 6). Points descend in sum_jk f(d(x_j, x_k) / scale) c_jk, plus a repulsion r(d / scale) of all pairs
+if there is one, while the net trains (`ModuliRegularizer(evidence=Coactivity(...))`) or after it (`fit_positions`).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from riemod._checks import check_positive, check_share
+from riemod._checks import check_positive
+from riemod._torch import outside_graphs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.budget import Scaled
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
 
-# Of the mean distance of uniform points: f's wide Gaussian then has a standard deviation of 0.44 of it.
 _REACH = 0.28
-# In that unit. Signed correlations keep points apart, and without a dear center, as a difference of Gaussians has, they
-# can pass each other: it unfolds what the other catches in folds.
-WIDE = Gaussian(amplitude=100.0, width=10.0)
 
 
-class RunningCorrelations(nn.Module):
-    """c_jk = M_jk / sqrt(M_jj M_kk), M the co-moments of all states seen so far, by Chan's update, in float64.
+def _inhibitor(name: str, law: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
+    if not callable(law):
+        raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {type(law).__name__}")
+    return as_inhibitor(law)
 
-    Batches in any split and order give the correlations of the whole, to rounding. A unit that was never seen to change
-    has correlation 0 with every unit, itself included. Memory is n^2 numbers, and all of it is in the `state_dict`.
+
+@dataclass(frozen=True)
+class CoactivityLaw:
+    """Says what a pair of units at distance d adds to the energy: f(d / scale) c + r(d / scale), c their correlation.
 
     Args:
-        size: n, the number of units, >= 1.
-        forget: share of what was seen that each `observe` drops first, in [0, 1); 0 keeps all. For nets that train.
+        inhibitor: f, an `Inhibitor` or any callable of the distance.
+        scale: the length that f and r take for 1, > 0; `natural_scale` of the manifold if None.
+        repulsion: r, what a pair costs whatever its correlation; none if None.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if the scale is not positive and finite.
+        TypeError: if f or r is neither an Inhibitor nor callable.
 
-    Reference: Chan, Golub and LeVeque 1982, https://doi.org/10.1007/978-3-642-51461-6_3.
-
-    >>> seen = RunningCorrelations(2)
-    >>> seen.observe(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
-    >>> seen.observe(torch.tensor([[[2.0, -1.0]]]))
-    >>> seen.correlations()
-    tensor([[ 1., -1.],
-            [-1.,  1.]])
+    `WIDE`, a wide Gaussian without a barrier at d = 0, lets points cross each other, so an embedding unfolds while a
+    net trains. `RING`, a difference of Gaussians, freezes folds, and places neighbors more evenly: fits after training
+    start with the one and end with the other. `least_squares(sphere)` fits cosines to correlations.
     """
 
-    count: Tensor
-    origin: Tensor
-    mean: Tensor
-    comoments: Tensor
+    inhibitor: Inhibitor | Callable[[Tensor], Tensor]
+    scale: float | None = None
+    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None
 
-    def __init__(self, size: int, *, forget: float = 0.0) -> None:
-        super().__init__()
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"size must be an integer >= 1, got {size!r}")
-        self.size, self.forget = size, check_share("forget", forget)
-        for name, shape in (("count", ()), ("origin", size), ("mean", size), ("comoments", (size, size))):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inhibitor", _inhibitor("inhibitor", self.inhibitor))
+        if self.repulsion is not None:
+            object.__setattr__(self, "repulsion", _inhibitor("repulsion", self.repulsion))
+        if self.scale is not None:
+            check_positive("scale", self.scale)
 
-    @torch.no_grad()
-    def observe(self, states: Tensor) -> None:
-        """Take up the activity of the units.
+    def on(self, manifold: Manifold, factor: float = 1.0) -> "CoactivityLaw":
+        """Return the law with `factor` times its scale, which is the manifold's natural one if the law has none."""
+        scale = natural_scale(manifold) if self.scale is None else self.scale
+        return CoactivityLaw(self.inhibitor, factor * scale, self.repulsion)
 
-        Args:
-            states: (..., n), of any floating dtype; every row is one observation.
-
-        Raises:
-            TypeError: if it is not a floating-point tensor.
-            ValueError: if it is not (..., n), is on another device, or holds NaN or infinity; nothing is taken up then.
-        """
-        if not isinstance(states, Tensor):
-            raise TypeError(f"states must be a tensor, got {type(states).__name__}")
-        if not states.is_floating_point():
-            raise TypeError(f"states must be floating-point, got {states.dtype}")
-        if states.ndim < 1 or states.shape[-1] != self.size:
-            raise ValueError(f"states must have shape (..., {self.size}), got {tuple(states.shape)}")
-        if states.device != self.count.device:
-            raise ValueError(f"states must be on {self.count.device}, got {states.device}")
-        rows = states.detach().reshape(-1, self.size).double()
-        if not len(rows):
-            return
-        if not bool(torch.isfinite(rows).all()):
-            raise ValueError("states must be finite, got NaN or infinity")
-        if not bool(self.count > 0):
-            self.origin.copy_(rows[0])
-        # Around one state that was seen, a unit that never changes is exactly 0.
-        rows = rows - self.origin
-        mean = rows.mean(0)
-        rows -= mean
-        self.count.mul_(1 - self.forget)
-        self.comoments.mul_(1 - self.forget)
-        total = self.count + len(rows)
-        apart = mean - self.mean
-        self.comoments.addmm_(rows.t(), rows).add_(torch.outer(apart, apart) * (self.count * len(rows) / total))
-        self.mean.add_(apart * (len(rows) / total))
-        self.count.copy_(total)
-
-    def correlations(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "n n"]:
-        """(n, n) correlations of all that was seen, in [-1, 1]; all 0 before two different states were."""
-        variances = self.comoments.diagonal()
-        inverse = torch.where(variances > 0, variances.clamp_min(torch.finfo(torch.float64).tiny).rsqrt(), 0.0)
-        return (self.comoments * inverse * inverse.unsqueeze(1)).clamp_(-1, 1).to(dtype)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # A module's change of dtype is for its points; sums of millions of states stay in float64.
-        return super()._apply(lambda tensor: tensor.to(fn(tensor.new_empty(0)).device), recurse)
-
-    def extra_repr(self) -> str:
-        return f"size={self.size}, forget={self.forget:g}"
+    def scaled(self) -> tuple[Inhibitor, Inhibitor | None]:
+        """Return d -> f(d / scale) and d -> r(d / scale), for a law that has a scale."""
+        assert self.scale is not None
+        factor = 1 / self.scale
+        repulsion = None if self.repulsion is None else Scaled(as_inhibitor(self.repulsion), factor)
+        return Scaled(as_inhibitor(self.inhibitor), factor), repulsion
 
 
+WIDE = CoactivityLaw(Gaussian(amplitude=100.0, width=10.0))
+RING = CoactivityLaw(DifferenceOfGaussians())
+
+
+@outside_graphs
 def coactivity_energy(
-    points: Float[Tensor, "n k"],
-    correlations: Float[Tensor, "n n"],
-    manifold: Manifold,
-    inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
-    scale: float | None = None,
-    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
+    points: Float[Tensor, "n k"], correlations: Float[Tensor, "n n"], manifold: Manifold, law: CoactivityLaw
 ) -> Float[Tensor, ""]:
-    """E = mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], d_jk = d(x_j, x_k), with signed c.
+    """Compute E = mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], d_jk = d(x_j, x_k), with signed correlations c.
 
-    Least where units that are active together are near. One pass of the penalty's tiles over positive correlations, one
-    over negative ones, and one for the repulsion: no array of size n x n x dim. Positive ones alone would contract all
-    points.
+    E is least where units that are active together are near. It takes one pass of the penalty's tiles over positive
+    correlations, one over negative ones, and one for the repulsion, without an array of size n x n x dim. Positive
+    correlations alone would contract all points.
 
     Args:
         points: (n, coordinate_dim), x_j.
         correlations: (n, n), c; no gradient is computed for it.
         manifold: gives d.
-        inhibitor: f; `DifferenceOfGaussians()` if not given.
-        scale: the length that f and r take for 1, > 0; `natural_scale(manifold)` if not given.
-        repulsion: r; none if not given.
+        law: f, r and their scale.
 
     Returns:
         A scalar, differentiable once in the points and the manifold's parameters.
 
     Raises:
-        ValueError: if a shape or device does not fit, a point is off the manifold, or scale is not positive.
-        TypeError: if a dtype does not fit.
+        ValueError: if a shape or device does not fit, or a point is off the manifold.
+        TypeError: if a dtype does not fit, or the law is no `CoactivityLaw`.
 
     >>> from riemod.manifolds import Torus
     >>> points, apart = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
-    >>> coactivity_energy(points, apart, Torus(2), lambda d: d, scale=1.0).item()
+    >>> coactivity_energy(points, apart, Torus(2), CoactivityLaw(lambda d: d, scale=1.0)).item()
     -2.5
     """
     manifold.check_points(points)
     check_weight(correlations, points, points)
-    laws = scaled_laws(manifold, inhibitor, scale, repulsion)
+    check_law(law)
     with torch.autocast(points.device.type, enabled=False):
-        return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, laws)
+        return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law.on(manifold))
+
+
+def energy_of_coordinates(coordinates: Tensor, correlations: Tensor, manifold: Manifold, law: CoactivityLaw) -> Tensor:
+    """Compute `coactivity_energy` from tile coordinates and a law that has a scale, unchecked."""
+    factor = 1 / correlations.numel()
+    inhibitor, repulsion = law.scaled()
+
+    def total(weight: Tensor, cost: Inhibitor) -> Tensor:
+        return penalty_of_coordinates(weight, coordinates, coordinates, manifold, cost, 1, factor)
+
+    energy = total(correlations.clamp_min(0), inhibitor) - total((-correlations).clamp_min(0), inhibitor)
+    if repulsion is None:
+        return energy
+    return energy + total(correlations.new_ones(()).expand_as(correlations), repulsion)
+
+
+def check_law(law: CoactivityLaw) -> None:
+    """Raise a TypeError unless it is a `CoactivityLaw`."""
+    if not isinstance(law, CoactivityLaw):
+        raise TypeError(f"law must be a CoactivityLaw, such as RING, got {type(law).__name__}")
 
 
 def natural_scale(manifold: Manifold) -> float:
-    """The unit in which a default difference of Gaussians reaches over 0.4 of the mean distance of uniform points.
+    """Return the unit of length in which a default difference of Gaussians suits a manifold.
+
+    It is 0.28 of the mean distance of uniform points: the wide Gaussian then has a standard deviation of 0.44 of it.
 
     Args:
         manifold: any; points are drawn from it by a fixed seed, which leaves an error of about 1 %.
@@ -169,35 +145,3 @@ def natural_scale(manifold: Manifold) -> float:
     with torch.no_grad():
         squared = manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))
     return _REACH * squared.sqrt().mean().item()
-
-
-class Laws(NamedTuple):
-    """What the energy takes of a distance."""
-
-    inhibitor: Inhibitor
-    repulsion: Inhibitor | None
-
-
-def scaled_laws(
-    manifold: Manifold,
-    inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None,
-    scale: float | None,
-    repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None,
-) -> Laws:
-    """f(d / scale) and r(d / scale), with the defaults of `coactivity_energy`."""
-    inhibitor = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)
-    factor = 1 / (natural_scale(manifold) if scale is None else check_positive("scale", scale))
-    return Laws(Scaled(inhibitor, factor), None if repulsion is None else Scaled(as_inhibitor(repulsion), factor))
-
-
-def energy_of_coordinates(coordinates: Tensor, correlations: Tensor, manifold: Manifold, laws: Laws) -> Tensor:
-    """`coactivity_energy` from tile coordinates and laws that are scaled already, unchecked."""
-    factor = 1 / correlations.numel()
-
-    def total(weight: Tensor, law: Inhibitor) -> Tensor:
-        return penalty_of_coordinates(weight, coordinates, coordinates, manifold, law, 1, factor)
-
-    energy = total(correlations.clamp_min(0), laws.inhibitor) - total((-correlations).clamp_min(0), laws.inhibitor)
-    if laws.repulsion is None:
-        return energy
-    return energy + total(correlations.new_ones(()).expand_as(correlations), laws.repulsion)

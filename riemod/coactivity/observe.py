@@ -1,4 +1,4 @@
-"""What a regularizer knows of its neurons' activity: correlations by layer, their pull on the points, and hooks."""
+"""Co-activity as evidence while a net trains: correlations by layer, the points' gradient, and hooks on layers."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -9,96 +9,88 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_positive, check_share
-from riemod.coactivity.energy import WIDE, Laws, RunningCorrelations, energy_of_coordinates, scaled_laws
-from riemod.regularization.embedding import NeuronEmbedding
-from riemod.regularization.evidence import GatheredEvidence, Neurons, PointEvidence
-from riemod.regularization.inhibitors import Inhibitor
-from riemod.regularization.weights import RecurrentWeight, Target
+from riemod._checks import check_choice, check_integer, check_positive, check_share
+from riemod.coactivity.correlations import RunningCorrelations
+from riemod.coactivity.energy import WIDE, CoactivityLaw, check_law, energy_of_coordinates
+from riemod.regularization.evidence import GatheredEvidence, PointEvidence
+from riemod.regularization.neurons import Neurons
+from riemod.regularization.weights import RecurrentWeight
 
 
 @dataclass(frozen=True)
 class Coactivity(PointEvidence):
-    """What moves a regularizer's points besides or instead of Eq. 6: mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)].
+    """Describes co-activity as evidence for points: mean_jk [f(d_jk / scale) c_jk + r(d_jk / scale)], c correlations.
 
     Args:
-        inhibitor: f; a wide Gaussian if not given, which lets points pass each other on their way.
-        scale: unit of length of f; `natural_scale` of the manifold if not given.
-        strength: factor of the energy, > 0. Alone it matters little, for Adam divides by the gradient's size.
-        alone: whether Eq. 6 then moves the weights alone; if not, it moves the points too.
-        forget: share of the states seen that each `observe` drops, in [0, 1): a net that trains changes.
-        repulsion: r, what a pair costs whatever its correlation; none if not given. `least_squares(sphere)` gives f, r
-            and the scale that fit cosines to correlations.
+        law: f, r and their scale.
+        strength: factor of the energy, > 0. Without the penalty it matters little, for Adam divides by the gradient's
+            size.
+        with_penalty: whether Eq. 6 moves the points too; if not, it moves the weights only.
+        forget: share of the states seen that each `observe` drops, in [0, 1), for the states of a net that trains
+            change.
 
     Raises:
         ValueError: if a number is out of its range.
-        TypeError: if the inhibitor or the repulsion is none.
+        TypeError: if the law is no `CoactivityLaw`.
 
-    >>> Coactivity(strength=2.0).alone
-    True
+    >>> Coactivity(strength=2.0).with_penalty
+    False
     """
 
-    inhibitor: Inhibitor = WIDE
-    scale: float | None = None
+    law: CoactivityLaw = WIDE
     strength: float = 1.0
-    alone: bool = True
+    with_penalty: bool = False
     forget: float = 0.05
-    repulsion: Inhibitor | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inhibitor, Inhibitor):
-            raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
-        if not isinstance(self.repulsion, Inhibitor | None):
-            raise TypeError(f"repulsion must be an Inhibitor or None, got {type(self.repulsion).__name__}")
-        if self.scale is not None:
-            check_positive("scale", self.scale)
+        check_law(self.law)
         check_positive("strength", self.strength)
         check_share("forget", self.forget)
 
     def gather(self, layers: Sequence[tuple[RecurrentWeight, Neurons]]) -> "ObservedCoactivity":
-        """Start to observe the correlations of some layers' neurons."""
         return ObservedCoactivity(self, layers)
 
 
 class ObservedCoactivity(GatheredEvidence):
-    """Running correlations of the layers' neurons, and the gradient that their co-activity gives to the points.
+    """Holds running correlations of some layers' neurons, and draws the points by their co-activity.
 
     Args:
-        coactivity: the law.
+        coactivity: the law, its strength, and how fast the past is forgotten.
         layers: each hidden matrix with the embeddings of its neurons, which stay the caller's.
     """
 
     def __init__(self, coactivity: Coactivity, layers: Sequence[tuple[RecurrentWeight, Neurons]]) -> None:
-        super().__init__(alone=coactivity.alone)
+        super().__init__(with_penalty=coactivity.with_penalty)
         self.coactivity = coactivity
         # Lists and tuples: the embeddings and layers are not parts of this module.
         self._layers = [
-            (target, [(own, part, _laws(own, coactivity)) for own, part in neurons]) for target, neurons in layers
+            (weight, [(own, part, coactivity.law.on(own.manifold)) for own, part in neurons])
+            for weight, neurons in layers
         ]
         self.seen = nn.ModuleList(
-            RunningCorrelations(target.neurons, forget=coactivity.forget).to(target.weight.device)
-            for target, _ in layers
+            RunningCorrelations(weight.neurons, forget=coactivity.forget).to(weight.tensor.device)
+            for weight, _ in layers
         )
 
     def observe(self, states: Tensor, layer: int) -> None:
-        """Take up (..., n) states of one layer; see `ModuliRegularizer.observe`."""
+        """Take (..., n) states of one layer into account; see `ModuliRegularizer.observe`."""
         self._of(layer).observe(states)
 
     def pull(self) -> Tensor:
-        """0, with the gradient in the points of strength * the energy, summed over the layers."""
+        """Return 0, with the gradient of strength * the energy in the points, summed over the layers."""
         energies = []
         for layer, (_, neurons) in enumerate(self._layers):
             correlations = self._of(layer).correlations(neurons[0][0].points.dtype)
             energies += [
-                energy_of_coordinates(own.coordinates(), correlations[part, part], own.manifold, laws)
-                for own, part, laws in neurons
+                energy_of_coordinates(own.coordinates(), correlations[part, part], own.manifold, law)
+                for own, part, law in neurons
             ]
         energy = self.coactivity.strength * torch.stack(energies).sum()
         return energy - energy.detach()
 
     @contextmanager
     def observing(self, every: int = 1) -> Iterator[None]:
-        """Inside, every `every`-th forward pass that a layer makes in training mode is observed, the first included.
+        """Observe, inside the context, every `every`-th forward pass of a layer in training mode, the first included.
 
         Raises:
             ValueError: if a layer's output does not show the states of its neurons.
@@ -112,38 +104,36 @@ class ObservedCoactivity(GatheredEvidence):
                 passes[layer] += 1
 
         with ExitStack() as hooks:
-            for layer, (target, _) in enumerate(self._layers):
-                hooks.enter_context(watching(target, functools.partial(take, layer)))
+            for layer, (weight, _) in enumerate(self._layers):
+                hooks.enter_context(watching(weight, functools.partial(take, layer)))
             yield
 
     def _of(self, layer: int) -> RunningCorrelations:
-        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(self.seen):
-            raise ValueError(f"layer must be an integer in 0 .. {len(self.seen) - 1}, got {layer!r}")
-        seen = self.seen[layer]
+        seen = self.seen[check_integer("layer", layer, least=0, most=len(self.seen) - 1)]
         assert isinstance(seen, RunningCorrelations)
         return seen
 
 
 @contextmanager
-def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[None]:
-    """Inside, every forward pass of a recurrent layer hands its hidden states (..., n) to the callback, without graph.
+def watching(weight: RecurrentWeight, callback: Callable[[Tensor], None]) -> Iterator[None]:
+    """Hand the hidden states (..., n) of a layer's forward passes inside the context to a callback, without graph.
 
     Args:
-        target: a hidden matrix of a layer or cell of torch.nn.
-        callback: what to do with them.
+        weight: a hidden matrix of a layer or cell of torch.nn.
+        callback: takes the states.
 
     Raises:
-        ValueError: if the layer does not put out the states of these neurons.
+        ValueError: if the output of the layer does not show the states of these neurons.
     """
-    module, neurons = target.module, target.neurons
+    module, neurons = weight.module, weight.neurons
     if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
         raise ValueError(f"layer must be one of torch.nn, whose output is its states, got {type(module).__name__}")
-    back = target.parameter.endswith("_reverse")
-    if isinstance(module, nn.RNNBase) and not target.parameter.removesuffix("_reverse").endswith(
+    back = weight.parameter.endswith("_reverse")
+    if isinstance(module, nn.RNNBase) and not weight.parameter.removesuffix("_reverse").endswith(
         f"_l{module.num_layers - 1}"
     ):
         raise ValueError(
-            f"layer must be the last of its module for its states to be seen, got {target.parameter} of "
+            f"layer must be the last of its module for its states to be seen, got {weight.parameter} of "
             f"{module.num_layers} layers: use one module a layer"
         )
 
@@ -160,5 +150,25 @@ def watching(target: Target, callback: Callable[[Tensor], None]) -> Iterator[Non
         handle.remove()
 
 
-def _laws(embedding: NeuronEmbedding, coactivity: Coactivity) -> Laws:
-    return scaled_laws(embedding.manifold, coactivity.inhibitor, coactivity.scale, coactivity.repulsion)
+EVIDENCE: dict[str, Callable[[float], PointEvidence | None]] = {
+    "weights": lambda strength: None,
+    "coactivity": lambda strength: Coactivity(),
+    "both": lambda strength: Coactivity(strength=strength, with_penalty=True),
+}
+"""What learned points of a run follow, by name, made for the strength of its penalty; None: its weights, by Eq. 6."""
+
+
+def evidence_by_name(name: str, strength: float) -> PointEvidence | None:
+    """Make the evidence of that name for `ModuliRegularizer(evidence=...)`.
+
+    Args:
+        name: "weights", "coactivity" or "both".
+        strength: of the penalty, which co-activity beside it shares.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    >>> evidence_by_name("both", 2.0).strength
+    2.0
+    """
+    return EVIDENCE[check_choice("evidence", name, EVIDENCE)](strength)

@@ -124,10 +124,10 @@ def block_layouts(
         return {name: BlockLayout(_gates(owner, owner.get_parameter(own), name)) for name, owner, own in places}
     if isinstance(order, ModuliRegularizer):
         parameters = {id(parameter) for parameter in model.parameters()}
-        if any(id(target.weight) not in parameters for target in order.targets):
+        if any(id(target.tensor) not in parameters for target in order.weights):
             raise ValueError("order: the ModuliRegularizer is on another model than the one to prune")
-        targets = list(enumerate(order.targets))
-        what = f"the weights of the ModuliRegularizer ({', '.join(target.parameter for target in order.targets)})"
+        targets = list(enumerate(order.weights))
+        what = f"the weights of the ModuliRegularizer ({', '.join(target.parameter for target in order.weights)})"
     elif isinstance(order, Tensor):
         order = check_permutation("order", order).clone()
         layers = [part for part in model.modules() if isinstance(part, RNNBase | RNNCellBase)]
@@ -137,9 +137,9 @@ def block_layouts(
     else:
         raise TypeError(f"order: expected a ModuliRegularizer, a permutation or None, got {type(order).__name__}")
     layouts = {
-        weights[id(target.weight)]: BlockLayout(target.gates, order, layer)
+        weights[id(target.tensor)]: BlockLayout(target.gates, order, layer)
         for layer, target in targets
-        if id(target.weight) in weights
+        if id(target.tensor) in weights
     }
     if not layouts:
         raise ValueError(f"order: none of {what} is among the targets, {', '.join(weights.values())}")

@@ -139,8 +139,8 @@ class DynamicSparsePruner:
         priors: dict[int, Tensor] = {}
         if self.moduli is None or self.temperature == math.inf:
             return priors
-        for layer, target in enumerate(self.moduli.targets):
-            weight = target.weight
+        for layer, target in enumerate(self.moduli.weights):
+            weight = target.tensor
             prior = geometric_prior(self.moduli.coefficients(layer), self.temperature)
             prior = prior.repeat(len(weight) // target.neurons, 1)
             priors[id(weight)] = prior.view(*prior.shape, *[1] * (weight.ndim - 2))

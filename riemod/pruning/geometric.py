@@ -138,12 +138,12 @@ def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, boo
         raise TypeError(f"geometry must be a NeuronEmbedding or a ModuliRegularizer, got {type(geometry).__name__}")
     if inhibitor is not None:
         raise ValueError("inhibitor must be left out for a regularizer, which has its own")
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(geometry.targets):
-        raise ValueError(f"layer must be from 0 to {len(geometry.targets) - 1} for this regularizer, got {layer!r}")
-    target, sides = geometry.targets[layer], geometry.sides[layer]
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(geometry.weights):
+        raise ValueError(f"layer must be from 0 to {len(geometry.weights) - 1} for this regularizer, got {layer!r}")
+    target, sides = geometry.weights[layer], geometry.sides[layer]
     height = max(1, tiles.TILE_ELEMENTS // target.sources)
     spans = ((first, min(first + height, target.neurons)) for first in range(0, target.neurons, height))
-    return torch.cat([geometry.costs(layer, *span) for span in spans]), sides.sources == sides.targets
+    return torch.cat([geometry.coefficients(layer, *span) for span in spans]), sides.sources == sides.targets
 
 
 def _arrivals(costs: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

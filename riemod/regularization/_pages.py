@@ -1,4 +1,4 @@
-"""Memory for large gradients: a fresh one costs more in page faults than the penalty costs in arithmetic."""
+"""Allocates large gradients in huge pages: page faults of a fresh one cost more time than the penalty itself."""
 
 import ctypes
 import sys
@@ -6,17 +6,17 @@ import sys
 import torch
 from torch import Tensor
 
-# Above 32 MiB glibc takes every allocation anew from the system; below it hands out pages that are there already.
+# glibc asks the system for every allocation above 32 MiB; below, it hands out pages that it has.
 _MAPPED_FROM = 1 << 25
 _HUGE_PAGES, _PAGE = 14, 4096
 
 
 def fresh_like(tensor: Tensor) -> Tensor:
-    """`torch.empty_like`; where it takes fresh pages on Linux, huge ones if the system gives them on request."""
+    """Return `torch.empty_like(tensor)`; on Linux, ask for huge pages where it takes fresh ones."""
     fresh = torch.empty_like(tensor)
     if sys.platform == "linux" and fresh.device.type == "cpu" and fresh.nbytes > _MAPPED_FROM:
         first = -(-fresh.data_ptr() // _PAGE) * _PAGE
         length = fresh.data_ptr() + fresh.nbytes - first
-        # Advice: where it is not taken, nothing changes.
+        # This is advice: where the system ignores it, nothing changes.
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _HUGE_PAGES)
     return fresh

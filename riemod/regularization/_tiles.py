@@ -1,8 +1,8 @@
-"""One tile of the penalty: values and all slopes from one function, compiled by Inductor or run as it is.
+"""Computes one tile of the penalty: its value and all slopes, by one function that Inductor compiles where it can.
 
-The function is written once, for every manifold, inhibitor and power. `torch.compile` makes of it a kernel for the CPU
-(C++) or the GPU (Triton), one for each law: what the tile's distance, cost and power depend on. Where there is no
-compiler, or something in a law cannot be traced, the same function runs eagerly: same results, one note in the log.
+The function is written once, for every manifold, inhibitor and power. `torch.compile` turns it into a kernel for the
+CPU (C++) or the GPU (Triton), one for each law: manifold, inhibitor and power. Where there is no compiler, or a law
+cannot be traced, the same function runs eagerly, with the same results and one note in the log.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import Inhibitor
 
-# Below this many entries a weight is not worth a compiled kernel. Sizes alone decide: a resumed run has the same bits.
+# Smaller weights are not worth a compiled kernel. Only sizes decide, so that a resumed run has the same bits.
 COMPILED_FROM = 1 << 14
-# Tiles of 64 x 2048 floats and what is derived from them stay in a core's second-level cache; a GPU wants larger ones.
+# Tiles of 64 x 2048 floats and their intermediate results stay in a core's second-level cache; GPUs need larger ones.
 TILE_ELEMENTS = 1 << 17
 TILE_WIDTH = 1 << 11
 GPU_TILES = 16
@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Law:
-    """What a pair of neurons pays for its weight, and whether the slopes in their coordinates are wanted.
+    """Describes what a pair of neurons pays for its weight, and whether slopes in their coordinates are wanted.
 
     Args:
         manifold: gives d^2 of a tile's rows and columns.
@@ -52,16 +52,16 @@ class Law:
     learn: bool
 
     def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c): the latter lie along the tile's rows."""
+        """Compute f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c), which lie along the tile's rows."""
         return self.inhibitor.of_squared_distance(self.manifold.squared_distance(rows, columns.t()))
 
     def key(self) -> tuple[object, ...] | None:
-        """What a kernel may be shared by; None if the manifold does not say."""
+        """Return a key that laws with the same kernel share; None if the manifold has none."""
         manifold = self.manifold.tile_key()
         return None if manifold is None else (manifold, self.inhibitor, self.power, self.learn)
 
     def own(self) -> "Law":
-        """The same with a manifold of its own: the caller's may change, under a key that then no longer fits it."""
+        """Return a copy with its own manifold, for the caller's may change, and its key with it."""
         return replace(self, manifold=copy.deepcopy(self.manifold))
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Law:
 
 @dataclass(frozen=True)
 class KnownCosts:
-    """What a pair pays where that is known: a tile's rows are then its (r, c) costs themselves.
+    """Describes costs that are known: the rows of a tile are then its (r, c) costs themselves.
 
     Args:
         power: exponent of |w|.
@@ -80,20 +80,20 @@ class KnownCosts:
     learn: ClassVar[bool] = False
 
     def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """The costs as they came."""
+        """Return the costs as they came."""
         return rows
 
     def key(self) -> tuple[object, ...]:
-        """What a kernel may be shared by."""
+        """Return a key that laws with the same kernel share."""
         return (KnownCosts, self.power)
 
     def own(self) -> "KnownCosts":
-        """Itself: there is nothing in it that changes."""
+        """Return itself: nothing in it changes."""
         return self
 
 
 class Tile:
-    """A law's function of one tile, compiled if that is asked for and possible.
+    """Computes tiles of one law, by a compiled kernel if that is asked for and possible.
 
     Called with `(block, slope, rows, columns, factor)`: the (r, c) part of the weight, where its gradient goes, the
     coordinates (r, k) and (k, c), and a scalar tensor. It writes factor * df|w|^p/dw into `slope` and returns factor *
@@ -115,7 +115,7 @@ class Tile:
         if self._kernel is not None:
             try:
                 return self._kernel(block, slope, rows, columns, factor)
-            except Exception as error:  # Whatever the compiler trips over, the eager tile has the answer, or the error.
+            except Exception as error:  # Whatever stops the compiler, the eager tile has the answer, or the error.
                 _KERNELS[self._key] = self._kernel = None
                 _note(type(error).__name__, " ".join(str(error).split())[:200])
         return tile(self._law, _pull_by_autograd, block, slope, rows, columns, factor)
@@ -130,7 +130,7 @@ def tile(
     columns: Tensor,
     factor: Tensor,
 ) -> Slopes:
-    """What `Tile` describes; `differentiate` is `torch.func.vjp`, or the same by autograd, which cannot be traced."""
+    """Compute what `Tile` describes; `differentiate` is `torch.func.vjp`, or the same by autograd outside a trace."""
     block = block.detach().to(rows.dtype)
     if law.learn:
         magnitude = block.abs()
@@ -143,12 +143,14 @@ def tile(
         steepness = steepness * (law.power * block.abs() ** (law.power - 1))
     steepness = cost * steepness
     slope.copy_(steepness)
-    # f |w|^p from its slope, by Euler: one number of each entry less to keep than from the cost, and one loop.
+    # f |w|^p from its slope, by Euler's theorem: that keeps one number fewer of each entry, and takes one loop.
     return (steepness * block).sum(1) / law.power, row_slope, column_slope
 
 
 def spans(size: int, largest: int) -> list[slice]:
-    """As few slices of 0..size as have at most `largest` entries, equal to within one: few shapes for the compiler.
+    """Cut 0..size into as few slices of at most `largest` entries as possible, of equal length up to one.
+
+    Few shapes mean few compilations.
 
     >>> spans(7, 3)
     [slice(0, 3, None), slice(3, 5, None), slice(5, 7, None)]
@@ -160,7 +162,7 @@ def spans(size: int, largest: int) -> list[slice]:
 
 
 def tile_shape(columns: int, device: torch.device) -> tuple[int, int]:
-    """The largest height and width of a tile of a weight with that many columns."""
+    """Return the largest height and width of a tile of a weight with that many columns."""
     elements = TILE_ELEMENTS if device.type == "cpu" else GPU_TILES * TILE_ELEMENTS
     width = min(columns, TILE_WIDTH, elements)
     return max(1, elements // width), width
@@ -179,12 +181,12 @@ def _pull_by_autograd(function: Callable[..., Tensor], rows: Tensor, columns: Te
     return value.detach(), pull
 
 
-# Kernels by what they depend on; None where there is none to be had.
+# Kernels by what they depend on; None where compilation failed.
 _KERNELS: dict[Any, Callable[..., Slopes] | None] = {}
 
 
 def _kernel_key(law: Law | KnownCosts, dtype: torch.dtype, device: torch.device) -> Any:
-    """What a kernel of this law may be shared by, or None if no one can know."""
+    """Return the key of this law's kernel, or None if it has none."""
     key = law.key()
     if key is None:
         _note(str(law), "no tile_key")
@@ -222,7 +224,7 @@ _NOTED: set[str] = set()
 
 
 def _note(what: str, reason: str) -> None:
-    """Say why tiles are not compiled, once for each kind of error and each law."""
+    """Log why tiles are not compiled, once for each kind of error and each law."""
     if what not in _NOTED:
         _NOTED.add(what)
         _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s: %s", what, reason)

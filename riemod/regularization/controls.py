@@ -1,128 +1,129 @@
-"""Controls for the claim that geometry matters: the penalty's mean strength, or its coefficients, without its order.
+"""Costs that control for geometry: the mean of the geometric costs, or the same costs without their order.
 
-Every arm is one call with the signature of `ModuliRegularizer`, so that a suite swaps arms by name (`by_name`), and
-draws the same points from the same generator. The coefficients of a control do not follow learned points: to match an
-arm whose points were learned, hand the control that arm's `points`.
+Each is a cost object for `ModuliRegularizer(..., costs=...)`; a suite takes one by the name of its arm (`by_name`). All
+arms draw the same points from the same generator. The costs of a control do not follow learned points: to match an arm
+that learned its points, hand the control that arm's `points`.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from riemod._checks import check_choice, check_integer
 from riemod.regularization.budget import cheap_share, match_budget
-from riemod.regularization.regularizer import ModuliRegularizer
+from riemod.regularization.costs import Costs, FixedCosts, Geometric, Terms, check_recurrent, geometric_rows
+from riemod.regularization.inhibitors import Inhibitor
 
-__all__ = [
-    "ARMS",
-    "MatchedL1",
-    "NoPenalty",
-    "RandomGeometry",
-    "Shuffled",
-    "by_name",
-    "cheap_share",
-    "match_budget",
-]
+__all__ = ["ARMS", "Geometric", "Mean", "Redrawn", "Shuffled", "Zero", "by_name", "cheap_share", "match_budget"]
 
 
-class NoPenalty(ModuliRegularizer):
-    """R = 0: the points are there, for analysis, and cost nothing.
+class Zero(FixedCosts):
+    """Costs c_jk = 0: the points are there, for analysis, and cost nothing.
 
     Raises:
-        ValueError: if `learn` is true, or as `ModuliRegularizer`.
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
 
     >>> from riemod.manifolds import Torus
-    >>> NoPenalty(torch.nn.RNN(2, 16), Torus(2), strength=3.0)().item()
+    >>> from riemod.regularization import ModuliRegularizer
+    >>> ModuliRegularizer(torch.nn.RNN(2, 16), Torus(2), strength=3.0, costs=Zero())().item()
     0.0
     """
 
-    def _prepare(self, generator: torch.Generator | None) -> None:
-        _check_control(self)
+    def penalty(self, terms: Terms, moving: bool) -> Tensor:
+        return self._connections[0].weight.tensor.new_zeros(())
 
-    def forward(self) -> Tensor:
-        return self.targets[0].weight.new_zeros(())
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        weight = self._connections[layer].weight
+        return weight.tensor.new_zeros(last - first, weight.neurons)
 
-    def costs(self, layer: int, first: int, last: int) -> Tensor:
-        target = self.targets[layer]
-        return target.weight.new_zeros(last - first, target.neurons)
+    def _costs(self, layer: int) -> Tensor:
+        return self._connections[layer].weight.tensor.new_zeros(())
+
+    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
 
 
-class MatchedL1(ModuliRegularizer):
-    """R = sum_jk c |w_jk|^power with one c a layer, the mean of the geometric arm's f(d(x_j, x_k)) over all (j, k).
-
-    Raises:
-        ValueError: if `learn` is true, or as `ModuliRegularizer`.
+class Mean(FixedCosts):
+    """Costs c_jk = c, one number a weight: the mean of the geometric costs f(d(x_j, x_k)) over all (j, k). Matched L1.
 
     The L1 arm of https://arxiv.org/abs/2406.06290 is not matched: it has c = 1, against a mean of 66 for its torus.
 
+    Raises:
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
+
     >>> from riemod.manifolds import Torus
+    >>> from riemod.regularization import ModuliRegularizer
     >>> rnn, seed = torch.nn.RNN(2, 16), torch.Generator().manual_seed
     >>> moduli = ModuliRegularizer(rnn, Torus(2), generator=seed(0))
-    >>> moduli.detach()
-    >>> control = MatchedL1(rnn, Torus(2), generator=seed(0))
+    >>> control = ModuliRegularizer(rnn, Torus(2), costs=Mean(), generator=seed(0))
     >>> bool(torch.isclose(control.coefficients().mean(), moduli.coefficients().mean()))
     True
     """
 
     means: Tensor
 
-    def _prepare(self, generator: torch.Generator | None) -> None:
-        _check_control(self)
-        means = [_geometric(self, layer).mean(dtype=torch.float64) for layer in range(len(self.targets))]
-        self.register_buffer("means", torch.stack(means).to(self.targets[0].weight))
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        return self.means[layer].repeat(last - first, self._connections[layer].weight.neurons)
 
-    def forward(self) -> Tensor:
-        return _penalty(self, list(self.means))
+    def _costs(self, layer: int) -> Tensor:
+        return self.means[layer]
 
-    def costs(self, layer: int, first: int, last: int) -> Tensor:
-        return self.means[layer].repeat(last - first, self.targets[layer].neurons)
+    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
+        means = [
+            geometric_rows(connection, inhibitor, 0, connection.weight.neurons).mean(dtype=torch.float64)
+            for connection in self._connections
+        ]
+        self.register_buffer("means", torch.stack(means).to(self._connections[0].weight.tensor))
 
 
-class Shuffled(ModuliRegularizer):
-    """R = sum_jk c_jk |w_jk|^power, c the geometric arm's f(d(x_j, x_k)) permuted at random over a layer's pairs j < k.
+class Shuffled(FixedCosts):
+    """Costs that are the geometric f(d(x_j, x_k)) permuted at random over a weight's pairs j < k.
 
-    What j < k gets, (k, j) gets as well, so that c stays symmetric; the diagonal stays where it is. (The reference
-    permutes all n^2 entries, which breaks both.) The coefficients are a buffer, saved in the `state_dict`.
+    (k, j) gets what (j, k) gets, so that the costs stay symmetric; the diagonal stays where it is. (The reference
+    permutes all n^2 entries, which breaks both.) The costs are buffers, saved in the `state_dict`.
 
     Raises:
-        ValueError: if `learn` is true, or as `ModuliRegularizer`.
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
 
     >>> from riemod.manifolds import Torus
-    >>> control = Shuffled(torch.nn.RNN(2, 16), Torus(2), generator=torch.Generator().manual_seed(0))
+    >>> from riemod.regularization import ModuliRegularizer
+    >>> control = ModuliRegularizer(torch.nn.RNN(2, 16), Torus(2), costs=Shuffled())
     >>> torch.equal(control.coefficients(), control.coefficients().T)
     True
     """
 
-    def _prepare(self, generator: torch.Generator | None) -> None:
-        _check_control(self)
-        for layer in range(len(self.targets)):
-            shuffled = _symmetric_shuffle(_geometric(self, layer), generator)
-            self.register_buffer(f"coefficients_{layer}", shuffled)
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        return self._costs(layer)[first:last].clone()
 
-    def forward(self) -> Tensor:
-        return _penalty(self, [self._layer_coefficients(layer) for layer in range(len(self.targets))])
+    @torch.no_grad()
+    def permute(self, layer: int, order: Tensor) -> None:
+        costs = self._costs(layer)
+        costs.copy_(costs[order][:, order])
 
-    def coefficients(self, layer: int = 0) -> Tensor:
-        return self._layer_coefficients(layer).clone()
-
-    def costs(self, layer: int, first: int, last: int) -> Tensor:
-        return self._layer_coefficients(layer)[first:last]
-
-    def _layer_coefficients(self, layer: int) -> Tensor:
+    def _costs(self, layer: int) -> Tensor:
         return self.get_buffer(f"coefficients_{layer}")
 
+    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
+        for layer, connection in enumerate(self._connections):
+            costs = geometric_rows(connection, inhibitor, 0, connection.weight.neurons)
+            self.register_buffer(f"coefficients_{layer}", _symmetric_shuffle(costs, generator))
 
-class RandomGeometry(ModuliRegularizer):
-    """Eq. 6 with points drawn anew each epoch: the same manifold and law, and no geometry to settle into.
 
-    `start_epoch(epoch)` draws them, from a seed that is drawn at construction, kept in the `state_dict`, and from the
-    epoch alone, so that a resumed run sees the same points. The training loop calls it; before the first call the
+class Redrawn(Costs):
+    """Geometric costs of points that are drawn anew each epoch: the same manifold and law, with nothing to settle into.
+
+    `start_epoch(epoch)` draws them from the epoch and a seed, which is drawn at construction and saved in the
+    `state_dict`, so that a resumed run sees the same points. The training loop calls it; before the first call the
     points are those of the geometric arm.
 
     Raises:
-        ValueError: if `learn` is true, or as `ModuliRegularizer`.
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
 
     >>> from riemod.manifolds import Torus
-    >>> control = RandomGeometry(torch.nn.RNN(2, 16), Torus(2), generator=torch.Generator().manual_seed(0))
+    >>> from riemod.regularization import ModuliRegularizer
+    >>> control = ModuliRegularizer(torch.nn.RNN(2, 16), Torus(2), costs=Redrawn())
     >>> control.start_epoch(0); first = control.points.clone()
     >>> control.start_epoch(1); torch.equal(control.points, first)
     False
@@ -130,79 +131,62 @@ class RandomGeometry(ModuliRegularizer):
 
     seed: Tensor
 
-    def _prepare(self, generator: torch.Generator | None) -> None:
-        _check_control(self)
-        device = torch.device("cpu") if generator is None else generator.device
-        self.register_buffer("seed", torch.randint(2**62, (), generator=generator, device=device).cpu())
+    def __init__(self) -> None:
+        super().__init__()
+        self._geometric = Geometric()
+
+    def penalty(self, terms: Terms, moving: bool) -> Tensor:
+        return self._geometric.penalty(terms, moving)
+
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        return self._geometric.rows(layer, first, last)
+
+    def clear(self) -> None:
+        self._geometric.clear()
 
     @torch.no_grad()
     def start_epoch(self, epoch: int) -> None:
-        """Draw the points of that epoch.
+        """Draw the points of an epoch.
 
         Raises:
             ValueError: for an epoch that is not an integer >= 0.
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
-            raise ValueError(f"epoch must be an integer >= 0, got {epoch!r}")
+        epoch = check_integer("epoch", epoch, least=0)
         state = np.random.SeedSequence((int(self.seed), epoch)).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]) >> 1)
-        for layer in range(len(self.targets)):
-            for embedding in self.layer_embeddings(layer):
+        for connection in self._connections:
+            for embedding, _ in connection.rows:
                 points = embedding.points
                 drawn = embedding.manifold.sample(embedding.size, generator=generator, dtype=points.dtype)
                 points.copy_(drawn)
 
+    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
+        self._geometric.bind(self._connections, inhibitor)
+        device = torch.device("cpu") if generator is None else generator.device
+        self.register_buffer("seed", torch.randint(2**62, (), generator=generator, device=device).cpu())
 
-ARMS: dict[str, type[ModuliRegularizer]] = {
-    "moduli": ModuliRegularizer,
-    "none": NoPenalty,
-    "matched_l1": MatchedL1,
+
+ARMS: dict[str, type[Costs]] = {
+    "moduli": Geometric,
+    "none": Zero,
+    "matched_l1": Mean,
     "shuffled": Shuffled,
-    "random_geometry": RandomGeometry,
+    "random_geometry": Redrawn,
 }
-"""The arms of an experiment by name: the geometric one, and its controls."""
+"""The arms of an experiment by name: the geometric costs, and their controls."""
 
 
-def by_name(name: str) -> type[ModuliRegularizer]:
-    """The arm of that name, to be called as `ModuliRegularizer` is.
+def by_name(name: str) -> Costs:
+    """Make the cost object of the arm of that name, for `ModuliRegularizer(costs=...)`.
 
     Raises:
         ValueError: for an unknown name.
 
-    >>> by_name("shuffled").__name__
-    'Shuffled'
+    >>> by_name("shuffled")
+    Shuffled()
     """
-    if name not in ARMS:
-        raise ValueError(f"arm must be one of {', '.join(ARMS)}, got {name!r}")
-    return ARMS[name]
-
-
-def _check_control(control: ModuliRegularizer) -> None:
-    if any(side.sources != side.targets for side in control.sides):
-        raise ValueError(
-            f"module must hold recurrent weights alone for {type(control).__name__}: a control has one set of neurons"
-        )
-    if control.learn:
-        raise ValueError(
-            f"learn must be False for {type(control).__name__}: a control's coefficients do not follow its points; "
-            "to match an arm that learned them, pass its points"
-        )
-
-
-def _geometric(control: ModuliRegularizer, layer: int) -> Tensor:
-    """(n, n) coefficients that the geometric arm has at the control's points."""
-    return ModuliRegularizer.costs(control, layer, 0, control.targets[layer].neurons)
-
-
-def _penalty(control: ModuliRegularizer, costs: list[Tensor]) -> Tensor:
-    """strength * the sum over layers of Eq. 6, from (n, n) costs, or one number, for each layer."""
-    layers = []
-    for target, cost in zip(control.targets, costs, strict=True):
-        weight = target.weight
-        raised = weight.abs() if control.power == 1 else weight.abs() ** control.power
-        total = (raised.unflatten(0, (-1, target.neurons)) * cost).sum()
-        layers.append(total / weight.numel() if control.reduction == "mean" else total)
-    return control.strength * torch.stack(layers).sum()
+    return ARMS[check_choice("arm", name, ARMS)]()
 
 
 def _symmetric_shuffle(costs: Tensor, generator: torch.Generator | None) -> Tensor:

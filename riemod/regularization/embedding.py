@@ -1,17 +1,17 @@
-"""Where the neurons of one layer are: n points on a manifold, or several groups of points on several manifolds."""
+"""Points of the neurons of one layer: n points on a manifold, or several groups of points on several manifolds."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from riemod._checks import check_at_least, check_integer
 from riemod.manifolds.base import Manifold
 
 
 class NeuronEmbedding(nn.Module):
-    """n neurons at points x_1 .. x_n of a manifold; the points are one geoopt `ManifoldParameter`.
+    """Holds the points x_1 .. x_n of n neurons on a manifold, as one geoopt `ManifoldParameter`.
 
     Args:
         manifold: where the points lie.
@@ -38,15 +38,14 @@ class NeuronEmbedding(nn.Module):
         manifold: Manifold,
         size: int,
         *,
-        learn: bool = True,
+        learn: bool = False,
         points: Tensor | None = None,
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"size must be at least 1 neuron, got {size}")
+        size = check_integer("size", size, least=1)
         if points is None:
             points = manifold.sample(size, generator=generator, dtype=dtype or torch.float32, device=device)
         else:
@@ -59,15 +58,15 @@ class NeuronEmbedding(nn.Module):
 
     @property
     def size(self) -> int:
-        """The number of neurons."""
+        """Return the number of neurons."""
         return self.points.shape[0]
 
     def coordinates(self) -> Tensor:
-        """(n, k) tile coordinates of the points, for `Manifold.squared_distance`."""
+        """Return the tile coordinates (n, k) of the points, for `Manifold.squared_distance`."""
         return self.manifold.coordinates(self.points)
 
     def distances(self) -> Tensor:
-        """(n, n) geodesic distances between the neurons."""
+        """Return the geodesic distances (n, n) between the neurons."""
         return self.manifold.distance(self.points, self.points)
 
     def extra_repr(self) -> str:
@@ -76,10 +75,10 @@ class NeuronEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class Modules:
-    """Neurons of one layer split over several manifolds, in order: the paper's "multi-modular" moduli spaces.
+    """Splits the neurons of one layer over several manifolds, in order: the paper's "multi-modular" moduli spaces.
 
     Args:
-        parts: (manifold, size) pairs; the size of one part may be None: the neurons that the others leave.
+        parts: (manifold, size) pairs; the size of one part may be None, for all neurons that the others leave.
         between: cost f of a weight that joins neurons of two different modules, >= 0.
 
     Raises:
@@ -104,15 +103,14 @@ class Modules:
             manifold, size = part
             if not isinstance(manifold, Manifold):
                 raise TypeError(f"parts must hold (Manifold, size) pairs, got a {type(manifold).__name__}")
-            if size is not None and not (isinstance(size, int) and size >= 1):
-                raise ValueError(f"parts must have sizes that are integers >= 1, or None, got {size!r}")
+            if size is not None:
+                check_integer("the sizes of parts", size, least=1)
         if sum(size is None for _, size in self.parts) > 1:
             raise ValueError("parts may leave the size of one manifold open (None), got more than one")
-        if not (isinstance(self.between, int | float) and 0 <= self.between < math.inf):
-            raise ValueError(f"between must be a finite cost >= 0, got {self.between!r}")
+        check_at_least("between", self.between, 0)
 
     def sizes(self, neurons: int) -> list[int]:
-        """The number of neurons of each part in a layer of that many neurons."""
+        """Return the number of neurons of each part in a layer of that many neurons."""
         stated = sum(size for _, size in self.parts if size is not None)
         rest = neurons - stated
         sizes = [rest if size is None else size for _, size in self.parts]

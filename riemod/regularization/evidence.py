@@ -1,4 +1,8 @@
-"""What learned points follow besides the weights: the interface between a regularizer and any other evidence."""
+"""The interface between a regularizer and evidence that its points follow besides the weights.
+
+A new kind of evidence is one file: a `PointEvidence`, which a user describes it by, and the `GatheredEvidence` that it
+makes for the layers of a regularizer.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -6,27 +10,24 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
-from riemod.regularization.embedding import NeuronEmbedding
+from riemod.regularization.neurons import Neurons
 from riemod.regularization.weights import RecurrentWeight
-
-Neurons = Sequence[tuple[NeuronEmbedding, slice]]
-"""Each embedding of a layer with the neurons that it holds: several if they live on several manifolds."""
 
 
 class GatheredEvidence(nn.Module, ABC):
-    """What was seen of some layers' neurons, and the gradient that it gives to their points.
+    """Holds what was seen of some layers' neurons, and gives their points a gradient.
 
     Args:
-        alone: whether points follow this evidence only, so that Eq. 6 moves the weights and leaves the points alone.
+        with_penalty: whether Eq. 6 moves the points too; if not, it moves the weights only.
     """
 
-    def __init__(self, *, alone: bool) -> None:
+    def __init__(self, *, with_penalty: bool) -> None:
         super().__init__()
-        self.alone = alone
+        self.with_penalty = with_penalty
 
     @abstractmethod
     def observe(self, states: Tensor, layer: int) -> None:
-        """Take up (..., n) states of one layer."""
+        """Take (..., n) states of one layer into account."""
 
     @abstractmethod
     def observing(self, every: int = 1) -> AbstractContextManager[None]:

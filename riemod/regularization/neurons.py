@@ -1,4 +1,4 @@
-"""Which sets of neurons the penalized weights join, and what lies where: the bookkeeping of ModuliRegularizer."""
+"""Says which sets of neurons the penalized weights join, and on which manifolds these live."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,17 @@ from torch import Tensor
 from riemod.manifolds.base import Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.weights import Chain, Layer, PairedWeight, RecurrentWeight, Target, weights_of
+from riemod.regularization.weights import Chain, Layer, PairedWeight, RecurrentWeight, Weight, weights_of
 
-Layout = Manifold | Modules
-Penalized = Layer | Target | Chain
+ModuliSpace = Manifold | Modules
+Penalized = Layer | Weight | Chain
+Neurons = Sequence[tuple[NeuronEmbedding, slice]]
+"""The embeddings of one set of neurons, each with the neurons that it holds."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Which sets of neurons one weight joins.
+    """Says which sets of neurons one weight joins.
 
     Args:
         targets: index of the set that its rows belong to.
@@ -31,29 +33,51 @@ class Sides:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Weights, and the sets of neurons that they join.
+    """Holds weights, and the sets of neurons that they join.
 
     Args:
-        targets: the penalized weights, in order.
+        weights: the penalized weights, in order.
         sizes: the number of neurons of each set, in the order that data goes through them.
         sides: for each weight, the sets of its rows and of its columns.
     """
 
-    targets: list[Target]
+    weights: list[Weight]
     sizes: list[int]
     sides: list[Sides]
 
-    def weight_at(self, index: int) -> Tensor:
-        """A weight that the set's neurons have a part in: their points get its dtype and device."""
+    def tensor_at(self, index: int) -> Tensor:
+        """Return a weight that a set of neurons has a part in: their points get its dtype and device."""
         return next(
-            target.weight
-            for target, sides in zip(self.targets, self.sides, strict=True)
+            weight.tensor
+            for weight, sides in zip(self.weights, self.sides, strict=True)
             if index in (sides.targets, sides.sources)
         )
 
 
+@dataclass(frozen=True)
+class Connection:
+    """Joins one penalized weight with the points of its neurons.
+
+    Args:
+        weight: the weight.
+        rows: the embeddings of its targets.
+        columns: the embeddings of its sources; the same object as `rows` if the weight is recurrent.
+        between: the cost of an entry that joins two modules of neurons (see `Modules`).
+    """
+
+    weight: Weight
+    rows: Neurons
+    columns: Neurons
+    between: float
+
+    @property
+    def recurrent(self) -> bool:
+        """Return whether its sources are its targets."""
+        return self.rows is self.columns
+
+
 def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
-    """The weights that layers, pairs and chains stand for, and the sets of neurons that they join.
+    """Find the weights that layers, pairs and chains stand for, and the sets of neurons that they join.
 
     Raises:
         ValueError: if there is nothing to penalize, a weight is named twice, or as `weights_of`.
@@ -66,60 +90,60 @@ def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
     wiring = Wiring([], [], [])
     for item in _listed(penalized):
         if isinstance(item, Chain):
-            _add(wiring, item.targets[0], len(wiring.sizes), new_sources=True)
-            for target in item.targets[1:]:
-                _add(wiring, target, len(wiring.sizes) - 1, new_sources=False)
+            _add(wiring, item.weights[0], len(wiring.sizes), new_sources=True)
+            for weight in item.weights[1:]:
+                _add(wiring, weight, len(wiring.sizes) - 1, new_sources=False)
             continue
-        for target in [item] if isinstance(item, RecurrentWeight | PairedWeight) else weights_of(item):
-            _add(wiring, target, len(wiring.sizes), new_sources=True)
-    if not wiring.targets:
+        for weight in [item] if isinstance(item, RecurrentWeight | PairedWeight) else weights_of(item):
+            _add(wiring, weight, len(wiring.sizes), new_sources=True)
+    if not wiring.weights:
         raise ValueError("module must name at least one layer, got an empty list")
-    weights = [target.weight for target in wiring.targets]
-    if len({id(weight) for weight in weights}) != len(weights):
-        names = ", ".join(f"{type(target.module).__name__}.{target.parameter}" for target in wiring.targets)
+    tensors = [weight.tensor for weight in wiring.weights]
+    if len({id(tensor) for tensor in tensors}) != len(tensors):
+        names = ", ".join(f"{type(weight.module).__name__}.{weight.parameter}" for weight in wiring.weights)
         raise ValueError(f"module must name every weight once, got {names}, of which two are the same tensor")
     return wiring
 
 
-def layouts_of(manifold: Layout | Sequence[Layout], wiring: Wiring) -> list[Layout]:
-    """One layout for each set of neurons; the two sets of one weight lie on the same manifold.
+def spaces_of(manifold: ModuliSpace | Sequence[ModuliSpace], wiring: Wiring) -> list[ModuliSpace]:
+    """Return one moduli space for each set of neurons; the two sets of one weight share it.
 
     Raises:
         ValueError: if a sequence has another length, or names different manifolds for the two sets of one weight.
         TypeError: if something is neither a Manifold nor Modules.
     """
     count = len(wiring.sizes)
-    layouts = list(manifold) if isinstance(manifold, Sequence) else [manifold] * count
-    for layout in layouts:
-        if not isinstance(layout, Manifold | Modules):
-            raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, got {type(layout).__name__}")
-    if len(layouts) != count:
-        raise ValueError(f"manifold must name one manifold for each of {count} sets of neurons, got {len(layouts)}")
-    for target, sides in zip(wiring.targets, wiring.sides, strict=True):
-        rows, columns = layouts[sides.targets], layouts[sides.sources]
-        own, others = (_manifolds(layout) for layout in (rows, columns))
+    spaces = list(manifold) if isinstance(manifold, Sequence) else [manifold] * count
+    for space in spaces:
+        if not isinstance(space, Manifold | Modules):
+            raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, got {type(space).__name__}")
+    if len(spaces) != count:
+        raise ValueError(f"manifold must name one manifold for each of {count} sets of neurons, got {len(spaces)}")
+    for weight, sides in zip(wiring.weights, wiring.sides, strict=True):
+        rows, columns = spaces[sides.targets], spaces[sides.sources]
+        own, others = (_manifolds(space) for space in (rows, columns))
         if len(own) != len(others) or any(a is not b for a, b in zip(own, others, strict=True)):
             raise ValueError(
-                f"manifold must be the same object for both sides of {target.parameter}, between which there is no "
+                f"manifold must be the same object for both sides of {weight.parameter}, between which there is no "
                 f"distance otherwise, got {columns} for its sources and {rows} for its targets"
             )
         if cost_between(rows) != cost_between(columns):
             raise ValueError(
-                f"manifold must have one cost between modules on both sides of {target.parameter}, got "
+                f"manifold must have one cost between modules on both sides of {weight.parameter}, got "
                 f"{cost_between(columns)} for its sources and {cost_between(rows)} for its targets"
             )
-    return layouts
+    return spaces
 
 
-def parts_of(layout: Layout, neurons: int) -> list[tuple[Manifold, int]]:
-    """The (manifold, size) pairs of a layout with that many neurons."""
-    if isinstance(layout, Manifold):
-        return [(layout, neurons)]
-    return [(manifold, size) for (manifold, _), size in zip(layout.parts, layout.sizes(neurons), strict=True)]
+def parts_of(space: ModuliSpace, neurons: int) -> list[tuple[Manifold, int]]:
+    """Return the (manifold, size) pairs of a moduli space with that many neurons."""
+    if isinstance(space, Manifold):
+        return [(space, neurons)]
+    return [(manifold, size) for (manifold, _), size in zip(space.parts, space.sizes(neurons), strict=True)]
 
 
 def starts_of(points: Tensor | Sequence[Tensor] | None, count: int) -> Sequence[Tensor | None]:
-    """The points that each of `count` embeddings starts from, or None for each.
+    """Return the points that each of `count` embeddings starts from, or None for each.
 
     Raises:
         ValueError: if there are more or fewer.
@@ -137,7 +161,7 @@ def starts_of(points: Tensor | Sequence[Tensor] | None, count: int) -> Sequence[
 
 
 def ranges_of(embeddings: Sequence[NeuronEmbedding]) -> list[tuple[NeuronEmbedding, slice]]:
-    """Each embedding with the neurons of its set that it holds."""
+    """Pair each embedding with the neurons of its set that it holds."""
     ranges, start = [], 0
     for embedding in embeddings:
         ranges.append((embedding, slice(start, start + embedding.size)))
@@ -146,21 +170,21 @@ def ranges_of(embeddings: Sequence[NeuronEmbedding]) -> list[tuple[NeuronEmbeddi
 
 
 def neuron_order(embeddings: Sequence[NeuronEmbedding]) -> Int64[Tensor, " n"]:
-    """(n,) the neurons of one set along the curve of each embedding, one embedding after the other."""
+    """Order the neurons of one set along the curve of each embedding, one embedding after the other."""
     return torch.cat([curve_order(own.manifold, own.points) + part.start for own, part in ranges_of(embeddings)])
 
 
-def cost_between(layout: Layout) -> float:
-    """The cost of a weight between neurons of two modules of the layout; 0 where there is one module."""
-    return layout.between if isinstance(layout, Modules) else 0.0
+def cost_between(space: ModuliSpace) -> float:
+    """Return the cost of a weight between neurons of two modules; 0 where there is one module."""
+    return space.between if isinstance(space, Modules) else 0.0
 
 
-def _add(wiring: Wiring, target: Target, sources: int, *, new_sources: bool) -> None:
+def _add(wiring: Wiring, weight: Weight, sources: int, *, new_sources: bool) -> None:
     if new_sources:
-        wiring.sizes.append(target.sources)
-    if isinstance(target, PairedWeight):
-        wiring.sizes.append(target.neurons)
-    wiring.targets.append(target)
+        wiring.sizes.append(weight.sources)
+    if isinstance(weight, PairedWeight):
+        wiring.sizes.append(weight.neurons)
+    wiring.weights.append(weight)
     wiring.sides.append(Sides(len(wiring.sizes) - 1, sources))
 
 
@@ -171,5 +195,5 @@ def _listed(penalized: Penalized | Sequence[Penalized]) -> Sequence[Penalized]:
     return [penalized]  # pyright: ignore[reportReturnType]
 
 
-def _manifolds(layout: Layout) -> list[Manifold]:
-    return [layout] if isinstance(layout, Manifold) else [manifold for manifold, _ in layout.parts]
+def _manifolds(space: ModuliSpace) -> list[Manifold]:
+    return [space] if isinstance(space, Manifold) else [manifold for manifold, _ in space.parts]

@@ -1,11 +1,10 @@
-"""The moduli penalty, Eq. 6: R = sum_jk f(d(x_j, x_k)) |w_jk|^power, in value and gradients, tile by tile.
+"""Computes the moduli penalty of Eq. 6, R = sum_jk f(d(x_j, x_k)) |w_jk|^power, and its gradients, tile by tile.
 
 Orientation: `weight[j, k]` joins source k to target j, as in torch; rows belong to targets, columns to sources.
 The value and all gradients come from one pass over tiles, in the forward; the backward only scales them. Beyond the
 weight's own gradient nothing of size n x n is stored, and no tile of size n x n x dim is ever made.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from riemod._checks import check_at_least, check_choice
+from riemod._torch import graph_is_kept, inside_torch_func, outside_graphs
 from riemod.manifolds.base import Manifold
 from riemod.regularization import _tiles as tiles
 from riemod.regularization._pages import fresh_like
@@ -22,6 +23,7 @@ from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
 Reduction = Literal["mean", "sum"]
 
 
+@outside_graphs
 def moduli_penalty(
     weight: Tensor,
     points: Tensor,
@@ -32,7 +34,7 @@ def moduli_penalty(
     *,
     source_points: Tensor | None = None,
 ) -> Tensor:
-    """R = sum_jk f(d(x_j, y_k)) |w_jk|^power, or its mean over all entries of the weight.
+    """Compute R = sum_jk f(d(x_j, y_k)) |w_jk|^power, or its mean over all entries of the weight.
 
     Args:
         weight: (n, m); entry [j, k] joins source k to target j.
@@ -65,28 +67,21 @@ def moduli_penalty(
     sources = points if source_points is None else source_points
     if source_points is not None:
         manifold.check_points(source_points, "source_points")
-    check_exponent(power)
-    check_reduction(reduction)
+    check_at_least("power", power, 1)
+    check_choice("reduction", reduction, ("mean", "sum"))
     check_weight(weight, points, sources)
     with torch.autocast(weight.device.type, enabled=False):
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
-    scale = 1 / weight.numel() if reduction == "mean" else 1.0
+    scale = 1 / divisor(reduction, weight.numel())
     return penalty_of_coordinates(weight, rows, columns, manifold, as_inhibitor(inhibitor), power, scale).to(
         weight.dtype
     )
 
 
-def check_exponent(power: float) -> None:
-    """Raise a ValueError unless power is a number with 1 <= power < infinity."""
-    if not (isinstance(power, int | float) and 1 <= power < math.inf):
-        raise ValueError(f"power must be finite and >= 1, got {power!r}")
-
-
-def check_reduction(reduction: str) -> None:
-    """Raise a ValueError unless the reduction is "mean" or "sum"."""
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+def divisor(reduction: Reduction, entries: int) -> int:
+    """Return what a sum over the entries of a weight is divided by: their number for "mean", 1 for "sum"."""
+    return entries if reduction == "mean" else 1
 
 
 def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
@@ -117,26 +112,23 @@ def penalty_of_coordinates(
     power: float,
     scale: float = 1.0,
 ) -> Tensor:
-    """scale * the sum of Eq. 6 from tile coordinates, unchecked: what `moduli_penalty` and the regularizer share.
+    """Compute scale * the sum of Eq. 6 from tile coordinates, unchecked; `moduli_penalty` and `Geometric` share it.
 
-    A scalar of the weight's dtype, or float32 if that is narrower, for a sum of millions overflows float16.
+    Returns:
+        A scalar of the weight's dtype, or float32 if that is narrower: a sum of millions overflows float16.
     """
-    if torch.compiler.is_compiling():
-        # The tiles differentiate themselves on the way, which no compiler follows: one break of the graph, not many.
-        outside: Callable[..., Tensor] = torch.compiler.disable(penalty_of_coordinates)  # pyright: ignore[reportAssignmentType]
-        return outside(weight, rows, columns, manifold, inhibitor, power, scale)
     # Asked for here: inside the forward of an autograd function, torch.func hides it.
     learn = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
     return _apply(weight, rows, columns, Law(manifold, inhibitor, power, learn), scale)
 
 
 def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float = 1.0) -> Tensor:
-    """scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known and fixed."""
+    """Compute scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known."""
     return _apply(weight, costs, costs.new_empty(0), KnownCosts(power), scale)
 
 
 def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor) -> Tensor:
-    """(n, m): f(d(x_j, y_k)) from tile coordinates, by the same tiles as the penalty, in float32 or float64."""
+    """Compute f(d(x_j, y_k)), (n, m), by the same tiles as the penalty, in float32 or float64."""
     with torch.no_grad():
         # The slope of f |w| at w = 1 is f.
         weight = rows.new_ones((), dtype=working_dtype(rows.dtype)).expand(len(rows), len(columns))
@@ -163,13 +155,13 @@ def _worth_a_kernel(weight: Tensor) -> bool:
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What sums of tensors of that dtype are computed in: the same, but float32 for float16 and bfloat16."""
+    """Return the dtype that tensors of a dtype are summed in: the same, or float32 for float16 and bfloat16."""
     return torch.promote_types(dtype, torch.float32)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a penalty is computed from besides tensors."""
+    """Holds what a penalty is computed from besides tensors."""
 
     law: Law | KnownCosts
     scale: float
@@ -178,7 +170,7 @@ class _Plan:
 
 
 class _TiledPenalty(torch.autograd.Function):
-    """Value and gradients in the forward; the gradients are outputs only so that `setup_context` can save them."""
+    """Computes value and gradients in the forward; the gradients are outputs so that `setup_context` can save them."""
 
     @staticmethod
     def forward(weight: Tensor, rows: Tensor, columns: Tensor, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -216,15 +208,15 @@ class _TiledPenalty(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         upstream = output_gradients[0]
-        # torch.func always makes a graph of the backward, so there a second derivative is refused only when it is asked
-        # for: it arrives as a gradient of the saved gradients.
+        # torch.func always records the backward, so there a second derivative is refused only when it is used: it
+        # arrives as a gradient of the saved gradients.
         second = any(gradient is not None for gradient in output_gradients[1:])
         if second or (torch.is_grad_enabled() and not inside_torch_func()):
             raise RuntimeError("the moduli penalty is differentiable once: call backward without create_graph=True")
         if upstream is None:
             return (None,) * 4
-        # Once the graph is gone no one else sees what was saved: it may be scaled in place, and be the gradient.
-        own = not (inside_torch_func() or torch._C._autograd._get_current_graph_task_keep_graph())  # pyright: ignore[reportAttributeAccessIssue]
+        # If autograd frees the graph after this backward, the saved gradient has no other user and is scaled in place.
+        own = not (inside_torch_func() or graph_is_kept())
         scaled = (
             _scaled(saved, upstream, dtype, own) if need else None
             for saved, dtype, need in zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[:3], strict=True)
@@ -235,7 +227,7 @@ class _TiledPenalty(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], *inputs: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
-        """One penalty after another: the tiles of a single one already fill the machine."""
+        """Compute one penalty after another: the tiles of a single one already fill the machine."""
         results = [
             _TiledPenalty.apply(
                 *(
@@ -249,14 +241,9 @@ class _TiledPenalty(torch.autograd.Function):
 
 
 def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype, own: bool) -> Tensor:
-    """upstream * saved in a dtype; in the saved tensor's own memory if it may be taken."""
+    """Return upstream * saved in a dtype, computed in the saved tensor's own memory if `own` allows it."""
     if own and saved.dtype == upstream.dtype == dtype:
         saved = saved.detach()
         # Looking at the number would make a GPU wait.
         return saved if upstream.device.type == "cpu" and upstream.item() == 1 else saved.mul_(upstream)
     return (upstream * saved.to(upstream.dtype)).to(dtype)
-
-
-def inside_torch_func() -> bool:
-    """Whether a transform of torch.func is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]

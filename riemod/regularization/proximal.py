@@ -1,4 +1,4 @@
-"""The proximal variant of the penalty: soft-thresholding after the optimizer's step, not a subgradient of |w|."""
+"""The proximal variant of the penalty: soft thresholds after the optimizer's step in place of a subgradient of |w|."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ __all__ = ["backward_to_points", "check_proximal", "proximal_step", "soft_thresh
 
 @torch.no_grad()
 def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
-    """w <- sign(w) max(|w| - t, 0) in place: the proximal map of sum t |w|, exact zeros where |w| <= t.
+    """Shrink w <- sign(w) max(|w| - t, 0) in place, the proximal map of sum t |w|; w is exactly 0 where |w| <= t.
 
     Args:
         weight: any shape; NaN stays NaN.
@@ -32,21 +32,21 @@ def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
 
 @torch.no_grad()
 def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
-    """w_jk <- sign(w_jk) max(|w_jk| - lr strength f(d(x_j, x_k)), 0), after the optimizer's step on the task's loss.
+    """Shrink w_jk <- sign(w_jk) max(|w_jk| - lr strength c_jk, 0), after the optimizer's step on the task's loss.
 
-    With reduction "mean" the threshold is divided by the number of entries of the weight, as the penalty is. Adam's
-    scaling does not touch it, so it is no longer lost among large gradients, nor magnified where they are small: a
-    strength does not carry over from `loss + moduli()`. A threshold below half a unit in the last place of a weight
-    (3e-9 of one of 0.1 in float32) does nothing to it. Weights that a mask holds at 0 stay 0, so it goes together with
-    `MagnitudePruner`. Costs come in tiles: nothing of size n x n x dim, nor n x n, is made.
+    With reduction "mean" the threshold is divided by the number of entries of the weight, as the penalty is. Adam does
+    not scale the threshold by the size of the gradients, so a strength does not carry over from `loss + moduli()`. A
+    threshold below half a unit in the last place of a weight (3e-9 for a weight of 0.1 in float32) leaves it as it is.
+    Weights that a mask holds at 0 stay 0, so the step works together with `MagnitudePruner`. Costs are computed in
+    tiles: nothing of size n x n is made.
 
     Args:
-        moduli: any arm with power 1. Its points are taken as they are, after their own step; when they are learned,
-            give them Eq. 6's gradient by `backward_to_points`.
+        moduli: any regularizer with power 1. Its points are taken as they are, after their own step; learned points get
+            the gradient of Eq. 6 from `backward_to_points`.
         lr: of the step that was made, > 0.
 
     Returns:
-        The penalty of the weights as they are now, strength * Eq. 6, a scalar.
+        The penalty of the weights as they are after the step, strength * Eq. 6, a scalar.
 
     Raises:
         ValueError: if the power is not 1, a weight is a convolution's kernel, or `lr` is not positive and finite.
@@ -65,14 +65,14 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
     check_proximal(moduli)
     check_positive("lr", lr)
     totals = []
-    for layer, target in enumerate(moduli.targets):
-        weight, neurons = target.weight.detach(), target.neurons
-        factor = moduli.strength / (weight.numel() if moduli.reduction == "mean" else 1)
+    for layer, penalized in enumerate(moduli.weights):
+        weight, neurons = penalized.tensor.detach(), penalized.neurons
+        factor = moduli.terms.factor(weight.numel())
         blocks = weight.split(neurons)
         height = max(1, tiles.TILE_ELEMENTS // neurons)
         for first in range(0, neurons, height):
             last = min(first + height, neurons)
-            costs = moduli.costs(layer, first, last)
+            costs = moduli.coefficients(layer, first, last)
             threshold = costs * (lr * factor)
             for block in blocks:
                 rows = soft_threshold_(block[first:last], threshold)
@@ -81,13 +81,13 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
 
 
 def backward_to_points(moduli: ModuliRegularizer) -> None:
-    """Add the gradient of strength * Eq. 6 to what is learned of the embedding, and to no weight.
+    """Add the gradient of strength * Eq. 6 to learned points and curvatures, and to no weight.
 
-    Call it between `optimizer.zero_grad()` and `optimizer.step()` when weights are shrunk by `proximal_step`. Without
-    anything to learn it does nothing.
+    Call it between `optimizer.zero_grad()` and `optimizer.step()` when `proximal_step` shrinks the weights. It does
+    nothing if nothing is learned.
 
     Args:
-        moduli: any arm.
+        moduli: any regularizer.
 
     >>> from riemod.manifolds import Torus
     >>> rnn = torch.nn.RNN(2, 16)
@@ -107,9 +107,9 @@ def check_proximal(moduli: ModuliRegularizer) -> None:
         raise TypeError(f"moduli must be a ModuliRegularizer, got {type(moduli).__name__}")
     if moduli.power != 1:
         raise ValueError(f"power must be 1 for a proximal step, a soft threshold, got {moduli.power:g}")
-    for target in moduli.targets:
-        if target.weight.ndim != 2:
+    for weight in moduli.weights:
+        if weight.tensor.ndim != 2:
             raise ValueError(
-                f"moduli must penalize matrices for a proximal step, got {target.parameter} of shape "
-                f"{tuple(target.weight.shape)}: the proximal map of a slice's norm is no soft threshold"
+                f"moduli must penalize matrices for a proximal step, got {weight.parameter} of shape "
+                f"{tuple(weight.tensor.shape)}: the proximal map of a slice's norm is no soft threshold"
             )

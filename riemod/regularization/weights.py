@@ -1,9 +1,10 @@
-"""Which weights are penalized: hidden blocks of recurrent layers, matrices of linear layers, kernels, and a user's own.
+"""Finds the weights to penalize: hidden matrices of recurrent layers, matrices, kernels, and any parameter by name.
 
 Orientation: entry [j, k] of a weight joins source k to target j, as in torch, so that a weight (n, m) has n targets and
 m sources. A weight is *recurrent* if these are the same neurons, and has two sets of points if not.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_ANY_CONVOLUTION = (*_CONVOLUTIONS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KINDS = "nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d"
 
 
 @dataclass(frozen=True)
 class RecurrentWeight:
-    """One recurrent parameter, (gates * n, n): its gates share the points of the layer's n neurons.
+    """Names one recurrent parameter, (gates * n, n), whose gates share the points of the layer's n neurons.
 
     Args:
         module: the layer that owns the parameter.
@@ -32,23 +34,23 @@ class RecurrentWeight:
     gates: int
 
     @property
-    def weight(self) -> Tensor:
-        """(gates * n, n), the parameter as it is now."""
+    def tensor(self) -> Tensor:
+        """Return the parameter as it is now, (gates * n, n)."""
         return getattr(self.module, self.parameter)
 
     @property
     def sources(self) -> int:
-        """The number of its columns: n again."""
+        """Return the number of its columns: n again."""
         return self.neurons
 
     def blocks(self) -> tuple[Tensor, ...]:
-        """The n x n hidden block of each gate."""
-        return _gates(self.weight, self.neurons)
+        """Return the n x n hidden block of each gate."""
+        return _gates(self.tensor, self.neurons)
 
 
 @dataclass(frozen=True)
 class PairedWeight:
-    """One parameter (gates * n, m) or (n, m, *kernel) between n target neurons and m sources, each set with its points.
+    """Names one parameter (gates * n, m) or (n, m, *kernel) that joins m source neurons to n other ones, its targets.
 
     Args:
         module: the layer that owns the parameter.
@@ -65,31 +67,31 @@ class PairedWeight:
     gates: int = 1
 
     @property
-    def weight(self) -> Tensor:
-        """The parameter as it is now."""
+    def tensor(self) -> Tensor:
+        """Return the parameter as it is now."""
         return getattr(self.module, self.parameter)
 
     def blocks(self) -> tuple[Tensor, ...]:
-        """The n x m matrix of each gate; of a kernel, the Euclidean norms |w[j, k]| of its slices (App. I.2)."""
-        weight = self.weight
+        """Return the n x m matrix of each gate; for a kernel, the Euclidean norms of its slices w[j, k] (App. I.2)."""
+        weight = self.tensor
         if weight.ndim > 2:
             weight = torch.linalg.vector_norm(weight, dim=tuple(range(2, weight.ndim)))
         return _gates(weight, self.neurons)
 
 
-Target = RecurrentWeight | PairedWeight
+Weight = RecurrentWeight | PairedWeight
 Layer = nn.Module | tuple[nn.Module, str]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Layers in a row: the outputs of each are the inputs of the next, and share one set of points. See `chain`."""
+    """Names layers in a row that share the points of the neurons in between. See `chain`."""
 
-    targets: tuple[PairedWeight, ...]
+    weights: tuple[PairedWeight, ...]
 
 
 def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
-    """Every recurrent parameter of a layer, a cell, or of all layers and cells inside a model, in module order.
+    """List the recurrent parameters of a layer, a cell, or of all layers and cells inside a model, in module order.
 
     Args:
         module: an `nn.RNN`, `nn.GRU`, `nn.LSTM`, one of their cells, or a model that holds some.
@@ -98,30 +100,30 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
         ValueError: if there is none, or an LSTM projects its hidden state (its recurrent matrix is not square).
         TypeError: if `module` is not a module.
 
-    >>> [target.parameter for target in recurrent_weights(nn.GRU(2, 8, num_layers=2))]
+    >>> [weight.parameter for weight in recurrent_weights(nn.GRU(2, 8, num_layers=2))]
     ['weight_hh_l0', 'weight_hh_l1']
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    found = [target for child in module.modules() for target in _own_recurrent_weights(child)]
+    found = [weight for child in module.modules() for weight in _own_recurrent_weights(child)]
     if not found:
         raise ValueError(
-            f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; anything else "
-            f"is named itself, as a module ({_KINDS}) or a (module, parameter name) pair; "
-            f"parameters here: {_names(module)}"
+            f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; name anything "
+            f"else itself: recurrent(module, name) for the hidden matrix of your own cell, a module ({_KINDS}), or a "
+            f"(module, name) pair for a weight between two sets of neurons; parameters here: {_names(module)}"
         )
     return found
 
 
 def recurrent(module: nn.Module, parameter: str) -> RecurrentWeight:
-    """Declare a parameter of one's own cell recurrent: (gates * n, n), one set of n points for rows and columns alike.
+    """Declare a parameter of your own cell recurrent: (gates * n, n), with one set of n points for rows and columns.
 
     Args:
         module: the cell, or a model that holds it.
         parameter: the parameter's name in `module`, with dots if it belongs to a part of it.
 
     Returns:
-        What `ModuliRegularizer` takes in place of a layer.
+        The weight, which `ModuliRegularizer` takes in place of a layer.
 
     Raises:
         ValueError: if there is no such parameter (the message lists those there are), or its shape is not (gates n, n).
@@ -139,44 +141,47 @@ def recurrent(module: nn.Module, parameter: str) -> RecurrentWeight:
 
 
 def chain(*layers: Layer) -> Chain:
-    """Layers in a row, which share the points of the neurons in between: k layers have k + 1 sets of points.
+    """Join layers in a row, which share the points of the neurons in between: k layers have k + 1 sets of points.
 
     Args:
         layers: two or more of `nn.Linear`, `nn.Conv1d` to `nn.Conv3d` or (module, parameter name) pairs, in the order
             that data goes through them; what lies between them (activations, norms) is left out.
 
     Returns:
-        What `ModuliRegularizer` takes in place of a layer.
+        The chain, which `ModuliRegularizer` takes in place of a layer.
 
     Raises:
-        ValueError: if there are fewer than two, one has not as many inputs as the one before has outputs, or a layer
-            is of a kind that is not supported, or recurrent.
+        ValueError: if there are fewer than two, the inputs of one are not as many as the outputs of the one before, or
+            a layer is recurrent or of a kind that is not supported.
         TypeError: if a layer is neither a module nor a pair.
 
     Reference: App. I.1 of https://arxiv.org/abs/2406.06290.
 
-    >>> [target.neurons for target in chain(nn.Linear(4, 6), nn.Linear(6, 2)).targets]
+    >>> [weight.neurons for weight in chain(nn.Linear(4, 6), nn.Linear(6, 2)).weights]
     [6, 2]
     """
     if len(layers) < 2:
         raise ValueError(f"layers must be two or more in a chain, got {len(layers)}")
-    targets: list[PairedWeight] = []
+    weights: list[PairedWeight] = []
     for layer in layers:
         found = weights_of(layer)
         if len(found) != 1 or not isinstance(found[0], PairedWeight) or found[0].gates != 1:
             raise ValueError(f"layers must be linear or convolutional in a chain, got {_describe(layer)}")
-        target = found[0]
-        if targets and targets[-1].neurons != target.sources:
+        weight = found[0]
+        if weights and weights[-1].neurons != weight.sources:
             raise ValueError(
-                f"layers must fit in a chain: {_describe(layers[len(targets) - 1])} has {targets[-1].neurons} outputs, "
-                f"{_describe(layer)} has {target.sources} inputs"
+                f"layers must fit in a chain: {_describe(layers[len(weights) - 1])} has {weights[-1].neurons} outputs, "
+                f"{_describe(layer)} has {weight.sources} inputs"
             )
-        targets.append(target)
-    return Chain(tuple(targets))
+        weights.append(weight)
+    return Chain(tuple(weights))
 
 
-def weights_of(layer: Layer) -> Sequence[Target]:
-    """The weights that a layer, a model or a (module, parameter name) pair stands for.
+def weights_of(layer: Layer) -> Sequence[Weight]:
+    """List the weights that a layer, a model or a (module, parameter name) pair stands for.
+
+    A square parameter of your own module, named as a pair, gets two sets of points; a warning says that `recurrent`
+    gives it one.
 
     Args:
         layer: an `nn.Linear` or convolution (its weight), a recurrent layer, cell or a model that holds some (all their
@@ -186,21 +191,23 @@ def weights_of(layer: Layer) -> Sequence[Target]:
         ValueError: if the kind is not supported, the parameter does not exist or has no rows and columns.
         TypeError: if it is neither a module nor a pair.
 
-    >>> [(target.neurons, target.sources) for target in weights_of(nn.Conv2d(3, 16, 5))]
+    >>> [(weight.neurons, weight.sources) for weight in weights_of(nn.Conv2d(3, 16, 5))]
     [(16, 3)]
     """
     if isinstance(layer, tuple):
         if len(layer) != 2:
             raise TypeError(f"module must be a module or a (module, parameter name) pair, got {len(layer)} items")
-        return [_named_weight(*layer)]
-    if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+        weight = _named_weight(*layer)
+        _warn_if_square(weight, *layer)
+        return [weight]
+    if isinstance(layer, (nn.Linear, *_ANY_CONVOLUTION)):
         return [_named_weight(layer, "weight")]
     return recurrent_weights(layer)
 
 
-def _named_weight(module: nn.Module, parameter: str) -> Target:
+def _named_weight(module: nn.Module, parameter: str) -> Weight:
     owner, name, weight = _find(module, parameter)
-    if isinstance(owner, nn.modules.conv._ConvNd):
+    if isinstance(owner, _ANY_CONVOLUTION):
         if not isinstance(owner, _CONVOLUTIONS):
             raise ValueError(f"module must be one of {_KINDS}, got {type(owner).__name__}")
         if owner.groups != 1:
@@ -213,13 +220,26 @@ def _named_weight(module: nn.Module, parameter: str) -> Target:
     gates = 1
     if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
         gates = weight.shape[0] // owner.hidden_size
-        if name in [target.parameter for target in _own_recurrent_weights(owner)]:
+        if name in [weight.parameter for weight in _own_recurrent_weights(owner)]:
             return RecurrentWeight(owner, name, owner.hidden_size, gates)
     return PairedWeight(owner, name, weight.shape[0] // gates, weight.shape[1], gates)
 
 
+def _warn_if_square(weight: Weight, module: nn.Module, parameter: str) -> None:
+    """Warn if the weight of a module that is not torch's own may be recurrent: then one set of points would do."""
+    torchs_own = isinstance(module, (nn.Linear, nn.RNNBase, nn.RNNCellBase, *_ANY_CONVOLUTION))
+    if isinstance(weight, PairedWeight) and not torchs_own and weight.neurons == weight.sources:
+        kind = type(module).__name__
+        warnings.warn(
+            f"({kind}, {parameter!r}) is square, {tuple(weight.tensor.shape)}, and gets two sets of points, one for "
+            f"its sources and one for its targets. If they are the same neurons, name it riemod.recurrent(module, "
+            f"{parameter!r}), which gives them one set.",
+            stacklevel=4,
+        )
+
+
 def _find(module: nn.Module, parameter: str) -> tuple[nn.Module, str, Tensor]:
-    """The module that owns a parameter, its name there, and the parameter."""
+    """Return the module that owns a parameter, its name there, and the parameter."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if not isinstance(parameter, str):

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from riemod.masks import find_mask
 from riemod.pruning.blocks import check_permutation, order_names, tile_sums
-from riemod.regularization.controls import Shuffled
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.neurons import neuron_order, ranges_of
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -47,9 +46,9 @@ def order_neurons(embedding: NeuronEmbedding | ModuliRegularizer) -> Int64[Tenso
         return neuron_order([embedding])
     if not isinstance(embedding, ModuliRegularizer):
         raise TypeError(f"embedding must be a NeuronEmbedding or a ModuliRegularizer, got a {type(embedding).__name__}")
-    if len(embedding.layouts) != 1:
+    if len(embedding.spaces) != 1:
         raise ValueError(
-            f"embedding must hold one set of neurons, this regularizer holds {len(embedding.layouts)}: pass one of its "
+            f"embedding must hold one set of neurons, this regularizer holds {len(embedding.spaces)}: pass one of its "
             "embeddings"
         )
     return neuron_order(embedding.layer_embeddings(0))
@@ -167,7 +166,7 @@ def permute_neurons(
         sources: linear layers whose outputs are the units' first state: their rows and biases follow.
         consumers: linear or recurrent layers that read the units: their columns follow. n inputs are taken to be this
             direction's units; 2 n, those of both directions, forward ones first.
-        moduli: its points for these neurons follow, and a `Shuffled` control's coefficients.
+        moduli: its points for these neurons follow, and the costs of a control.
 
     Raises:
         TypeError: an argument of another type.
@@ -189,11 +188,15 @@ def permute_neurons(
             raise ValueError(f"sources and consumers must name every weight once, got {own.name} of {own.owner} twice")
         seen.add((id(own.parameter), own.axis))
     moves = [] if moduli is None else list(_point_moves(moduli, axes))
-    shuffled = [] if not isinstance(moduli, Shuffled) else list(_coefficient_moves(moduli, axes))
     for own in axes:
         own.apply()
-    for tensor, values in (*moves, *shuffled):
+    for tensor, values in moves:
         tensor.copy_(values)
+    if moduli is not None:
+        orders = {id(own.parameter): own.order for own in axes if own.axis}
+        for number_of_weight, weight in enumerate(moduli.weights):
+            if id(weight.tensor) in orders:
+                moduli.costs.permute(number_of_weight, orders[id(weight.tensor)].to(weight.tensor.device))
 
 
 def _axes(
@@ -254,9 +257,9 @@ def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[t
     """The regularizer's points of the reordered neurons, and the values that they get."""
     orders = {(id(own.parameter), own.axis): own.order for own in axes}
     done = set()
-    for layer, (target, sides) in enumerate(zip(moduli.targets, moduli.sides, strict=True)):
+    for layer, (target, sides) in enumerate(zip(moduli.weights, moduli.sides, strict=True)):
         for axis, side in ((0, sides.targets), (1, sides.sources)):
-            order = orders.get((id(target.weight), axis))
+            order = orders.get((id(target.tensor), axis))
             if order is None or side in done:
                 continue
             done.add(side)
@@ -268,12 +271,3 @@ def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[t
                 yield embedding.points, embedding.points[own.to(embedding.points.device)]
     if not done:
         raise ValueError("moduli has no points for the neurons to reorder: it is on other weights")
-
-
-def _coefficient_moves(control: Shuffled, axes: Sequence[_Axis]) -> Iterator[tuple[Tensor, Tensor]]:
-    orders = {id(own.parameter): own.order for own in axes if own.axis}
-    for layer, target in enumerate(control.targets):
-        if id(target.weight) in orders:
-            costs = control.get_buffer(f"coefficients_{layer}")
-            order = orders[id(target.weight)].to(costs.device)
-            yield costs, costs[order][:, order]

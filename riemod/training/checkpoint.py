@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from riemod._files import write_atomically, write_json
 from riemod.optim import JointOptimizer
+from riemod.regularization.costs import current_names
 
 POINTER = "latest.json"
 _FORMAT = 1
@@ -115,8 +116,11 @@ class Checkpoint:
         Raises:
             CheckpointError: if a key is missing or left over, or a shape or dtype differs.
         """
+        states = {name: self.state(name) for name in modules}
+        if "moduli" in states:
+            states["moduli"] = current_names(states["moduli"])
         for name, module in modules.items():
-            _check_states(name, module.state_dict(), self.state(name))
+            _check_states(name, module.state_dict(), states[name])
         if optimizer is not None:
             saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
             own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
@@ -126,7 +130,7 @@ class Checkpoint:
                     f"this one {own}"
                 )
         for name, module in modules.items():
-            module.load_state_dict(self.state(name))
+            module.load_state_dict(states[name])
         if optimizer is not None:
             optimizer.load_state_dict({"members": [self._member_state(index) for index in range(len(self._members))]})
 

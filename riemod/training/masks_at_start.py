@@ -19,7 +19,7 @@ _FLAT_ARMS = ("none", "matched_l1")
 def hidden_names(model: nn.Module) -> list[str]:
     """The qualified names of a model's hidden (recurrent) matrices, in module order."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [names[id(target.weight)] for target in recurrent_weights(model)]
+    return [names[id(target.tensor)] for target in recurrent_weights(model)]
 
 
 def start_sparse(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod import manifolds
-from riemod.coactivity import Coactivity
+from riemod.coactivity import evidence_by_name
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
@@ -89,7 +89,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
         model = task.build_model()
     moduli = None
     if config.manifold != "none":
-        moduli = controls.by_name(config.arm)(
+        moduli = ModuliRegularizer(
             model,
             manifolds.by_name(config.manifold),
             inhibitor=inhibitors.by_name(config.inhibitor),
@@ -97,7 +97,8 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
             reduction=config.reduction,
             power=config.power,
             learn=config.learn,
-            evidence=_coactivity(config),
+            costs=controls.by_name(config.arm),
+            evidence=evidence_by_name(config.evidence, config.strength),
             generator=generator_for("cpu", Draw.POINTS, config.seed),
         )
     # A ticket comes with its mask.
@@ -260,17 +261,6 @@ def _block_order(
     if config.block_order == "index":
         return torch.arange(neurons)
     return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
-
-
-def _coactivity(config: RunConfig) -> Coactivity | None:
-    """What moves the points besides Eq. 6; alone, its strength says nothing, for Adam divides it out."""
-    match config.evidence:
-        case "weights":
-            return None
-        case "coactivity":
-            return Coactivity()
-        case "both":
-            return Coactivity(strength=config.strength, alone=False)
 
 
 def _dynamic(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> DynamicSparsePruner:

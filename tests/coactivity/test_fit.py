@@ -7,8 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from riemod.coactivity import coactivity_energy, fit_positions, fit_to_correlations
-from riemod.coactivity.energy import RunningCorrelations
+from riemod.coactivity import RING, RunningCorrelations, coactivity_energy, fit_positions, fit_to_correlations
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
 from tests.strategies import generator
 
@@ -47,7 +46,7 @@ def test_the_best_start_is_kept() -> None:
     drawn = generator(3)
     alone = [fit_to_correlations(correlations, torus, restarts=1, steps=15, generator=drawn) for _ in range(3)]
     best = fit_to_correlations(correlations, torus, restarts=3, steps=15, generator=generator(3))
-    energies = [coactivity_energy(own.points, correlations, torus).item() for own in alone]
+    energies = [coactivity_energy(own.points, correlations, torus, RING).item() for own in alone]
     assert torch.equal(best.points, alone[energies.index(min(energies))].points)
     assert len(set(energies)) == 3
     assert not best.points.requires_grad
@@ -62,7 +61,7 @@ def test_every_manifold_takes_points(manifold: Manifold) -> None:
     few, many = (
         fit_to_correlations(kind, manifold, restarts=1, steps=steps, generator=generator(5)) for steps in (1, 30)
     )
-    assert coactivity_energy(many.points, kind, manifold) < coactivity_energy(few.points, kind, manifold)
+    assert coactivity_energy(many.points, kind, manifold, RING) < coactivity_energy(few.points, kind, manifold, RING)
     assert many.points.dtype == torch.float64
 
 
@@ -103,7 +102,6 @@ EYE = torch.eye(4)
 BAD = {
     "restarts": (EYE, {"restarts": 0}, ValueError, "restarts must be an integer >= 1, got 0"),
     "steps": (EYE, {"steps": 2.0}, ValueError, "steps must be an integer >= 1, got 2.0"),
-    "scale": (EYE, {"scale": 0.0}, ValueError, "scale must be positive and finite, got 0.0"),
     "rate": (EYE, {"learning_rate": -1.0}, ValueError, "learning_rate must be positive and finite, got -1.0"),
     "array": (EYE.numpy(), {}, TypeError, "correlations must be a tensor, got ndarray"),
     "integers": (EYE.long(), {}, TypeError, "correlations must be dense and floating-point"),
@@ -122,7 +120,7 @@ def test_bad_input_is_named(name: str) -> None:
 
 def test_bad_nets_and_batches_are_named() -> None:
     net = nn.RNN(2, 4)
-    with pytest.raises(ValueError, match=r"layer must be an integer in 0 \.\. 0, got 1"):
+    with pytest.raises(ValueError, match=r"layer must be an integer from 0 to 0, got 1"):
         fit_positions(net, [torch.zeros(1, 1, 2)], Torus(2), layer=1)
     with pytest.raises(ValueError, match="batches must hold at least two states, got 1"):
         fit_positions(net, [torch.zeros(1, 1, 2)], Torus(2))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from riemod import Coactivity, Modules, ModuliRegularizer, optim
-from riemod.coactivity import coactivity_energy
+from riemod.coactivity import WIDE, CoactivityLaw, coactivity_energy
 from riemod.manifolds import Sphere, Torus
 from riemod.regularization import recurrent
 from riemod.regularization.inhibitors import Ricker
@@ -35,13 +35,13 @@ def gradients(net: Net, moduli: ModuliRegularizer) -> tuple[torch.Tensor, torch.
 
 def energy_gradient(moduli: ModuliRegularizer, c: torch.Tensor) -> torch.Tensor:
     points = moduli.points.detach().clone().requires_grad_()
-    return torch.autograd.grad(coactivity_energy(points, c, Torus(2), Coactivity().inhibitor), points)[0]
+    return torch.autograd.grad(coactivity_energy(points, c, Torus(2), WIDE), points)[0]
 
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_it_adds_a_gradient_to_the_points_and_nothing_else(alone: bool) -> None:
     value, weight, by_weights = gradients(*build(None))
-    net, moduli = build(Coactivity(strength=3.0, alone=alone))
+    net, moduli = build(Coactivity(strength=3.0, with_penalty=not alone))
     moduli.observe(STATES)
     both_value, both_weight, both = gradients(net, moduli)
     pull = 3.0 * energy_gradient(moduli, torch.corrcoef(STATES.T))
@@ -69,13 +69,17 @@ def test_points_move_at_every_kth_call_alone() -> None:
 def test_the_modules_of_a_layer_are_pulled_apart_from_each_other() -> None:
     rnn = nn.RNN(2, 8)
     parts = Modules([(Torus(2), 3), (Sphere(2), 5)], between=1.0)
-    moduli = ModuliRegularizer(rnn, parts, learn=True, evidence=Coactivity(Ricker(), scale=2.0), generator=generator(0))
+    moduli = ModuliRegularizer(
+        rnn, parts, learn=True, evidence=Coactivity(CoactivityLaw(Ricker(), scale=2.0)), generator=generator(0)
+    )
     moduli.observe(STATES)
     moduli().backward()
     c = torch.corrcoef(STATES.T)
     for embedding, part in zip(moduli.embeddings, (slice(0, 3), slice(3, 8)), strict=True):
         points = embedding.points.detach().clone().requires_grad_()
-        coactivity_energy(points, c[part, part].contiguous(), embedding.manifold, Ricker(), 2.0).backward()
+        coactivity_energy(
+            points, c[part, part].contiguous(), embedding.manifold, CoactivityLaw(Ricker(), 2.0)
+        ).backward()
         torch.testing.assert_close(embedding.points.grad, points.grad, atol=1e-5, rtol=1e-4)
 
 
@@ -113,7 +117,6 @@ def test_every_kind_of_layer_shows_its_states(name: str) -> None:
         states = run(layer, torch.randn(4, 6, 3, generator=generator(1)))
     found = moduli.evidence.seen[0].correlations()
     torch.testing.assert_close(found, torch.corrcoef(states.detach().flatten(0, -2).T), atol=1e-5, rtol=1e-4)
-    moduli.detach()
 
 
 def test_both_directions_are_observed_apart() -> None:
@@ -136,13 +139,13 @@ def steps(net: Net, moduli: ModuliRegularizer, optimizer: torch.optim.Optimizer,
 
 
 def test_a_saved_run_goes_on_to_the_same_bits() -> None:
-    net, moduli = build(Coactivity(alone=False))
+    net, moduli = build(Coactivity(with_penalty=True))
     optimizer = optim.riemannian_adam(net, moduli, lr=1e-2)
     steps(net, moduli, optimizer, range(3))
     saved = copy.deepcopy([one.state_dict() for one in (net, moduli, optimizer)])
     before = moduli.points.detach().clone()
     steps(net, moduli, optimizer, range(3, 6))
-    other, other_moduli = build(Coactivity(alone=False))
+    other, other_moduli = build(Coactivity(with_penalty=True))
     other_optimizer = optim.riemannian_adam(other, other_moduli, lr=1e-2)
     for one, state in zip((other, other_moduli, other_optimizer), saved, strict=True):
         one.load_state_dict(state)
@@ -184,14 +187,14 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_use_is_named(name: str) -> None:
     make, error, message = BAD[name]
-    arguments = {"learn": True, "evidence": Coactivity(inhibitor=Ricker()), **make()}
+    arguments = {"learn": True, "evidence": Coactivity(CoactivityLaw(Ricker())), **make()}
     with pytest.raises(error, match=message):
         ModuliRegularizer(arguments.pop("module"), Torus(2), **arguments)
 
 
 def test_bad_observations_are_named() -> None:
     _, moduli = build(Coactivity())
-    with pytest.raises(ValueError, match=r"layer must be an integer in 0 \.\. 0, got 1"):
+    with pytest.raises(ValueError, match=r"layer must be an integer from 0 to 0, got 1"):
         moduli.observe(STATES, layer=1)
     with pytest.raises(ValueError, match=r"states must have shape \(..., 8\)"):
         moduli.observe(STATES[:, :3])

@@ -16,7 +16,8 @@ from riemod.manifolds import Torus
 from riemod.masks import apply_masks, attach_masks
 from riemod.optim import riemannian_adam
 from riemod.pruning import DynamicSparsePruner, geometric_mask, geometric_prior
-from riemod.regularization.controls import MatchedL1, NoPenalty, Shuffled
+from riemod.regularization.controls import Mean, Shuffled, Zero
+from riemod.regularization.costs import Costs, Geometric
 from tests.regularization.nets import Net, build, task_loss
 from tests.strategies import generator, seeds
 
@@ -124,10 +125,10 @@ def test_training_grows_what_masked_gradients_would_hide_and_keeps_the_rest_at_z
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
 
 
-@pytest.mark.parametrize("arm", [ModuliRegularizer, Shuffled, MatchedL1, NoPenalty])
-def test_the_prior_is_the_arm_s_and_each_gate_s(arm: type[ModuliRegularizer]):
+@pytest.mark.parametrize("arm", [Geometric, Shuffled, Mean, Zero])
+def test_the_prior_is_the_arm_s_and_each_gate_s(arm: type[Costs]):
     rnn = nn.GRU(2, 9)
-    moduli = arm(rnn, Torus(2), generator=generator(0))
+    moduli = ModuliRegularizer(rnn, Torus(2), costs=arm(), generator=generator(0))
     mask = torch.rand(27, 9, generator=generator(1)) > 0.6
     apply_masks(rnn, {"weight_hh_l0": mask})
     before, gradient = rnn.weight_hh_l0.detach().clone(), torch.randn(27, 9, generator=generator(2))
@@ -139,7 +140,7 @@ def test_the_prior_is_the_arm_s_and_each_gate_s(arm: type[ModuliRegularizer]):
     expected = one_move(before, gradient, mask, 0.4, prior)
     assert torch.equal(rnn.weight_hh_l0_mask, expected)
     blind = one_move(before, gradient, mask, 0.4, torch.ones(27, 9))
-    assert torch.equal(expected, blind) == (arm in (MatchedL1, NoPenalty))
+    assert torch.equal(expected, blind) == (arm in (Mean, Zero))
 
 
 def test_kernels_have_the_prior_of_their_channels():

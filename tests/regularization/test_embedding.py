@@ -56,7 +56,7 @@ def test_given_points_are_copied_in_the_dtype_asked_for():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"size": 0}, ValueError, "size must be at least 1 neuron, got 0"),
+        ({"size": 0}, ValueError, "size must be an integer >= 1, got 0"),
         ({"points": torch.zeros(4, 2)}, ValueError, "points must hold 3 neurons, got 4"),
         ({"points": torch.zeros(3, 3)}, ValueError, r"points must have shape \(n, 2\)"),
         ({"points": torch.full((3, 2), math.nan)}, ValueError, "points must be finite"),
@@ -94,17 +94,17 @@ def test_modules_must_fill_a_layer(neurons):
             [(Torus(2), 3), (Torus(2), 0)],
             1.0,
             ValueError,
-            "parts must have sizes that are integers >= 1, or None, got 0",
+            "the sizes of parts must be an integer >= 1, got 0",
         ),
-        ([(Torus(2), 3), (Torus(2), -2)], 1.0, ValueError, "parts must have sizes .* got -2"),
-        ([(Torus(2), 3), (Torus(2), 1.5)], 1.0, ValueError, "parts must have sizes .* got 1.5"),
+        ([(Torus(2), 3), (Torus(2), -2)], 1.0, ValueError, "the sizes of parts must be an integer >= 1, got -2"),
+        ([(Torus(2), 3), (Torus(2), 1.5)], 1.0, ValueError, "the sizes of parts must be an integer >= 1, got 1.5"),
         ([(Torus(2), None), (Torus(2), None)], 1.0, ValueError, "parts may leave the size of one manifold open"),
         ([("torus", 3), (Torus(2), 3)], 1.0, TypeError, r"parts must hold \(Manifold, size\) pairs, got a str"),
         ([Torus(2), Torus(2)], 1.0, TypeError, r"parts must hold \(Manifold, size\) pairs, got Torus"),
-        ([(Torus(2), 3), (Torus(2), 3)], -1.0, ValueError, "between must be a finite cost >= 0, got -1.0"),
-        ([(Torus(2), 3), (Torus(2), 3)], math.nan, ValueError, "between must be a finite cost >= 0, got nan"),
-        ([(Torus(2), 3), (Torus(2), 3)], math.inf, ValueError, "between must be a finite cost >= 0, got inf"),
-        ([(Torus(2), 3), (Torus(2), 3)], "1", ValueError, "between must be a finite cost >= 0, got '1'"),
+        ([(Torus(2), 3), (Torus(2), 3)], -1.0, ValueError, "between must be finite and >= 0, got -1.0"),
+        ([(Torus(2), 3), (Torus(2), 3)], math.nan, ValueError, "between must be finite and >= 0, got nan"),
+        ([(Torus(2), 3), (Torus(2), 3)], math.inf, ValueError, "between must be finite and >= 0, got inf"),
+        ([(Torus(2), 3), (Torus(2), 3)], "1", ValueError, "between must be finite and >= 0, got '1'"),
     ],
 )
 def test_bad_modules_are_named(parts, between, error, message):
@@ -138,7 +138,7 @@ def test_recurrent_weights_are_found_in_order(module, names, gates):
     targets = recurrent_weights(module)
     assert [target.parameter for target in targets] == names
     for target in targets:
-        assert target.weight is getattr(target.module, target.parameter)
+        assert target.tensor is getattr(target.module, target.parameter)
         assert (target.neurons, target.gates) == (6, gates)
         assert [block.shape for block in target.blocks()] == [(6, 6)] * gates
 

@@ -12,7 +12,7 @@ from riemod.manifolds import KleinBottle, PoincareBall, Sphere, Torus
 from riemod.optim import riemannian_adam
 from riemod.regularization import Modules
 from riemod.regularization import _costs as cost_cache
-from riemod.regularization.controls import RandomGeometry
+from riemod.regularization.controls import Redrawn
 from riemod.regularization.inhibitors import Gaussian, Ricker
 from tests.regularization.formulas import limit_tiles
 from tests.strategies import generator
@@ -32,7 +32,7 @@ def bytes_kept(moduli: ModuliRegularizer) -> int:
 
 def slopes(moduli: ModuliRegularizer) -> tuple[Tensor, ...]:
     value = moduli()
-    return (value.detach(), *torch.autograd.grad(value, [target.weight for target in moduli.targets]))
+    return (value.detach(), *torch.autograd.grad(value, [target.tensor for target in moduli.weights]))
 
 
 @pytest.fixture
@@ -58,7 +58,6 @@ def test_kept_costs_give_what_computed_ones_give(manifold, power, made, monkeypa
     first, second = slopes(moduli), slopes(moduli)
     # The gates share one matrix.
     assert made == [(N, N), (5, 7)]
-    moduli.detach()
     anew = slopes(regularizer(layers, manifold, power=power, cost_budget=0))
     assert len(made) == 2
     for one, other, computed in zip(first, second, anew, strict=True):
@@ -87,9 +86,9 @@ def harden(moduli: ModuliRegularizer) -> None:
 
 def widen(moduli: ModuliRegularizer) -> None:
     moduli.double()
-    moduli.targets[0].module.double()
+    moduli.weights[0].module.double()
     with torch.no_grad():
-        moduli.targets[0].weight.add_(1)
+        moduli.weights[0].tensor.add_(1)
 
 
 @pytest.mark.parametrize("change", [move, load, lengthen, harden, widen])
@@ -100,13 +99,13 @@ def test_costs_are_computed_again_once_they_change(change, made):
     after = moduli()
     assert len(made) == 2
     assert after.item() != before.item()
-    torch.testing.assert_close(after, 2.0 * (moduli.coefficients() * moduli.targets[0].weight.abs()).mean())
+    torch.testing.assert_close(after, 2.0 * (moduli.coefficients() * moduli.weights[0].tensor.abs()).mean())
     moduli()
     assert len(made) == 2
 
 
 def test_costs_follow_points_that_are_drawn_anew(made):
-    control = RandomGeometry(nn.RNN(2, N), Torus(2), generator=generator(0))
+    control = Redrawn(nn.RNN(2, N), Torus(2), generator=generator(0))
     values = []
     for epoch in range(2):
         control.start_epoch(epoch)
@@ -139,13 +138,13 @@ def test_the_budget_is_for_all_matrices_together(made):
     assert made == [(N, N), (3, 3)]
     torch.testing.assert_close(
         moduli(),
-        sum(2.0 * (moduli.coefficients(layer) * moduli.targets[layer].weight.abs()).mean() for layer in range(3)),
+        sum(2.0 * (moduli.coefficients(layer) * moduli.weights[layer].tensor.abs()).mean() for layer in range(3)),
     )
 
 
 def test_one_matrix_a_module(made):
     moduli = regularizer(manifold=Modules([(Torus(2), 5), (Sphere(1), None)], between=3.0))
-    torch.testing.assert_close(moduli(), 2.0 * (moduli.coefficients() * moduli.targets[0].weight.abs()).mean())
+    torch.testing.assert_close(moduli(), 2.0 * (moduli.coefficients() * moduli.weights[0].tensor.abs()).mean())
     moduli()
     assert made == [(5, 5), (N - 5, N - 5)]
 
@@ -185,10 +184,10 @@ def regularizer_value(layer: nn.RNN, moduli: ModuliRegularizer) -> Tensor:
 def test_torch_func_neither_keeps_nor_uses_costs(made):
     moduli = regularizer()
     expected = slopes(moduli)[1]
-    weight = moduli.targets[0].weight
+    weight = moduli.weights[0].tensor
 
     def value(own: Tensor) -> Tensor:
-        layer = moduli.targets[0].module
+        layer = moduli.weights[0].module
         return torch.func.functional_call(Both(layer, moduli), {"layer.weight_hh_l0": own})
 
     torch.testing.assert_close(torch.func.grad(value)(weight.detach()), expected)

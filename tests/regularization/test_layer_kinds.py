@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import riemod
 from riemod import ModuliRegularizer, inhibitors, moduli_penalty
 from riemod.manifolds import Euclidean, KleinBottle, PoincareBall, Sphere, Torus
 from riemod.regularization import Modules, NeuronEmbedding, chain, recurrent
@@ -104,7 +105,7 @@ def test_a_chain_may_be_long_and_of_many_kinds():
     layers = [nn.Conv1d(2, 4, 3), nn.Conv1d(4, 5, 1), nn.Linear(5, 3)]
     moduli = ModuliRegularizer(chain(*layers), Sphere(2), generator=generator(0))
     assert [embedding.size for embedding in moduli.embeddings] == [2, 4, 5, 3]
-    assert [target.module for target in moduli.targets] == layers
+    assert [target.module for target in moduli.weights] == layers
 
 
 def test_a_list_is_penalized_item_by_item_in_one_regularizer():
@@ -116,7 +117,7 @@ def test_a_list_is_penalized_item_by_item_in_one_regularizer():
     assert [embedding.size for embedding in moduli.embeddings] == [5, 5, 5, 2, 5, 2, 3, 2]
     assert [embedding.manifold for embedding in moduli.embeddings] == spaces
     expected = torch.stack(
-        [(moduli.coefficients(i).repeat(t.gates, 1) * t.weight.abs()).mean() for i, t in enumerate(moduli.targets)]
+        [(moduli.coefficients(i).repeat(t.gates, 1) * t.tensor.abs()).mean() for i, t in enumerate(moduli.weights)]
     ).sum()
     torch.testing.assert_close(moduli(), 0.1 * expected)
 
@@ -124,7 +125,7 @@ def test_a_list_is_penalized_item_by_item_in_one_regularizer():
 def test_a_model_still_means_its_recurrent_layers_alone():
     model = nn.Sequential(nn.Linear(2, 3), nn.Conv1d(3, 4, 1), nn.GRU(4, 5))
     moduli = ModuliRegularizer(model, Torus(2))
-    assert [target.module for target in moduli.targets] == [model[2]]
+    assert [target.module for target in moduli.weights] == [model[2]]
 
 
 def test_modules_of_a_linear_layer_are_a_block_matrix_of_costs():
@@ -162,7 +163,7 @@ def test_a_parameter_of_one_s_own_cell():
     cell, torus = MinimalCell(), Torus(2)
     hidden = ModuliRegularizer(recurrent(cell, "transition"), torus, learn=True, generator=generator(0))
     reading = ModuliRegularizer((cell, "reading"), torus, learn=True, generator=generator(1))
-    assert ([e.size for e in hidden.embeddings], hidden.targets[0].gates) == ([5], 2)
+    assert ([e.size for e in hidden.embeddings], hidden.weights[0].gates) == ([5], 2)
     assert [e.size for e in reading.embeddings] == [3, 5]
     expected = 0.05 * sum(
         plain_penalty(gate, hidden.points, torus, hidden.inhibitor) for gate in cell.transition.split(5)
@@ -176,7 +177,7 @@ def test_a_parameter_of_one_s_own_cell():
 def test_a_parameter_is_found_by_its_path():
     model = nn.ModuleDict({"cell": MinimalCell()})
     moduli = ModuliRegularizer(recurrent(model, "cell.transition"), Torus(2))
-    assert (moduli.targets[0].module, moduli.targets[0].parameter) == (model["cell"], "transition")
+    assert (moduli.weights[0].module, moduli.weights[0].parameter) == (model["cell"], "transition")
 
 
 def test_a_named_parameter_of_torch_s_layers_keeps_its_gates():
@@ -188,15 +189,38 @@ def test_a_named_parameter_of_torch_s_layers_keeps_its_gates():
     torch.testing.assert_close(moduli(), 0.1 * expected)
 
 
-def test_each_parameter_may_have_a_regularizer_of_its_own_and_only_one():
+def test_each_parameter_may_have_a_regularizer_of_its_own():
     lstm = nn.LSTM(3, 5)
     first = ModuliRegularizer(lstm, Torus(2))
     second = ModuliRegularizer((lstm, "weight_ih_l0"), Torus(2))
-    for taken in (lstm, (lstm, "weight_hh_l0"), (lstm, "weight_ih_l0")):
-        with pytest.raises(ValueError, match="module is already attached to a ModuliRegularizer"):
-            ModuliRegularizer(taken, Torus(2))
-    del first
-    assert second.targets
+    (first() + second()).backward()
+    assert lstm.weight_ih_l0.grad.any()
+    assert lstm.weight_hh_l0.grad.any()
+
+
+class OwnCell(nn.Module):
+    """A cell as users write it: its hidden matrix is a linear layer from the neurons to themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.h2h = nn.Linear(4, 4)
+        self.i2h = nn.Linear(2, 4)
+
+
+def test_a_square_pair_of_a_user_s_own_cell_is_asked_for_as_recurrent():
+    cell = OwnCell()
+    with pytest.warns(
+        UserWarning, match=r"\(OwnCell, 'h2h.weight'\) is square.*riemod.recurrent\(module, 'h2h.weight'\)"
+    ):
+        moduli = ModuliRegularizer((cell, "h2h.weight"), Torus(2))
+    assert len(moduli.embeddings) == 2
+    # Any warning would be an error.
+    assert len(ModuliRegularizer(riemod.recurrent(cell, "h2h.weight"), Torus(2)).embeddings) == 1
+    assert len(ModuliRegularizer([(cell, "i2h.weight"), cell.h2h, (cell.h2h, "weight")][:2], Torus(2)).embeddings) == 4
+    with pytest.raises(
+        ValueError, match=r"got OwnCell; .*recurrent\(module, name\) for the hidden matrix of your own cell"
+    ):
+        ModuliRegularizer(cell, Torus(2))
 
 
 def shared() -> list[nn.Linear]:
@@ -221,7 +245,7 @@ BAD = {
     "transposed": (lambda: nn.ConvTranspose2d(4, 4, 3), TORUS, ValueError, "must be one of .*, got ConvTranspose2d"),
     "transposed by name": (lambda: (nn.ConvTranspose1d(4, 4, 3), "weight"), TORUS, ValueError, "got ConvTranspose1d"),
     "attention": (lambda: nn.MultiheadAttention(4, 2), TORUS, ValueError,
-                  "got MultiheadAttention; .*nn.Conv2d.*pair; parameters here: in_proj_weight, .*out_proj.weight"),
+                  "got MultiheadAttention; .*nn.Conv2d.*neurons; parameters here: in_proj_weight, .*out_proj.weight"),
     "no layer": (lambda: [], TORUS, ValueError, "module must name at least one layer, got an empty list"),
     "parameter": (lambda: (CELL, "wheel"), TORUS, ValueError,
                   "parameter 'wheel' does not exist in this MinimalCell; it has transition, reading, offset"),
@@ -253,8 +277,6 @@ def test_bad_input_is_named(name):
     make, manifold, error, message = BAD[name]
     with pytest.raises(error, match=message):
         ModuliRegularizer(make(), manifold)
-    # Nothing was attached on the way.
-    assert ModuliRegularizer(LINEAR, TORUS).targets
 
 
 def test_the_norm_of_a_slice_is_what_the_magnitude_of_a_weight_is():

@@ -13,7 +13,7 @@ from riemod import ModuliRegularizer, proximal_step
 from riemod.manifolds import PoincareBall, Sphere, Torus
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
-from riemod.regularization import Modules, backward_to_points
+from riemod.regularization import Modules, backward_to_points, controls
 from riemod.regularization.controls import ARMS
 from riemod.regularization.proximal import soft_threshold_
 from tests.regularization.formulas import limit_tiles
@@ -57,7 +57,7 @@ def nets(arm: str = "moduli", kind: type[nn.RNNBase] = nn.GRU, **options: Any) -
     torch.manual_seed(0)
     net = kind(2, 10, num_layers=2)
     options = {"manifold": Torus(2), "strength": 5.0, "generator": generator(1)} | options
-    return net, ARMS[arm](net, options.pop("manifold"), **options)
+    return net, ModuliRegularizer(net, options.pop("manifold"), costs=controls.by_name(arm), **options)
 
 
 @pytest.mark.parametrize("tile", [7, 40, 1 << 17])
@@ -68,15 +68,15 @@ def test_each_weight_is_shrunk_by_rate_strength_and_cost(
 ):
     limit_tiles(monkeypatch, tile)
     net, moduli = nets(arm, reduction=reduction, strength=5.0 if reduction == "mean" else 0.02)
-    before = [target.weight.detach().clone() for target in moduli.targets]
+    before = [target.tensor.detach().clone() for target in moduli.weights]
     inputs = net.weight_ih_l0.detach().clone()
     value = proximal_step(moduli, lr=0.1)
-    for layer, (target, old) in enumerate(zip(moduli.targets, before, strict=True)):
+    for layer, (target, old) in enumerate(zip(moduli.weights, before, strict=True)):
         scale = moduli.strength / (old.numel() if reduction == "mean" else 1)
         threshold = 0.1 * scale * moduli.coefficients(layer).repeat(3, 1)
         expected = old.sign() * torch.relu(old.abs() - threshold)
-        torch.testing.assert_close(target.weight.detach(), expected, rtol=1e-5, atol=1e-7)
-        assert (bool((target.weight == 0).any()), bool((target.weight != 0).any())) == (arm != "none", True)
+        torch.testing.assert_close(target.tensor.detach(), expected, rtol=1e-5, atol=1e-7)
+        assert (bool((target.tensor == 0).any()), bool((target.tensor != 0).any())) == (arm != "none", True)
     torch.testing.assert_close(value, moduli().detach(), rtol=1e-5, atol=1e-6)
     assert torch.equal(net.weight_ih_l0, inputs)
 
@@ -93,12 +93,12 @@ def test_several_manifolds_in_one_layer():
 @given(seeds)
 def test_it_is_the_limit_of_gradient_steps_away_from_zero(seed: int):
     _, moduli = nets(strength=1e-3, generator=generator(seed))
-    target = moduli.targets[0]
-    gradient = torch.autograd.grad(moduli(), target.weight)[0]
-    expected = target.weight.detach() - 0.1 * gradient
-    far = target.weight.detach().abs() > 2 * (0.1 * gradient).abs()
+    target = moduli.weights[0]
+    gradient = torch.autograd.grad(moduli(), target.tensor)[0]
+    expected = target.tensor.detach() - 0.1 * gradient
+    far = target.tensor.detach().abs() > 2 * (0.1 * gradient).abs()
     proximal_step(moduli, lr=0.1)
-    torch.testing.assert_close(target.weight.detach()[far], expected[far])
+    torch.testing.assert_close(target.tensor.detach()[far], expected[far])
 
 
 def test_pruned_weights_stay_exactly_zero_and_shrunk_ones_are_the_first_to_go():

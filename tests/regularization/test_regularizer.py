@@ -31,20 +31,20 @@ def test_each_layer_has_points_of_its_own_and_its_gates_share_them(layer, reduct
     moduli = ModuliRegularizer(
         module, torus, strength=0.7, reduction=reduction, power=1.5, learn=True, generator=generator(0)
     )
-    assert len(moduli.embeddings) == len(moduli.targets) == embeddings
+    assert len(moduli.embeddings) == len(moduli.weights) == embeddings
     expected = torch.zeros((), dtype=torch.float64)
-    for index, target in enumerate(moduli.targets):
+    for index, target in enumerate(moduli.weights):
         (embedding,) = moduli.layer_embeddings(index)
         assert embedding.points.shape == (target.neurons, 2)
         # One function for all gates at once: the blocks below each other, with as many copies of the points.
         points = embedding.points.repeat(target.gates, 1)
         expected = expected + 0.7 * moduli_penalty(
-            target.weight, points, torus, inhibitors.DifferenceOfGaussians(), 1.5, reduction,
+            target.tensor, points, torus, inhibitors.DifferenceOfGaussians(), 1.5, reduction,
             source_points=embedding.points,
         )  # fmt: skip
     value = moduli()
     torch.testing.assert_close(value, expected)
-    inputs = [target.weight for target in moduli.targets] + list(moduli.parameters())
+    inputs = [target.tensor for target in moduli.weights] + list(moduli.parameters())
     for own, theirs in zip(torch.autograd.grad(value, inputs), torch.autograd.grad(expected, inputs), strict=True):
         torch.testing.assert_close(own, theirs)
     drawn = [embedding.points for embedding in moduli.embeddings]
@@ -83,7 +83,7 @@ def test_each_layer_may_have_a_manifold_of_its_own():
     assert layers == [[(torus, 6)], [(bottle, 2), (line, 4)], [(sphere, 6)]]
     assert list(moduli.embeddings) == [e for layer in range(3) for e in moduli.layer_embeddings(layer)]
     expected = sum(
-        (moduli.coefficients(layer) * target.weight.abs()).mean() for layer, target in enumerate(moduli.targets)
+        (moduli.coefficients(layer) * target.tensor.abs()).mean() for layer, target in enumerate(moduli.weights)
     )
     torch.testing.assert_close(moduli(), 0.1 * expected)
     with pytest.raises(ValueError, match="points is for one embedding, this regularizer holds 4: embeddings"):

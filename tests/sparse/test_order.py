@@ -19,7 +19,7 @@ def test_neurons_are_ordered_by_their_points():
     assert torch.equal(order_neurons(embedding), curve_order(Torus(2), embedding.points))
     moduli = ModuliRegularizer(nn.GRU(2, 30), Torus(2), points=embedding.points.detach())
     assert torch.equal(order_neurons(moduli), order_neurons(embedding))
-    control = controls.MatchedL1(nn.GRU(2, 30), Torus(2), points=embedding.points.detach())
+    control = ModuliRegularizer(nn.GRU(2, 30), Torus(2), costs=controls.Mean(), points=embedding.points.detach())
     assert torch.equal(order_neurons(control), order_neurons(embedding))
 
 

@@ -133,7 +133,7 @@ def test_masks_follow_and_fit():
 @pytest.mark.parametrize("arm", ["moduli", "matched_l1", "shuffled", "none"])
 def test_points_follow_so_that_the_penalty_stays(arm):
     rnn = nn.GRU(2, 8, num_layers=2).double()
-    moduli = controls.by_name(arm)(rnn, Torus(2), generator=generator(0))
+    moduli = ModuliRegularizer(rnn, Torus(2), costs=controls.by_name(arm), generator=generator(0))
     before, costs = moduli().item(), moduli.coefficients(1)
     points = [own.points.clone() for own in moduli.embeddings]
     order = order_neurons(moduli.embeddings[1])

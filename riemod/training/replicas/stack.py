@@ -135,10 +135,10 @@ class Stack:
             if run.moduli is None or not _has_costs(run):
                 continue
             names = {id(parameter): name for name, parameter in run.model.named_parameters()}
-            for layer, target in enumerate(run.moduli.targets):
-                weight = target.weight
+            for layer, target in enumerate(run.moduli.weights):
+                weight = target.tensor
                 name = names[id(weight)]
-                factor = run.moduli.strength / (weight.numel() if run.moduli.reduction == "mean" else 1)
+                factor = run.moduli.terms.factor(weight.numel())
                 if name not in costs:
                     costs[name] = torch.zeros_like(self.parameters[name], requires_grad=False)
                 # All gates pay alike.
