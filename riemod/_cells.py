@@ -1,7 +1,7 @@
-"""Steps of gated recurrent cells, as pure functions of what is summed before the gates.
+"""The steps of GRU and LSTM cells, as pure functions of the inputs of their gates.
 
-Weights and biases are the caller's: they may be dense, sparse or stacked over several nets. Gates stand one after the
-other along `dim`, in the order of `torch.nn.GRU` and `torch.nn.LSTM`.
+The caller multiplies by the weights, which may be dense, sparse or stacked over several nets. Gates are concatenated
+along `dim`, in the order of `torch.nn.GRU` and `torch.nn.LSTM`.
 """
 
 import torch
@@ -13,7 +13,8 @@ __all__ = ["gru_step", "lstm_step"]
 def gru_step(input_part: Tensor, state_part: Tensor, state: Tensor, dim: int = -1) -> Tensor:
     """Return the next state of a GRU, h' = (1 - z) n + z h.
 
-    r = sigmoid(a_r + s_r), z = sigmoid(a_z + s_z) and n = tanh(a_n + r s_n), with a the input part and s the state part.
+    The gates are r = sigmoid(a_r + s_r), z = sigmoid(a_z + s_z) and n = tanh(a_n + r s_n), with the input part a and
+    the state part s.
 
     Args:
         input_part: a = W_ih x + b_ih, of size 3 n along `dim`: reset, update and new gate.
