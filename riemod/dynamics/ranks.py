@@ -10,7 +10,8 @@ __all__ = ["effective_rank", "participation_ratio"]
 def effective_rank(matrix: Float[Tensor, "... n m"]) -> Float[Tensor, "..."]:
     """Compute the exponential of the entropy of the singular values.
 
-    It is exp(-sum_i p_i log p_i) with p_i = sigma_i / sum_j sigma_j: 1 for a matrix of rank one, and min(n, m) if all singular values are equal.
+    It is exp(-sum_i p_i log p_i) with p_i = sigma_i / sum_j sigma_j: 1 for a matrix of rank one, and min(n, m) if all
+    singular values are equal.
 
     Args:
         matrix: (..., n, m), for example Jacobians, weights, or states less their mean.
