@@ -13,11 +13,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
+from benchmarks.intervals import student_interval
 from riemod.coactivity.observe import watching
 from riemod.initialization import seeded_draws
 from riemod.optim import riemannian_adam
@@ -179,18 +178,9 @@ def _rounded(row: Row) -> Row:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
-def interval(values: Iterable[float]) -> tuple[float, float]:
-    """The mean and half the width of its 95 % interval by Student's t; NaN for fewer than two values."""
-    numbers = np.array(list(values), dtype=float)
-    if len(numbers) < 2:
-        return float(numbers.mean()) if len(numbers) else math.nan, math.nan
-    half = float(student.ppf(0.975, len(numbers) - 1)) * numbers.std(ddof=1) / math.sqrt(len(numbers))
-    return float(numbers.mean()), float(half)
-
-
 def summary(values: Iterable[float], digits: int = 2) -> str:
     """The mean ± half its interval; the value alone if there is one."""
-    mean, half = interval(values)
+    mean, half = student_interval(values)
     return f"{mean:.{digits}f}" if math.isnan(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 

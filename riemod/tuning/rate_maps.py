@@ -212,8 +212,8 @@ def shuffle_test(
 
     p = (1 + b) / (1 + m), where b of m shuffles reach the statistic. A shift keeps the time course of a unit and
     removes its relation to the position. Each unit has its own shift, uniform between `least_shift` and
-    t - `least_shift`. `least_shift` should exceed the time over which positions are correlated. Concatenate several walks one after
-    the other; do not interleave them.
+    t - `least_shift`. `least_shift` should exceed the time over which positions are correlated. Concatenate several
+    walks one after the other; do not interleave them.
 
     Args:
         activity: (t, n), samples in the order of time.

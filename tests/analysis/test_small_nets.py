@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis import small_nets
+from benchmarks.intervals import student_interval
 from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
@@ -114,7 +115,7 @@ def test_rows_of_one_case_are_written_together(tmp_path: Path) -> None:
 
 
 def test_interval_is_students() -> None:
-    mean, half = small_nets.interval([1.0, 2.0, 3.0])
+    mean, half = student_interval([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.302653 / math.sqrt(3))
     assert small_nets.summary([1.0]) == "1.00"
