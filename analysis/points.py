@@ -1,4 +1,4 @@
-"""Where units are: by their tuning, and by points that follow a net's weights or its co-activity while it trains."""
+"""Geometries of units: by their tuning, and by points that follow the weights or co-activity of a net in training."""
 
 import math
 from typing import Literal, NamedTuple
@@ -16,22 +16,22 @@ from riemod.regularization.inhibitors import Inhibitor
 from riemod.tasks.navigation.task import Navigation, NavigationModel
 
 Evidence = Literal["weights", "coactivity"]
-# Points take one step for as many of the net.
+# Points take one step for every five of the net.
 READ_EVERY = 5
-# Length of a point's first step; manifolds are about 10 across.
+# Length of a point's first step, on manifolds that are about 10 across.
 RATE = 0.1
 FORGET = 0.05
 
 
 class ReadOut:
-    """Points that follow a net by Eq. 6 or by co-activity, and leave the net as it is.
+    """Holds points that follow a net by Eq. 6 or by co-activity and do not change the net.
 
     Args:
-        manifold: where they are.
-        evidence: what they follow.
-        law: f of either; in units of `natural_scale` for co-activity, of the manifold's length for Eq. 6.
-        units: n.
-        generator: draws the start.
+        manifold: of the points.
+        evidence: what the points follow.
+        law: f, of d / `natural_scale` for co-activity and of d for Eq. 6.
+        units: n, the number of points.
+        generator: of the first points.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ReadOut:
 
 
 class Follower:
-    """What `train` calls after each step, for read-outs that share what they see.
+    """Moves read-outs after the steps of `train`, with one estimate of the correlations for all of them.
 
     Args:
         model: the net.
@@ -74,7 +74,7 @@ class Follower:
         self.factors: list[float] = []
 
     def __call__(self, step: int, factor: float, states: Tensor) -> None:
-        """Show the read-outs the net, if it is their turn."""
+        """Move the read-outs in every `READ_EVERY`th step."""
         if step % READ_EVERY:
             return
         self.factors.append(factor)
@@ -85,22 +85,22 @@ class Follower:
 
 
 class Units(NamedTuple):
-    """What the units of a net do on fresh walks. All but the first two are of the units that are awake."""
+    """Holds what the units of a net do on fresh walks; all fields except the first two are of units that are awake."""
 
     awake: Tensor
-    """(n,) whether a unit is ever active: one that is silent has no place."""
+    """(n,), whether a unit is ever active; a silent unit has no place."""
     correlations: Tensor
-    """(n, n), of all units."""
+    """(n, n), correlations of all units."""
     places: Tensor
-    """(m, k) where each fires most, as the arena stores places; in the box from 0 to its side."""
+    """(m, k), where each unit is most active, as points of the arena; in the box from 0 to its side."""
     weights: Tensor
-    """(m, m) |w_jk| + |w_kj|."""
+    """(m, m), |w_jk| + |w_kj|."""
     truths: dict[str, Tensor]
-    """(m, m) distances of places, and of tuning."""
+    """(m, m), distances of places and of tuning."""
 
 
 def units_of(task: Navigation, model: NavigationModel, walks: int = 400, last: int | None = None) -> Units:
-    """Tuning and correlations of a net's units, in the last steps of walks if not in all of them."""
+    """Measure tuning and correlations of the units of a net, in all steps of walks or in the `last` ones."""
     states, positions = task.states(model, torch.Generator().manual_seed(task.config.seed), walks, last)
     arena = Euclidean(2, side=task.config.side) if task.arena is None else task.arena.manifold
     positions = positions + task.config.side / 2 if task.arena is None else positions
@@ -114,7 +114,7 @@ def units_of(task: Navigation, model: NavigationModel, walks: int = 400, last: i
 
 
 def correlations_of(states: Tensor) -> Tensor:
-    """(n, n) correlations of (T, n) states."""
+    """Return the correlations (n, n) of states (T, n)."""
     seen = RunningCorrelations(states.shape[1])
     seen.observe(states)
     return seen.correlations()
