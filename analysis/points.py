@@ -107,9 +107,9 @@ def units_of(task: Navigation, model: NavigationModel, walks: int = 400, last: i
     correlations = correlations_of(states)
     awake = correlations.diagonal() > 0.5
     order = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))[:4000]
-    grid, maps = rate_maps(arena, positions[order], states[order][:, awake])
+    grid, maps = kernel_means(states[order][:, awake], positions[order], arena)
     magnitudes = model.rnn.get_parameter("weight_hh_l0").detach().abs()[awake][:, awake]
-    found = distances_of(arena, grid, maps)
+    found = distances_of(grid, maps, arena)
     return Units(awake, correlations, grid[maps.argmax(0)], magnitudes + magnitudes.T, found)
 
 
@@ -120,33 +120,39 @@ def correlations_of(states: Tensor) -> Tensor:
     return seen.correlations()
 
 
-def rate_maps(arena: Manifold, positions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-    """(g, k) places and (g, n) mean activity around them, by a Gaussian of a twentieth of the arena's diameter."""
+def kernel_means(states: Tensor, positions: Tensor, arena: Manifold) -> tuple[Tensor, Tensor]:
+    """Average activity around 600 random places, with a Gaussian of a twentieth of the arena's diameter.
+
+    `riemod.tuning.rate_maps` sorts samples into bins first, which would give other numbers than those of the records.
+
+    Returns:
+        The places (g, k), and the mean activity around them (g, n).
+    """
     grid = arena.sample(600, generator=torch.Generator().manual_seed(0)).to(positions)
     diameter = arena.side * math.sqrt(arena.dim) if isinstance(arena, Euclidean) else arena.diameter
     kernel = torch.exp(-(arena.distance(grid, positions) ** 2) / (2 * (diameter / 20) ** 2))
     return grid, kernel @ states / kernel.sum(1, keepdim=True)
 
 
-def truths(arena: Manifold, states: Tensor, positions: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
-    """Two distances between units: of the *places* where they fire most, and 1 - correlation of their *tuning*."""
-    grid, maps = rate_maps(arena, positions[:4000], states[:4000])
-    return distances_of(arena, grid, maps, places)
+def truths(states: Tensor, positions: Tensor, arena: Manifold, places: Tensor | None = None) -> dict[str, Tensor]:
+    """Compute two distances between units: of the *places* of highest activity, and 1 - correlation of *tuning*."""
+    grid, maps = kernel_means(states[:4000], positions[:4000], arena)
+    return distances_of(grid, maps, arena, places)
 
 
-def distances_of(arena: Manifold, grid: Tensor, maps: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
-    """The two distances of `truths`, from rate maps."""
+def distances_of(grid: Tensor, maps: Tensor, arena: Manifold, places: Tensor | None = None) -> dict[str, Tensor]:
+    """Compute the two distances of `truths` from rate maps on a grid."""
     places = grid[maps.argmax(0)] if places is None else places
     return {"places": arena.distance(places, places), "tuning": 1 - torch.corrcoef(maps.T).nan_to_num(0.0)}
 
 
 def agreement(distances: Tensor, truth: Tensor) -> float:
-    """The rank correlation of two symmetric matrices over pairs j < k."""
+    """Compute the rank correlation of two symmetric matrices over pairs j < k."""
     rows, columns = torch.triu_indices(len(truth), len(truth), 1)
     return float(np.asarray(spearmanr(distances[rows, columns], truth[rows, columns]))[0])
 
 
 def symmetric(distances: Tensor) -> Tensor:
-    """Distances in float64 without what rounding did: symmetric, zero on the diagonal, nowhere negative."""
+    """Remove rounding errors of distances: return them in float64, symmetric, >= 0, and zero on the diagonal."""
     doubled = distances.double()
     return ((doubled + doubled.T) / 2).fill_diagonal_(0).clamp_min(0)

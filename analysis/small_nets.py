@@ -203,7 +203,7 @@ def run_study(
     tables: Callable[[list[Row]], str],
     figure: Callable[[list[Row], Path], None],
 ) -> None:
-    """Run the command line of a study: run missing cases on one thread, print the tables, and draw the figure on request.
+    """Run the command line of a study: run missing cases on one thread, print tables, draw the figure on request.
 
     Args:
         description: of the command.
