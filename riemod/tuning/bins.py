@@ -1,6 +1,6 @@
-"""Parts of an arena: the cells of nearest centers by geodesic distance.
+"""Bins of an arena: the cells of points that are nearest to each of some centers.
 
-Squares of a box or torus, arcs of a circle and landmarks elsewhere are thereby one case.
+Squares of a box or torus, arcs of a circle, and the cells of landmarks on any other manifold all have this form.
 """
 
 import math
@@ -16,12 +16,12 @@ __all__ = ["Bins", "landmark_bins", "regular_bins"]
 
 @dataclass(frozen=True)
 class Bins:
-    """Parts of a manifold: all that is nearer to one center than to the others.
+    """Holds the centers of the bins of a manifold; a bin is what is nearer to its center than to any other.
 
     Args:
         manifold: the arena.
         centers: (b, coordinate_dim), float64.
-        shape: of an image of all bins, the first coordinate first; (b,) for landmarks.
+        shape: of an image of all bins, with the first coordinate as its first axis; (b,) for landmarks.
         widths: of a bin along each axis of the image; None for landmarks.
     """
 
@@ -32,21 +32,23 @@ class Bins:
 
 
 def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None = None) -> Bins:
-    """count^dim equal cubes of a box, torus or Klein bottle, count arcs of a circle, or count cells on the 2-sphere.
+    """Divide an arena into regular bins.
 
-    The sphere's centers are a Fibonacci lattice; its cells have nearly equal areas.
+    These are count^dim equal cubes of a box, torus or Klein bottle, count arcs of a circle, or count cells of nearly
+    equal area on the 2-sphere, whose centers are a Fibonacci lattice.
 
     Args:
         manifold: Euclidean, Torus, KleinBottle, or Sphere of dimension 1 or 2.
-        count: bins along each axis, or in all on spheres; >= 2.
-        box: lowest and highest coordinate, the same for all axes of a Euclidean space; (0, side) if None.
+        count: number of bins along each axis, or in total on spheres; >= 2.
+        box: lowest and highest coordinate on every axis of a Euclidean space; (0, side) if None.
 
     Returns:
         The bins.
 
     Raises:
-        TypeError: for another manifold: use `landmark_bins`.
-        ValueError: if count is not an integer >= 2, or box is not increasing or not for a Euclidean space.
+        TypeError: if the manifold is another one, for which there is `landmark_bins`.
+        ValueError: if count is not an integer >= 2, or box is not increasing or is given for a space that is not
+            Euclidean.
 
     Reference: Gonzalez 2010, https://arxiv.org/abs/0912.4540 (the Fibonacci lattice)
 
@@ -65,19 +67,19 @@ def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None
     return Bins(manifold, low + centers, shape, widths)
 
 
-def landmark_bins(manifold: Manifold, centers: Float[Tensor, "b k"]) -> Bins:
-    """The Voronoi cells of given points, such as the landmarks of a place code.
+def landmark_bins(centers: Float[Tensor, "b k"], manifold: Manifold) -> Bins:
+    """Divide an arena into the Voronoi cells of given points, for example of the landmarks of a place code.
 
     Args:
-        manifold: any.
         centers: (b, coordinate_dim), b >= 2.
+        manifold: of the centers.
 
     Returns:
         The bins.
 
     Raises:
         TypeError: if the centers are not a floating-point tensor.
-        ValueError: if they are not points of the manifold, or fewer than 2.
+        ValueError: if they are not points of the manifold, or there are fewer than 2.
     """
     manifold.check_points(centers, "centers")
     if len(centers) < 2:
