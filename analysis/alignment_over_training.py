@@ -33,8 +33,7 @@ from riemod import alignment, manifolds
 from riemod.coactivity.energy import WIDE
 from riemod.regularization import ModuliRegularizer
 from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "alignment_over_training.jsonl"
 NAMES = ("arena", "seed")
@@ -53,7 +52,7 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     task = Navigation(plan)
     model = nets.fresh(task)
     strength = Navigation.presets["cpu"].strength
-    space, draw = manifolds.by_name(arena), generator_for("cpu", Draw.POINTS, seed)
+    space, draw = manifolds.by_name(arena), generator_for("cpu", Stream.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
     read_out = ReadOut(space, "coactivity", WIDE, plan.hidden_size, draw)
     follower = Follower(model, [read_out])

@@ -35,8 +35,7 @@ from riemod.coactivity.energy import WIDE
 from riemod.manifolds import Euclidean
 from riemod.regularization import ModuliRegularizer, inhibitors
 from riemod.tasks.navigation.task import Navigation
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "appendix_h.jsonl"
 NAMES = ("arena", "net", "seed")
@@ -75,7 +74,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             learn=True,
             refresh_every=READ_EVERY,
             evidence=None if evidence == "weights" else Coactivity(),
-            generator=generator_for("cpu", Draw.POINTS, seed),
+            generator=generator_for("cpu", Stream.POINTS, seed),
         )
         task = Navigation(dataclasses.replace(task.config, embedding_learning_rate=RATE))
         nets.train(task, model, moduli)
@@ -93,7 +92,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
     found = []
     for rule, dim in itertools.product(RULES, DIMS):
         named = {"rule": rule, "strength": 0.0, "dim": dim, "noise": 0.0} | scores
-        draw = generator_for("cpu", Draw.POINTS, seed, dim, RULES.index(rule))
+        draw = generator_for("cpu", Stream.POINTS, seed, dim, RULES.index(rule))
         own = weight if "weights" in rule else units.correlations
         null = before if "weights" in rule else untrained.correlations
         followed = learned.get((rule, dim))
@@ -109,7 +108,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             points = points.embedding.points.detach() if isinstance(points, ReadOut) else points
             found.append({"source": source} | named | measure(points[seen.awake], seen, arena, seed))
     for dim, noise, draw in itertools.product(DIMS, NOISES, range(DRAWS)):
-        generator = generator_for("cpu", Draw.NOISE, seed, dim, draw)
+        generator = generator_for("cpu", Stream.NOISE, seed, dim, draw)
         points = true_points(arena, units.places, dim, noise, generator, task.config.side)
         named = {"source": "true places", "rule": "", "strength": 0.0, "dim": dim, "noise": noise} | scores
         found.append(named | measure(points, units, arena, seed))
@@ -118,7 +117,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
 
 def _read_out(rule: str, dim: int, task: Navigation, seed: int) -> ReadOut:
     evidence, law = rule.split()
-    draw = generator_for("cpu", Draw.POINTS, seed, dim, RULES.index(rule))
+    draw = generator_for("cpu", Stream.POINTS, seed, dim, RULES.index(rule))
     size = task.config.hidden_size
     # The wide Gaussian that co-activity has by default, not the inhibitor of that name.
     chosen = WIDE if law == "gaussian" else inhibitors.by_name(law)

@@ -31,9 +31,7 @@ from riemod.inspection.coordinates import recover_coordinates
 from riemod.inspection.navigation import arena_of
 from riemod.plotting import plot_confusion
 from riemod.tasks.navigation.task import Navigation, NavigationConfig
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import Run, build, load, start
+from riemod.training import Run, RunDescription, RunFolder, build, load, start, train
 
 RECORDS = Path(__file__).parent / "records" / "confusion"
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "confusion.png"

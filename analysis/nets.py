@@ -25,8 +25,7 @@ from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.weights import recurrent_weights
 from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import Stream, generator_for
 
 RECORDS = Path(__file__).parent / "records"
 FIGURES = Path(__file__).parents[1] / "docs" / "_static"
@@ -71,7 +70,7 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
 
 def fresh(task: Navigation) -> NavigationModel:
     """The untrained net that the configuration's seed draws."""
-    with seeded_draws(generator_for("cpu", Draw.WEIGHTS, task.config.seed)):
+    with seeded_draws(generator_for("cpu", Stream.WEIGHTS, task.config.seed)):
         return task.build_model()
 
 
@@ -108,7 +107,7 @@ def train(
             for member, rate in zip(optimizer.members, rates, strict=False):
                 for group in member.param_groups:
                     group["lr"] = rate * factor
-            batches = task.batches(generator_for("cpu", Draw.BATCHES, plan.seed, epoch), plan.batches_per_epoch)
+            batches = task.batches(generator_for("cpu", Stream.BATCHES, plan.seed, epoch), plan.batches_per_epoch)
             for step, batch in enumerate(batches):
                 loss = task.loss(model, batch)
                 seen = states.pop()
@@ -127,7 +126,7 @@ def train(
 
 def errors(task: Navigation, model: NavigationModel) -> Row:
     """The error by maximum likelihood and that of perfect codes, its floor, cm."""
-    generator = functools.partial(generator_for, "cpu", Draw.EVALUATION, 0)
+    generator = functools.partial(generator_for, "cpu", Stream.EVALUATION, 0)
     found = task.evaluate(model, generator(), task.config.evaluation_batches)
     levels = task.reference_levels(generator())
     return {

@@ -25,8 +25,7 @@ from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "which_space.jsonl"
 ARENAS = ("circle", "torus", "sphere", "klein")
@@ -54,7 +53,7 @@ def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRe
     if arm == "none":
         return None
     kind = controls.Shuffled if arm == "shuffled" else ModuliRegularizer
-    draw = generator_for("cpu", Draw.POINTS, seed)
+    draw = generator_for("cpu", Stream.POINTS, seed)
     moduli = kind(model, space(arena if arm == "shuffled" else arm), strength=1.0, generator=draw)
     moduli.strength = MEAN_COST / moduli.coefficients().mean().item()
     return moduli

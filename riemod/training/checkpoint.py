@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -151,9 +150,3 @@ def _check_states(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tens
                 f"checkpoint is of another model: {name}.{key} must be {tuple(value.shape)} {value.dtype}, "
                 f"got {tuple(saved[key].shape)} {saved[key].dtype}"
             )
-
-
-def generator_for(device: torch.device | str, *key: int) -> torch.Generator:
-    """A generator on that device whose stream is decided by the key alone, such as (seed, purpose, epoch)."""
-    digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "little"))

@@ -15,10 +15,10 @@ from riemod.pruning.blocks import find_orders
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.neurons import neuron_order
 from riemod.sparse.timing import median_seconds
-from riemod.training.checkpoint import generator_for
 from riemod.training.folder import RunError, environment
 from riemod.training.loop import evaluate
-from riemod.training.run import Draw, Run
+from riemod.training.run import Run
+from riemod.training.seeds import Stream, generator_for
 
 UnitOrder = Literal["geometric", "graph", "index"]
 MODEL, RECORD = "model.safetensors", "compression.json"
@@ -48,7 +48,7 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
         raise RunError(f"out must be a new or empty folder, got {out}")
     task, model = run.task, copy.deepcopy(run.model).eval()
     occupancy = _reorder(run, model, order)
-    batch = next(iter(task.batches(generator_for(task.device, Draw.EVALUATION, 0), 1)))
+    batch = next(iter(task.batches(generator_for(task.device, Stream.EVALUATION, 0), 1)))
     example = _arguments(model, lambda: task.loss(model, batch))
     timings = sparse.time_layouts(model, example)
     layouts = sparse.fastest(timings)

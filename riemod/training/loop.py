@@ -13,9 +13,9 @@ from riemod._files import write_json
 from riemod.initialization import seeded_draws
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
-from riemod.training.checkpoint import generator_for
 from riemod.training.folder import environment
-from riemod.training.run import Draw, Run, save
+from riemod.training.run import Run, save
+from riemod.training.seeds import Stream, generator_for
 from riemod.training.tensorboard import epoch_log
 
 _EVALUATION_SEED = 0
@@ -99,7 +99,7 @@ def finish(run: Run) -> dict[str, Any]:
 
 def evaluate(run: Run) -> dict[str, float]:
     """The task's metrics on fresh data, the same data for every run of the task at these settings."""
-    generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
+    generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
     with matmul_precision(run.config.matmul):
         return run.task.evaluate(run.model, generator, run.config.evaluation_batches)
@@ -110,9 +110,9 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     start_epoch(run)
     losses = torch.empty(config.batches_per_epoch, device=run.task.device)
     penalties = torch.empty_like(losses)
-    generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
+    generator = generator_for(run.task.device, Stream.BATCHES, config.seed, epoch)
     batches = run.task.batches(generator, config.batches_per_epoch)
-    with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)), _observing(run):
+    with seeded_draws(generator_for("cpu", Stream.NOISE, config.seed, epoch)), _observing(run):
         for step, batch in enumerate(batches):
             set_rates(run, step)
             losses[step], penalties[step] = train_step(run, batch)
@@ -179,7 +179,7 @@ def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float
 
 
 def _quick_evaluation(run: Run) -> dict[str, float]:
-    generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
+    generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
     return run.task.validate(run.model, generator)
 
@@ -253,7 +253,7 @@ def _zeros(weight: Tensor) -> float:
 
 def _record(run: Run) -> dict[str, Any]:
     metrics = evaluate(run)
-    levels = run.task.reference_levels(generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED))
+    levels = run.task.reference_levels(generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED))
     units = run.task.units
     return {
         "task": run.task.name,

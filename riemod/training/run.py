@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +26,14 @@ from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.regularization.weights import recurrent_weights
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.base import InitializationName
-from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
+from riemod.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from riemod.training.folder import RunDescription, RunError, RunFolder
 from riemod.training.masks_at_start import hidden_names, start_sparse
+from riemod.training.seeds import Stream, generator_for
 
 # A checkpoint serves on another device, with other threads, to be measured on more data, if its data was moved, and
 # whoever else is told of its metrics.
 _FREE = {"device", "threads", "evaluation_batches", "data", "tensorboard"}
-
-
-class Draw(IntEnum):
-    """First key of a generator: what it draws. Seed and epoch follow, so no stream is ever shared or continued."""
-
-    WEIGHTS = 0
-    POINTS = 1
-    BATCHES = 2
-    EVALUATION = 3
-    NOISE = 4
-    TICKET = 5
-    BLOCKS = 6
-    MASKS = 7
-    ANALYSIS = 8
 
 
 @dataclass
@@ -85,7 +71,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     """
     config = description.config
     task = task_class(description.task).of_run(config, folder.cache)
-    with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
+    with seeded_draws(generator_for("cpu", Stream.WEIGHTS, config.seed)):
         model = task.build_model()
     moduli = None
     if config.manifold != "none":
@@ -98,17 +84,17 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
             power=config.power,
             learn=config.learn,
             evidence=_coactivity(config),
-            generator=generator_for("cpu", Draw.POINTS, config.seed),
+            generator=generator_for("cpu", Stream.POINTS, config.seed),
         )
     # A ticket comes with its mask.
     own, magnitude = description.ticket_of is None, config.pruning == "magnitude"
     initialization = config.initialization
     if own and not magnitude:
-        start_sparse(model, moduli, config, generator_for("cpu", Draw.MASKS, config.seed))
+        start_sparse(model, moduli, config, generator_for("cpu", Stream.MASKS, config.seed))
         initialization = "sparsity_aware" if initialization == "default" else initialization
     if initialization != "default":
         draw = initializer_by_name(initialization)
-        draw(model, generator=generator_for("cpu", Draw.WEIGHTS, config.seed))
+        draw(model, generator=generator_for("cpu", Stream.WEIGHTS, config.seed))
     for module in (model, moduli):
         if module is not None:
             module.to(task.device)
@@ -216,7 +202,7 @@ def save(run: Run) -> None:
 def _draw_ticket(parent: Run, initialization: InitializationName) -> LotteryTicket:
     if parent.epoch < parent.config.epochs:
         raise RunError(f"run {parent.folder.path} is not finished: riemod resume {parent.folder.path}")
-    generator = generator_for("cpu", Draw.TICKET, parent.config.seed)
+    generator = generator_for("cpu", Stream.TICKET, parent.config.seed)
     draw = initializer_by_name(initialization)
     return lottery_ticket(parent.model, parent.pruner, parent.moduli, generator=generator, initialize=draw)
 
@@ -259,7 +245,7 @@ def _block_order(
     neurons = recurrent_weights(model)[0].neurons
     if config.block_order == "index":
         return torch.arange(neurons)
-    return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
+    return torch.randperm(neurons, generator=generator_for("cpu", Stream.BLOCKS, config.seed))
 
 
 def _coactivity(config: RunConfig) -> Coactivity | None:

@@ -12,8 +12,7 @@ from riemod.inspection.states import Sample
 from riemod.tasks.adding import Adding, AddingConfig
 from riemod.tasks.navigation.arenas import ArenaName
 from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training import Run, RunDescription, RunFolder
-from riemod.training.run import build
+from riemod.training import Run, RunDescription, RunFolder, build
 
 UNITS, STEPS, WALKS = 24, 20, 60
 

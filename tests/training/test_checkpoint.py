@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from riemod._files import write_atomically, write_json
 from riemod.optim import riemannian_adam
-from riemod.training import CheckpointError, Run, evaluate, load, train
-from riemod.training.checkpoint import POINTER, Checkpoint, generator_for, save_checkpoint
+from riemod.training import CheckpointError, Run, evaluate, generator_for, load, train
+from riemod.training.checkpoint import POINTER, Checkpoint, save_checkpoint
 
 Bits = Callable[[Run], dict[str, Tensor]]
 Same = Callable[[dict[str, Tensor], dict[str, Tensor]], bool]

@@ -13,9 +13,18 @@ from torch.optim import Optimizer
 
 from riemod import DynamicSparsePruner, geometric_mask
 from riemod.tasks import TASKS
-from riemod.training import Run, RunDescription, RunFolder, load, lottery, start, train, train_replicas
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import (
+    Run,
+    RunDescription,
+    RunFolder,
+    Stream,
+    generator_for,
+    load,
+    lottery,
+    start,
+    train,
+    train_replicas,
+)
 from tests.tasks.texts import write_text
 from tests.training.killing import Killed, stop_in
 
@@ -35,7 +44,7 @@ def hidden_mask(run: Run) -> Tensor:
 def test_the_mask_is_that_of_the_geometry_and_all_else_is_dense(tmp_path: Path, begin: Begin):
     run = begin(tmp_path / "run", **GEOMETRIC, temperature=5.0)
     assert run.moduli is not None
-    draws = generator_for("cpu", Draw.MASKS, run.config.seed)
+    draws = generator_for("cpu", Stream.MASKS, run.config.seed)
     assert torch.equal(hidden_mask(run), geometric_mask(run.moduli, 0.75, temperature=5.0, generator=draws))
     assert list(run.pruner.masks()) == [HIDDEN]
     for name, parameter in run.model.named_parameters():

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch, ReplicaTask
-from riemod.training.checkpoint import generator_for
 from riemod.training.loop import set_rates, start_epoch
-from riemod.training.run import Draw, Run
+from riemod.training.run import Run
+from riemod.training.seeds import Stream, generator_for
 
 
 class Stack:
@@ -123,7 +123,7 @@ class Stack:
         place = torch.tensor([seeds.index(run.config.seed) for run in self.runs], device=self.task.device)
         count, epoch = self.runs[0].config.batches_per_epoch, self.runs[0].epoch
         streams = [
-            self.task.batches(generator_for(self.task.device, Draw.BATCHES, seed, epoch), count) for seed in seeds
+            self.task.batches(generator_for(self.task.device, Stream.BATCHES, seed, epoch), count) for seed in seeds
         ]
         for batches in itertools.islice(zip(*streams, strict=True), count):
             yield tuple(torch.stack(parts)[place] for parts in zip(*batches, strict=True))
