@@ -32,7 +32,7 @@ from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, unit
 from riemod import alignment, manifolds
 from riemod.coactivity.energy import WIDE
 from riemod.regularization import ModuliRegularizer
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "alignment_over_training.jsonl"
@@ -56,7 +56,7 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
     read_out = ReadOut(space, "coactivity", WIDE, plan.hidden_size, draw)
     follower = Follower(model, [read_out])
-    steps = plan.epochs * plan.batches_per_epoch
+    steps = plan.training.epochs * plan.training.batches_per_epoch
     moments = {round(moment * steps) for moment in MOMENTS}
     found: list[Row] = []
 

@@ -15,7 +15,6 @@ box. Every set of points is measured alike (`analysis.recovered`), and so are
     python -m analysis.appendix_h --figure        also draws docs/_static/appendix_h.png
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from riemod.coactivity import Coactivity, fit_to_correlations
 from riemod.coactivity.energy import WIDE
 from riemod.manifolds import Euclidean
 from riemod.regularization import ModuliRegularizer, inhibitors
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "appendix_h.jsonl"
@@ -76,7 +75,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             evidence=None if evidence == "weights" else Coactivity(),
             generator=generator_for("cpu", Stream.POINTS, seed),
         )
-        task = Navigation(dataclasses.replace(task.config, embedding_learning_rate=RATE))
+        task = Navigation(task.config.replace(embedding_learning_rate=RATE))
         nets.train(task, model, moduli)
         named = {"source": "trained", "rule": rule, "strength": strength, "dim": dim, "noise": 0.0}
         units = units_of(task, model)

@@ -36,7 +36,7 @@ from analysis.points import agreement, correlations_of, truths
 from riemod import manifolds
 from riemod.coactivity import fit_positions, fit_to_correlations
 from riemod.manifolds import Manifold, Sphere
-from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
 from riemod.training import RunDescription, RunFolder, start, train
 
 ARENAS = ("circle", "torus", "sphere")

@@ -5,7 +5,6 @@ diameter wide, and in the box as wide as on the torus. Lengths are in m, errors 
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import math
@@ -24,7 +23,7 @@ from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.weights import recurrent_weights
-from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
 from riemod.training import Stream, generator_for
 
 RECORDS = Path(__file__).parent / "records"
@@ -47,7 +46,7 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
     preset = Navigation.presets["cpu"]
     assert isinstance(preset, NavigationConfig)
     epochs = changes.get("epochs", EPOCHS)
-    like = Navigation(dataclasses.replace(preset, arena="torus" if arena == "box" else arena, landmarks=64, width=0.3))
+    like = Navigation(preset.replace(arena="torus" if arena == "box" else arena, landmarks=64, width=0.3))
     assert like.arena is not None
     plan: Row = {
         "arena": arena,
@@ -65,7 +64,7 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
         "tail_epochs": epochs // 2,
         "evaluation_batches": EVALUATION_BATCHES,
     }
-    return dataclasses.replace(preset, **plan | changes)
+    return preset.replace(**plan | changes)
 
 
 def fresh(task: Navigation) -> NavigationModel:
@@ -94,20 +93,22 @@ def train(
         skip: how many steps of each walk, its first, are not shown to the regularizer.
     """
     plan = task.config
-    rates = (plan.learning_rate, plan.embedding_learning_rate)
+    rates = (plan.optimization.learning_rate, plan.optimization.embedding_learning_rate)
     optimizer = riemannian_adam(model, moduli, lr=rates[0], embedding_lr=rates[1])
     states: list[Tensor] = []
     model.train()
     with watching(recurrent_weights(model)[0], states.append):
-        for epoch in range(plan.epochs):
+        for epoch in range(plan.training.epochs):
             if pruner is not None:
                 pruner.start_epoch(epoch)
-            into_tail = max(0, epoch - (plan.epochs - plan.tail_epochs) + 1)
-            factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / max(1, plan.tail_epochs)))
+            into_tail = max(0, epoch - (plan.training.epochs - plan.training.tail_epochs) + 1)
+            factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / max(1, plan.training.tail_epochs)))
             for member, rate in zip(optimizer.members, rates, strict=False):
                 for group in member.param_groups:
                     group["lr"] = rate * factor
-            batches = task.batches(generator_for("cpu", Stream.BATCHES, plan.seed, epoch), plan.batches_per_epoch)
+            batches = task.batches(
+                generator_for("cpu", Stream.BATCHES, plan.seed, epoch), plan.training.batches_per_epoch
+            )
             for step, batch in enumerate(batches):
                 loss = task.loss(model, batch)
                 seen = states.pop()
@@ -120,14 +121,14 @@ def train(
                 loss.backward()
                 optimizer.step()
                 if watch is not None:
-                    watch(epoch * plan.batches_per_epoch + step + 1, factor, seen)
+                    watch(epoch * plan.training.batches_per_epoch + step + 1, factor, seen)
     model.eval()
 
 
 def errors(task: Navigation, model: NavigationModel) -> Row:
     """The error by maximum likelihood and that of perfect codes, its floor, cm."""
     generator = functools.partial(generator_for, "cpu", Stream.EVALUATION, 0)
-    found = task.evaluate(model, generator(), task.config.evaluation_batches)
+    found = task.evaluate(model, generator(), task.config.training.evaluation_batches)
     levels = task.reference_levels(generator())
     return {
         "error": found["error_maximum_likelihood"],

@@ -18,7 +18,7 @@ from riemod import manifolds, topology
 from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
 from riemod.manifolds import Manifold, Sphere, Torus
 from riemod.regularization import ModuliRegularizer, NeuronEmbedding
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from riemod.training import RunFolder, Stream, generator_for, load
 
 WALKS = 4000

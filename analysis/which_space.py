@@ -24,7 +24,7 @@ from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Stream, generator_for
 
 FILE = nets.RECORDS / "which_space.jsonl"
@@ -65,7 +65,9 @@ def row(arena: str, arm: str, seed: int, **changes: Any) -> Row:
     task = Navigation(plan)
     model = nets.fresh(task)
     moduli = penalty(model, arena, arm, seed)
-    schedule = CubicSchedule(SPARSITY, plan.epochs, tail=plan.tail_epochs, start=plan.dense_epochs)
+    schedule = CubicSchedule(
+        SPARSITY, plan.training.epochs, tail=plan.training.tail_epochs, start=plan.training.dense_epochs
+    )
     pruner = MagnitudePruner(model, schedule, targets=["rnn.weight_hh_l0"])
     nets.train(task, model, moduli, pruner)
     found = nets.errors(task, model)

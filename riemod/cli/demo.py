@@ -13,7 +13,7 @@ from torch import Tensor
 
 from riemod.cli.tables import comparison_table
 from riemod.manifolds import Torus
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run, RunError, RunFolder, Stream, generator_for, load
 
 if TYPE_CHECKING:

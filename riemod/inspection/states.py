@@ -8,7 +8,7 @@ from torch import Tensor
 
 from riemod.coactivity.observe import watching
 from riemod.regularization.weights import recurrent_weights
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from riemod.training import Run, Stream, generator_for
 
 # Of the states of all steps of some walks.
@@ -62,7 +62,7 @@ def draw_states(run: Run, count: int) -> Sample:
             raise _Enough
 
     with torch.no_grad(), suppress(_Enough), watching(recurrent_weights(model)[-1], take):
-        task.evaluate(model, generator, run.config.evaluation_batches)
+        task.evaluate(model, generator, run.config.training.evaluation_batches)
     states = torch.cat(seen)
     order = torch.randperm(len(states), generator=generator_for("cpu", Stream.ANALYSIS, 2))
     return Sample(states[order[:count]], None)

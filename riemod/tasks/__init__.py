@@ -3,9 +3,10 @@
 from typing import Any
 
 from riemod.tasks.adding import Adding, AddingConfig
-from riemod.tasks.base import RunConfig, Task
-from riemod.tasks.language.task import Language, LanguageConfig
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
+from riemod.tasks.base import Task
+from riemod.tasks.config import RunConfig
+from riemod.tasks.language import Language, LanguageConfig
+from riemod.tasks.navigation import Navigation, NavigationConfig
 
 TASKS: dict[str, type[Task[Any]]] = {"navigation": Navigation, "adding": Adding, "language": Language}
 

@@ -47,15 +47,15 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
             checkpoint stays.
         RunError: if the config asks for TensorBoard, and it is not installed.
     """
-    if run.epoch == run.config.epochs and run.folder.record_file.is_file():
+    if run.epoch == run.config.training.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
-    total_steps = run.config.epochs * run.config.batches_per_epoch
+    total_steps = run.config.training.steps
     row: dict[str, float] = {}
     with ExitStack() as stack:
-        stack.enter_context(matmul_precision(run.config.matmul))
+        stack.enter_context(matmul_precision(run.config.computation.matmul))
         log = epoch_log(run, stack)
         prepare(run)
-        while run.epoch < run.config.epochs:
+        while run.epoch < run.config.training.epochs:
             began = time.perf_counter()
             row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
             commit_epoch(run, row, time.perf_counter() - began)
@@ -101,24 +101,24 @@ def evaluate(run: Run) -> dict[str, float]:
     """The task's metrics on fresh data, the same data for every run of the task at these settings."""
     generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
-    with matmul_precision(run.config.matmul):
-        return run.task.evaluate(run.model, generator, run.config.evaluation_batches)
+    with matmul_precision(run.config.computation.matmul):
+        return run.task.evaluate(run.model, generator, run.config.training.evaluation_batches)
 
 
 def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
-    config, epoch = run.config, run.epoch
+    epoch, count = run.epoch, run.config.training.batches_per_epoch
     start_epoch(run)
-    losses = torch.empty(config.batches_per_epoch, device=run.task.device)
+    losses = torch.empty(count, device=run.task.device)
     penalties = torch.empty_like(losses)
-    generator = generator_for(run.task.device, Stream.BATCHES, config.seed, epoch)
-    batches = run.task.batches(generator, config.batches_per_epoch)
-    with seeded_draws(generator_for("cpu", Stream.NOISE, config.seed, epoch)), _observing(run):
+    generator = generator_for(run.task.device, Stream.BATCHES, run.config.seed, epoch)
+    batches = run.task.batches(generator, count)
+    with seeded_draws(generator_for("cpu", Stream.NOISE, run.config.seed, epoch)), _observing(run):
         for step, batch in enumerate(batches):
             set_rates(run, step)
             losses[step], penalties[step] = train_step(run, batch)
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == count:
                 check_losses(run, losses[: step + 1])
-                report(epoch * config.batches_per_epoch + step + 1)
+                report(epoch * count + step + 1)
     return finish_epoch(run, losses, penalties)
 
 
@@ -133,25 +133,25 @@ def start_epoch(run: Run) -> None:
     run.model.train()
     run.pruner.start_epoch(run.epoch)
     if run.dynamic is not None:
-        run.dynamic.load_state_dict({"step": run.epoch * run.config.batches_per_epoch})
+        run.dynamic.load_state_dict({"step": run.epoch * run.config.training.batches_per_epoch})
     if run.moduli is not None:
         run.moduli.start_epoch(run.epoch)
 
 
 def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
     """One step on a batch: the task's loss, and the penalty, both from before the step and without a graph."""
-    config, shrunk = run.config, run.moduli if run.config.proximal else None
+    config, shrunk = run.config, run.moduli if run.config.regularization.proximal else None
     task_loss = run.task.loss(run.model, batch)
-    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.proximal else run.moduli()
+    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.moduli()
     run.optimizer.zero_grad()
     (task_loss + penalty).backward()
     if shrunk is not None:
         backward_to_points(shrunk)
     if run.dynamic is not None:
         run.dynamic.step(run.optimizer)
-    if config.clip is not None:
+    if config.optimization.max_grad_norm is not None:
         run.pruner.mask_gradients()
-        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.optimization.max_grad_norm)
     run.optimizer.step()
     if shrunk is not None:
         penalty = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
@@ -165,7 +165,7 @@ def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float
         TrainingDiverged: if the epoch ended in NaN, infinity, or far above where training began.
     """
     run.pruner.apply(run.optimizer)
-    half = losses[run.config.batches_per_epoch // 2 :]
+    half = losses[run.config.training.batches_per_epoch // 2 :]
     metrics = _quick_evaluation(run)
     _check_end(run, metrics["loss"])
     run.validation_losses.append(metrics["loss"])
@@ -193,7 +193,7 @@ def check_losses(run: Run, losses: Tensor) -> None:
     if run.first_loss is None:
         run.first_loss = losses[0].item()
     good = losses.isfinite()
-    if bool(good.all()) and len(losses) == run.config.batches_per_epoch:
+    if bool(good.all()) and len(losses) == run.config.training.batches_per_epoch:
         good = losses <= _largest_loss(run.first_loss)
         # Whatever came before the last good loss is over.
         good[: int(good.nonzero()[-1]) if bool(good.any()) else 0] = True
@@ -204,7 +204,7 @@ def check_losses(run: Run, losses: Tensor) -> None:
 
 def _check_end(run: Run, loss: float) -> None:
     """What the last step broke, no loss of this epoch shows, and the checkpoint would keep."""
-    last = run.config.batches_per_epoch
+    last = run.config.training.batches_per_epoch
     for key, module in run.modules.items():
         for name, parameter in module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
@@ -218,7 +218,7 @@ def _largest_loss(first: float) -> float:
 
 
 def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
-    total = run.epoch * run.config.batches_per_epoch + step
+    total = run.epoch * run.config.training.batches_per_epoch + step
     return TrainingDiverged(
         f"{what} at step {step} of epoch {run.epoch + 1}, step {total} in all (first loss {run.first_loss:.3g}): "
         f"the checkpoint after {run.epoch} epochs is kept in {run.folder.checkpoint}; lower learning_rate or set clip"
@@ -227,23 +227,11 @@ def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
 
 def set_rates(run: Run, step: int) -> None:
     """Give the optimizer the rates of a step of the present epoch."""
-    config, epoch, factor = run.config, run.epoch, 1.0
-    into_tail = epoch - (config.epochs - config.tail_epochs) + 1
-    if config.learning_rate_decay == "tail" and into_tail > 0:
-        factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / config.tail_epochs))
-    elif config.learning_rate_decay == "anneal":
-        factor = config.anneal_factor ** -_epochs_without_progress(run.validation_losses)
-    if config.warmup_steps:
-        factor *= min((epoch * config.batches_per_epoch + step + 1) / config.warmup_steps, 1.0)
-    rates = (config.learning_rate, config.embedding_learning_rate)
+    config = run.config
+    rates = config.optimization.rates(config.training, run.epoch, step, run.validation_losses)
     for member, rate in zip(run.optimizer.members, rates, strict=False):
         for group in member.param_groups:
-            group["lr"] = rate * factor
-
-
-def _epochs_without_progress(losses: list[float]) -> int:
-    """How many of the losses are no smaller than one before."""
-    return sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch)
+            group["lr"] = rate
 
 
 def _zeros(weight: Tensor) -> float:

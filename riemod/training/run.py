@@ -1,39 +1,28 @@
 """A run in memory: built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from riemod import manifolds
-from riemod.coactivity import Coactivity
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
-from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
+from riemod.optim import JointOptimizer
 from riemod.pruning import (
     ConstantSchedule,
-    CubicSchedule,
     DynamicSparsePruner,
-    LinearSchedule,
     LotteryTicket,
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.regularization.weights import recurrent_weights
+from riemod.regularization import ModuliRegularizer
 from riemod.tasks import RunConfig, Task, task_class
-from riemod.tasks.base import InitializationName
+from riemod.tasks.config import InitializationName
 from riemod.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from riemod.training.folder import RunDescription, RunError, RunFolder
-from riemod.training.masks_at_start import hidden_names, start_sparse
 from riemod.training.seeds import Stream, generator_for
-
-# A checkpoint serves on another device, with other threads, to be measured on more data, if its data was moved, and
-# whoever else is told of its metrics.
-_FREE = {"device", "threads", "evaluation_batches", "data", "tensorboard"}
 
 
 @dataclass
@@ -64,52 +53,44 @@ class Run:
 
 
 def build(folder: RunFolder, description: RunDescription) -> Run:
-    """Everything a run needs, drawn from its seed, in the state before the first epoch.
+    """Build a run in the state before its first epoch, with every draw decided by its seed.
 
     Raises:
         ValueError: if the config asks for something impossible.
     """
-    config = description.config
+    config, is_ticket = description.config, description.ticket_of is not None
+
+    def generator(stream: Stream) -> torch.Generator:
+        return generator_for("cpu", stream, config.seed)
+
     task = task_class(description.task).of_run(config, folder.cache)
-    with seeded_draws(generator_for("cpu", Stream.WEIGHTS, config.seed)):
+    with seeded_draws(generator(Stream.WEIGHTS)):
         model = task.build_model()
-    moduli = None
-    if config.manifold != "none":
-        moduli = controls.by_name(config.arm)(
-            model,
-            manifolds.by_name(config.manifold),
-            inhibitor=inhibitors.by_name(config.inhibitor),
-            strength=config.strength,
-            reduction=config.reduction,
-            power=config.power,
-            learn=config.learn,
-            evidence=_coactivity(config),
-            generator=generator_for("cpu", Stream.POINTS, config.seed),
-        )
-    # A ticket comes with its mask.
-    own, magnitude = description.ticket_of is None, config.pruning == "magnitude"
+    moduli = config.regularization.build(model, generator(Stream.POINTS))
+    # A lottery ticket is given its mask afterwards, and keeps it.
+    draws_mask = config.masks.from_start and not is_ticket
+    if draws_mask:
+        costs = moduli if config.regularization.tells_pairs_apart else None
+        config.masks.draw(model, costs, generator(Stream.MASKS))
     initialization = config.initialization
-    if own and not magnitude:
-        start_sparse(model, moduli, config, generator_for("cpu", Stream.MASKS, config.seed))
-        initialization = "sparsity_aware" if initialization == "default" else initialization
+    if draws_mask and initialization == "default":
+        initialization = "sparsity_aware"
     if initialization != "default":
-        draw = initializer_by_name(initialization)
-        draw(model, generator=generator_for("cpu", Stream.WEIGHTS, config.seed))
+        initializer_by_name(initialization)(model, generator=generator(Stream.WEIGHTS))
     for module in (model, moduli):
         if module is not None:
             module.to(task.device)
-    if own and magnitude:
-        kind = {"linear": LinearSchedule, "cubic": CubicSchedule}[config.schedule]
-        schedule = kind(config.sparsity, config.epochs, tail=config.tail_epochs, start=config.dense_epochs)
-    else:
-        schedule = ConstantSchedule(0.0)
-    targets = None if magnitude and config.targets == "all" else hidden_names(model)
-    order = _block_order(config, model, moduli) if config.blocks else None
-    pruner = MagnitudePruner(
-        model, schedule, targets=targets, scope=config.scope, blocks=config.blocks or None, order=order
+    sparsities = ConstantSchedule(0.0) if is_ticket else config.masks.sparsities(config.training)
+    return Run(
+        folder,
+        description,
+        task,
+        model,
+        moduli,
+        config.masks.pruner(model, moduli, sparsities, generator(Stream.BLOCKS)),
+        config.optimization.build(model, moduli),
+        None if is_ticket else config.masks.dynamic_pruner(model, moduli, config.training),
     )
-    dynamic = _dynamic(config, model, moduli) if own and config.pruning == "dynamic" else None
-    return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli), dynamic)
 
 
 def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket | None = None) -> Run:
@@ -149,8 +130,7 @@ def lottery(
         ValueError: for an unknown draw, or a rate that is not positive and finite.
     """
     changes = {"threads": threads, "learning_rate": learning_rate}
-    config = dataclasses.replace(
-        parent.config,
+    config = parent.config.replace(
         learn=False,
         evidence="weights",
         sparsity=parent.pruner.sparsity()["total"],
@@ -200,7 +180,7 @@ def save(run: Run) -> None:
 
 
 def _draw_ticket(parent: Run, initialization: InitializationName) -> LotteryTicket:
-    if parent.epoch < parent.config.epochs:
+    if parent.epoch < parent.config.training.epochs:
         raise RunError(f"run {parent.folder.path} is not finished: riemod resume {parent.folder.path}")
     generator = generator_for("cpu", Stream.TICKET, parent.config.seed)
     draw = initializer_by_name(initialization)
@@ -220,8 +200,9 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint does not say which run it is of: {error}") from error
     own, other = ({"task": one.task, **one.config.to_dict()} for one in (description, saved))
+    free = description.config.names_that_may_differ("resumed")
     for name in own:
-        if name not in _FREE and own[name] != other[name]:
+        if name not in free and own[name] != other[name]:
             raise CheckpointError(
                 f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json"
             )
@@ -234,48 +215,3 @@ def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
         raise CheckpointError(
             f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
         )
-
-
-def _block_order(
-    config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None
-) -> ModuliRegularizer | Tensor | None:
-    """What orders the neurons of recurrent layers in blocks; the tasks' layers all have as many."""
-    if config.block_order == "geometric":
-        return moduli
-    neurons = recurrent_weights(model)[0].neurons
-    if config.block_order == "index":
-        return torch.arange(neurons)
-    return torch.randperm(neurons, generator=generator_for("cpu", Stream.BLOCKS, config.seed))
-
-
-def _coactivity(config: RunConfig) -> Coactivity | None:
-    """What moves the points besides Eq. 6; alone, its strength says nothing, for Adam divides it out."""
-    match config.evidence:
-        case "weights":
-            return None
-        case "coactivity":
-            return Coactivity()
-        case "both":
-            return Coactivity(strength=config.strength, alone=False)
-
-
-def _dynamic(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> DynamicSparsePruner:
-    return DynamicSparsePruner(
-        model,
-        moduli,
-        steps=(config.epochs - config.tail_epochs) * config.batches_per_epoch,
-        update_every=config.update_every,
-        drop_fraction=config.drop_fraction,
-        temperature=config.temperature,
-    )
-
-
-def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:
-    kind = {"adam": riemannian_adam, "sgd": sgd_with_riemannian_adam}[config.optimizer]
-    return kind(
-        model,
-        moduli,
-        lr=config.learning_rate,
-        embedding_lr=config.embedding_learning_rate,
-        weight_decay=config.weight_decay,
-    )

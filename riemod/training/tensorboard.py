@@ -21,7 +21,7 @@ def epoch_log(run: Run, stack: ExitStack) -> EpochLog:
     Raises:
         RunError: if TensorBoard is asked for and not installed.
     """
-    if not run.config.tensorboard:
+    if not run.config.computation.tensorboard:
         return lambda row: None
     try:
         # An optional package, and slow to import.

@@ -15,7 +15,7 @@ from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
+from riemod.tasks.navigation import Navigation, NavigationConfig
 from riemod.training import RunDescription, RunFolder, build, train
 
 SMALL: dict[str, Any] = {

@@ -199,7 +199,7 @@ BAD_OPTIONS: list[tuple[list[str], str]] = [
     (["--epochs", "0"], "epochs must be at least 1, got 0"),
     (["--epochs", "6", "--dense-epochs", "4", "--tail-epochs", "2"], "dense_epochs and tail_epochs must be >= 0"),
     (["--learning-rate", "0"], "learning_rate must be positive and finite, got 0.0"),
-    (["--clip", "-1"], "clip must be positive, got -1.0"),
+    (["--max-grad-norm", "-1"], "max_grad_norm must be positive, got -1.0"),
     (["--learn"], "learn needs a manifold, got manifold='none'"),
     (["--seed", "-1"], "seed must be >= 0, got -1"),
     (["--device", "nonsense"], "device must name one that torch has here, got 'nonsense'"),
@@ -289,7 +289,7 @@ def test_an_unfinished_run_has_no_ticket(small_run: Path, tmp_path: Path, fails:
 
 def test_a_run_that_diverges_ends_with_status_1(tmp_path: Path, fails: Callable[..., str]):
     out = tmp_path / "run"
-    options = [*SMALL, "--learning-rate", "1e12", "--clip", "None", "--out", str(out)]
+    options = [*SMALL, "--learning-rate", "1e12", "--max-grad-norm", "None", "--out", str(out)]
     message = fails("train", "adding", *options, status=1)
     assert re.search(r"riemod: error: .* at step \d+ of epoch \d", message)
     assert f"is kept in {out / 'checkpoint'}" in message

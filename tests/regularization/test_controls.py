@@ -15,7 +15,7 @@ from riemod.manifolds import Sphere, Torus
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import Modules, controls
 from riemod.regularization.controls import ARMS, MatchedL1, NoPenalty, RandomGeometry, Shuffled
-from riemod.tasks.base import ArmName
+from riemod.tasks.config import ArmName
 from tests.regularization.formulas import EVERY, MANIFOLDS
 from tests.strategies import generator, seeds
 

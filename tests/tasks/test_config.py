@@ -15,7 +15,7 @@ PRESETS = [(task, preset) for task in TASKS for preset in TASKS[task].presets]
 def config(**changes: Any) -> NavigationConfig:
     smoke = Navigation.presets["smoke"]
     assert isinstance(smoke, NavigationConfig)
-    return dataclasses.replace(smoke, **changes)
+    return smoke.replace(**changes)
 
 
 @pytest.mark.parametrize(("task", "preset"), PRESETS)
@@ -24,7 +24,12 @@ def test_every_preset_is_valid_and_says_its_own_name(task: str, preset: str):
     assert values.preset == preset
     assert {name for name in TASKS[task].presets if name != "steady" and "-" not in name} == {"smoke", "cpu", "paper"}
     # Without a manifold it is the control: nothing learned, nothing pruned until the user says so.
-    assert (values.manifold, values.learn, values.sparsity, values.seed) == ("none", False, 0.0, 0)
+    assert (values.regularization.manifold, values.regularization.learn, values.masks.sparsity, values.seed) == (
+        "none",
+        False,
+        0.0,
+        0,
+    )
 
 
 @pytest.mark.parametrize(("task", "preset"), PRESETS)
@@ -77,8 +82,8 @@ BAD_VALUES = [
     ("embedding_learning_rate", -1e-3),
     ("weight_decay", -0.1),
     ("weight_decay", math.nan),
-    ("clip", 0.0),
-    ("clip", math.nan),
+    ("max_grad_norm", 0.0),
+    ("max_grad_norm", math.nan),
     ("manifold", "mobius"),
     ("inhibitor", "mexican"),
     ("strength", -1.0),
@@ -174,7 +179,7 @@ def test_dense_and_tail_epochs_must_leave_some_for_pruning():
         ("seed", None),
         ("threads", 1.5),
         ("learning_rate", "1e-3"),
-        ("clip", "none"),
+        ("max_grad_norm", "none"),
         ("learn", "False"),
         ("learn", 1),
         ("device", None),
@@ -188,7 +193,9 @@ def test_a_value_of_another_type_is_named(name: str, value: object):
 
 
 def test_whole_numbers_will_do_where_a_fraction_may_stand():
-    assert config(sparsity=1, strength=0, clip=None, threads=2) == config(sparsity=1.0, strength=0.0, threads=2)
+    assert config(sparsity=1, strength=0, max_grad_norm=None, threads=2) == config(
+        sparsity=1.0, strength=0.0, threads=2
+    )
 
 
 def test_an_unknown_task_is_named():

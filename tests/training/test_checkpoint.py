@@ -1,6 +1,5 @@
 """Checkpoints: whole or not at all, of this run or refused, and never unpickled."""
 
-import dataclasses
 import hashlib
 import json
 import pickle
@@ -177,7 +176,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 
 
 def test_a_checkpoint_serves_with_other_threads_and_more_data_to_measure_on(finished: Run, bits: Bits, same: Same):
-    config = dataclasses.replace(finished.config, threads=1, evaluation_batches=7)
+    config = finished.config.replace(threads=1, evaluation_batches=7)
     write_json(finished.folder.config_file, finished.description._replace(config=config).to_dict())
     loaded = load(finished.folder)
     assert same(bits(loaded), bits(finished))

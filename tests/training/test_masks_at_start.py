@@ -1,6 +1,5 @@
 """Runs that are sparse from the start: their masks, resumed and side by side to the same ends, and their tickets."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +89,7 @@ def test_the_draw_knows_the_mask_unless_another_is_asked_for(tmp_path: Path, beg
 def test_a_dynamic_mask_moves_until_the_tail_at_one_sparsity(
     side_by_side: bool, cell: str, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ):
-    run = begin(tmp_path / "run", **DYNAMIC, cell=cell, clip=0.05)
+    run = begin(tmp_path / "run", **DYNAMIC, cell=cell, max_grad_norm=0.05)
     gates = 3 if cell == "gru" else 1
     first = hidden_mask(run)
     assert torch.equal(first, first[:12].repeat(gates, 1))
@@ -120,7 +119,7 @@ def test_a_dynamic_mask_moves_until_the_tail_at_one_sparsity(
         GEOMETRIC,
         GEOMETRIC | NOWHERE | {"cell": "lstm"},
         DYNAMIC,
-        DYNAMIC | {"arm": "shuffled", "clip": 0.05, "update_every": 3},
+        DYNAMIC | {"arm": "shuffled", "max_grad_norm": 0.05, "update_every": 3},
         DYNAMIC | {"learn": True, "proximal": True, "strength": 5.0},
         DYNAMIC | NOWHERE | {"cell": "gru"},
     ],
@@ -140,7 +139,7 @@ def test_a_broken_run_goes_on_to_the_same_bits(
 
 @pytest.mark.parametrize("cell", ["rnn_relu", "lstm"])
 def test_side_by_side_they_end_as_alone(cell: str, tmp_path: Path, begin: Begin, bits: Bits):
-    common = {"epochs": 4, "clip": 0.05, "hidden_size": 12, "cell": cell}
+    common = {"epochs": 4, "max_grad_norm": 0.05, "hidden_size": 12, "cell": cell}
     runs: dict[str, dict[str, Any]] = {
         "magnitude": {"manifold": "none", "learn": False},
         "hidden": {"targets": "hidden", "learn": False},
@@ -183,9 +182,7 @@ def test_other_tasks_start_sparse_too(task: str, tmp_path: Path):
     if task == "language":
         changes |= {"data": str(write_text(tmp_path / "text"))}
     smoke = TASKS[task].presets["smoke"]
-    config = dataclasses.replace(
-        smoke, epochs=2, tail_epochs=1, dense_epochs=0, batches_per_epoch=3, update_every=1, **changes
-    )
+    config = smoke.replace(epochs=2, tail_epochs=1, dense_epochs=0, batches_per_epoch=3, update_every=1, **changes)
     run = start(RunFolder(tmp_path / "run"), RunDescription(task, config, None))
     first = {name: mask.clone() for name, mask in run.pruner.masks().items()}
     assert all("weight_hh" in name for name in first)

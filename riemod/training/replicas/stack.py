@@ -34,7 +34,10 @@ class Stack:
         self.parameters = {name: nn.Parameter(torch.stack([*column]).detach()) for name, column in columns.items()}
         config = first.config
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self.parameters.values(),
+            lr=config.optimization.learning_rate,
+            weight_decay=config.optimization.weight_decay,
+            fused=True,
         )
         for name, stacked in self.parameters.items():
             stacked.grad = torch.zeros_like(stacked)
@@ -83,7 +86,7 @@ class Stack:
         total = losses.sum() + penalties.sum()
         apart = {}
         for index, run in enumerate(self.runs):
-            if run.moduli is not None and not _has_costs(run) and not run.config.proximal:
+            if run.moduli is not None and not _has_costs(run) and not run.config.regularization.proximal:
                 apart[index] = run.moduli()
                 total = total + apart[index]
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
@@ -93,7 +96,11 @@ class Stack:
             for member in run.optimizer.members[1:]:
                 member.zero_grad()
         total.backward()
-        proximal = [(index, run.moduli) for index, run in enumerate(self.runs) if run.config.proximal and run.moduli]
+        proximal = [
+            (index, run.moduli)
+            for index, run in enumerate(self.runs)
+            if run.config.regularization.proximal and run.moduli
+        ]
         for _, moduli in proximal:
             backward_to_points(moduli)
         for index, run in enumerate(self.runs):
@@ -104,8 +111,8 @@ class Stack:
             gradient = self.parameters[name].grad
             assert gradient is not None
             gradient.mul_(mask)
-        if self.runs[0].config.clip is not None:
-            _clip(gradients, self.runs[0].config.clip)
+        if self.runs[0].config.optimization.max_grad_norm is not None:
+            _clip(gradients, self.runs[0].config.optimization.max_grad_norm)
         self.optimizer.step()
         for run in self.runs:
             for member in run.optimizer.members[1:]:
@@ -121,7 +128,7 @@ class Stack:
         """Every step's batches, stacked; runs of one seed see the same data, which is drawn once."""
         seeds = list(dict.fromkeys(run.config.seed for run in self.runs))
         place = torch.tensor([seeds.index(run.config.seed) for run in self.runs], device=self.task.device)
-        count, epoch = self.runs[0].config.batches_per_epoch, self.runs[0].epoch
+        count, epoch = self.runs[0].config.training.batches_per_epoch, self.runs[0].epoch
         streams = [
             self.task.batches(generator_for(self.task.device, Stream.BATCHES, seed, epoch), count) for seed in seeds
         ]
@@ -148,7 +155,7 @@ class Stack:
 
 def _has_costs(run: Run) -> bool:
     """Whether the penalty's coefficients stay as they are for an epoch, and multiply |w| itself."""
-    return run.moduli is not None and not (run.config.learn or run.config.proximal) and run.config.power == 1
+    return run.moduli is not None and run.config.regularization.costs_are_fixed
 
 
 def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The navigation task on closed arenas: batches, levels, hidden states, and nets that learn."""
 
-import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
 from riemod.tasks import Navigation, NavigationConfig
+from riemod.tasks.navigation import NavigationModel
 from riemod.tasks.navigation.arenas import ArenaName
 from riemod.tasks.navigation.manifold_cells import ManifoldPlaceCells
-from riemod.tasks.navigation.task import NavigationModel
 from tests.strategies import generator
 
 CLOSED: tuple[ArenaName, ...] = ("circle", "torus", "sphere", "klein")
@@ -18,7 +17,7 @@ CLOSED: tuple[ArenaName, ...] = ("circle", "torus", "sphere", "klein")
 def task(arena: ArenaName, **changes: Any) -> Navigation:
     config = Navigation.presets["smoke"]
     assert isinstance(config, NavigationConfig)
-    return Navigation(dataclasses.replace(config, arena=arena, **changes))
+    return Navigation(config.replace(arena=arena, **changes))
 
 
 @pytest.mark.parametrize("arena", CLOSED)
