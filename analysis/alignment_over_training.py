@@ -51,7 +51,7 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     plan = nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
     model = nets.fresh(task)
-    strength = Navigation.presets["cpu"].strength
+    strength = Navigation.presets["cpu"].regularization.strength
     space, draw = manifolds.by_name(arena), generator_for("cpu", Stream.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
     read_out = ReadOut(space, "coactivity", WIDE, plan.hidden_size, draw)

@@ -92,22 +92,22 @@ def train(
         watch: called after each step with the number of steps done, the factor of the rates and the hidden states.
         skip: how many steps of each walk, its first, are not shown to the regularizer.
     """
-    plan = task.config
-    rates = (plan.optimization.learning_rate, plan.optimization.embedding_learning_rate)
+    plan, optimization = task.config.training, task.config.optimization
+    rates = (optimization.learning_rate, optimization.embedding_learning_rate)
     optimizer = riemannian_adam(model, moduli, lr=rates[0], embedding_lr=rates[1])
     states: list[Tensor] = []
     model.train()
     with watching(recurrent_weights(model)[0], states.append):
-        for epoch in range(plan.training.epochs):
+        for epoch in range(plan.epochs):
             if pruner is not None:
                 pruner.start_epoch(epoch)
-            into_tail = max(0, epoch - (plan.training.epochs - plan.training.tail_epochs) + 1)
-            factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / max(1, plan.training.tail_epochs)))
+            into_tail = max(0, epoch - (plan.epochs - plan.tail_epochs) + 1)
+            factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / max(1, plan.tail_epochs)))
             for member, rate in zip(optimizer.members, rates, strict=False):
                 for group in member.param_groups:
                     group["lr"] = rate * factor
             batches = task.batches(
-                generator_for("cpu", Stream.BATCHES, plan.seed, epoch), plan.training.batches_per_epoch
+                generator_for("cpu", Stream.BATCHES, task.config.seed, epoch), plan.batches_per_epoch
             )
             for step, batch in enumerate(batches):
                 loss = task.loss(model, batch)
@@ -121,7 +121,7 @@ def train(
                 loss.backward()
                 optimizer.step()
                 if watch is not None:
-                    watch(epoch * plan.training.batches_per_epoch + step + 1, factor, seen)
+                    watch(epoch * plan.batches_per_epoch + step + 1, factor, seen)
     model.eval()
 
 

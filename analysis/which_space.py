@@ -65,9 +65,8 @@ def row(arena: str, arm: str, seed: int, **changes: Any) -> Row:
     task = Navigation(plan)
     model = nets.fresh(task)
     moduli = penalty(model, arena, arm, seed)
-    schedule = CubicSchedule(
-        SPARSITY, plan.training.epochs, tail=plan.training.tail_epochs, start=plan.training.dense_epochs
-    )
+    course = plan.training
+    schedule = CubicSchedule(SPARSITY, course.epochs, tail=course.tail_epochs, start=course.dense_epochs)
     pruner = MagnitudePruner(model, schedule, targets=["rnn.weight_hh_l0"])
     nets.train(task, model, moduli, pruner)
     found = nets.errors(task, model)

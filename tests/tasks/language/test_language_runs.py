@@ -137,15 +137,15 @@ def test_a_text_that_was_moved_is_found_where_the_config_says(tmp_path: Path, be
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bptt": 0}, "bptt must be at least 1, got 0"),
-        ({"layers": 0}, "layers must be at least 1, got 0"),
-        ({"hidden_size": 0}, "hidden_size must be at least 1"),
-        ({"embedding_size": 0}, "embedding_size must be at least 1"),
-        ({"evaluation_streams": 0}, "evaluation_streams must be at least 1"),
-        ({"evaluation_tokens": 1}, "evaluation_tokens must be at least 2, got 1"),
+        ({"bptt": 0}, "bptt must be an integer >= 1, got 0"),
+        ({"layers": 0}, "layers must be an integer >= 1, got 0"),
+        ({"hidden_size": 0}, "hidden_size must be an integer >= 1, got 0"),
+        ({"embedding_size": 0}, "embedding_size must be an integer >= 1, got 0"),
+        ({"evaluation_streams": 0}, "evaluation_streams must be an integer >= 1, got 0"),
+        ({"evaluation_tokens": 1}, "evaluation_tokens must be an integer >= 2, got 1"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"dropout": math.nan}, "dropout must be in"),
-        ({"cell": "elman"}, "cell must be one of rnn_tanh, rnn_relu, gru, lstm, got 'elman'"),
+        ({"cell": "elman"}, "cell must be 'rnn_tanh', 'rnn_relu', 'gru' or 'lstm', got 'elman'"),
         ({"softmax": "full", "tied": True, "embedding_size": 8}, "tied needs embedding_size equal .*, got 8 and 16"),
         ({"softmax": "adaptive", "tied": True}, "softmax='adaptive' needs untied weights .*got tied=True"),
         ({"softmax": "adaptive", "hidden_size": 15}, "hidden_size of at least 16, got .*hidden_size=15"),
@@ -210,7 +210,7 @@ def test_the_paper_preset_is_the_reference_s_table():
         "schedule": "linear",
         "evaluation_tokens": None,
     }
-    assert {name: getattr(paper, name) for name in expected} == expected
+    assert {name: paper.to_dict()[name] for name in expected} == expected
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_the_model_takes_as_many_numbers_as_the_arena_has_dimensions():
 
 
 def test_bad_configurations_are_named():
-    with pytest.raises(ValueError, match="arena must be one of box, circle, torus, sphere, klein, got 'disc'"):
+    with pytest.raises(ValueError, match="arena must be 'box', 'circle', 'torus', 'sphere' or 'klein', got 'disc'"):
         task("disc")  # pyright: ignore[reportArgumentType]
     for arena in CLOSED:
         with pytest.raises(ValueError, match=f"border is for arena='box', got 0.1 with arena='{arena}'"):
