@@ -1,7 +1,8 @@
-"""What the nets are trained on."""
+"""Tasks that nets are trained on: navigation, adding and language."""
 
 from typing import Any
 
+from riemod._checks import check_choice
 from riemod.tasks.adding import Adding, AddingConfig
 from riemod.tasks.base import Task
 from riemod.tasks.config import RunConfig
@@ -12,7 +13,7 @@ TASKS: dict[str, type[Task[Any]]] = {"navigation": Navigation, "adding": Adding,
 
 
 def task_class(name: str) -> type[Task[Any]]:
-    """The task of that name.
+    """Return the task of that name.
 
     Raises:
         ValueError: for an unknown task.
@@ -20,9 +21,7 @@ def task_class(name: str) -> type[Task[Any]]:
     >>> task_class("adding").__name__
     'Adding'
     """
-    if name not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
-    return TASKS[name]
+    return TASKS[check_choice("task", name, TASKS)]
 
 
 __all__ = [

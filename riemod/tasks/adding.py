@@ -1,4 +1,4 @@
-"""The adding problem: sum the two marked numbers of a sequence."""
+"""The adding problem: return the sum of the two marked numbers of a sequence."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
 
 @dataclass(frozen=True, kw_only=True)
 class AddingConfig(RunConfig):
-    """A run of the adding problem."""
+    """Holds every number of a run of the adding problem."""
 
     hidden_size: int = 128
     """Hidden neurons n."""
@@ -31,7 +31,7 @@ class AddingConfig(RunConfig):
 
 
 class AddingModel(nn.Module):
-    """A recurrent layer whose last hidden state is read out linearly.
+    """Reads the last hidden state of a recurrent layer out linearly.
 
     Args:
         hidden_size: n.
@@ -44,12 +44,12 @@ class AddingModel(nn.Module):
         self.decoder = nn.Linear(hidden_size, 1)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        """(batch,) sums, from (T, batch, 2) numbers and marks."""
+        """Return (batch,) sums, from (T, batch, 2) numbers and marks."""
         return self.decoder(self.rnn(sequence)[0][-1]).squeeze(-1)
 
 
 class Adding(ReplicaTask[AddingConfig]):
-    """The adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
+    """Defines the adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
 
     name = "adding"
     primary_metric = "rmse"

@@ -1,4 +1,4 @@
-"""What every task has: a frozen configuration with every number of a run in it, and five methods."""
+"""The contract of tasks: model, batches, loss, metrics, and the levels to read the metrics against."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,10 @@ Batch = tuple[Tensor, ...]
 
 
 class HiddenUnits(NamedTuple):
-    """A recurrent layer of one layer and direction, and what else its units are in: see `permute_neurons`."""
+    """Names a recurrent layer of one layer and direction, and the maps that write and read its units.
+
+    `riemod.sparse.permute_neurons` reorders the units in all of them.
+    """
 
     layer: nn.RNN | nn.GRU | nn.LSTM
     sources: tuple[nn.Linear, ...]
@@ -23,7 +26,7 @@ class HiddenUnits(NamedTuple):
 
 
 class Task(ABC, Generic[ConfigT]):
-    """One task at one configuration: its model, data, loss and metrics."""
+    """Defines the model, the data, the loss and the metrics of a task at one configuration."""
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, RunConfig]]
@@ -39,52 +42,52 @@ class Task(ABC, Generic[ConfigT]):
 
     @classmethod
     def of_run(cls, config: ConfigT, cache: Path) -> Self:
-        """The task of a run; `cache` is a folder where `keep` may have left what is costly to derive from its data."""
+        """Return the task of a run; `cache` is a folder that an earlier process may have filled by `write_cache`."""
         del cache
         return cls(config)
 
-    def keep(self, cache: Path) -> None:
-        """Leave in `cache` what is costly to derive from the task's data; nothing for a task that draws its data."""
+    def write_cache(self, cache: Path) -> None:
+        """Write to a folder what is costly to derive from the task's data, or nothing if its data is drawn."""
 
     def data(self) -> dict[str, Any]:
-        """What tells the task's data from other data, JSON-ready; a checkpoint goes on with the same data alone."""
+        """Return JSON-ready values that identify the data; a checkpoint resumes only on the same data."""
         return {}
 
     @abstractmethod
     def build_model(self) -> nn.Module:
-        """A fresh model on the CPU, drawn from torch's global generator, which the caller seeds."""
+        """Return a fresh model on the CPU, drawn from torch's global generator, which the caller seeds."""
 
     @abstractmethod
     def hidden_units(self, model: nn.Module) -> list[HiddenUnits]:
-        """The recurrent layers of a model of `build_model` whose units can be brought into another order."""
+        """Return the recurrent layers of a model of `build_model` whose units can be reordered."""
 
     @abstractmethod
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
-        """That many training batches on the task's device, drawn from a generator of that device."""
+        """Yield that many training batches on the task's device, drawn from a generator of that device."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The task's loss on a batch, a scalar."""
+        """Return the loss on a batch, a scalar."""
 
     @abstractmethod
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
-        """Metrics on fresh batches, by name, the "loss" among them; `units` has the unit of each."""
+        """Return metrics on fresh batches by name, the "loss" among them; `units` has the unit of each."""
 
     def validate(self, model: nn.Module, generator: torch.Generator) -> dict[str, float]:
-        """Metrics after an epoch, the "loss" among them: `evaluate` on one batch, unless a task has better."""
+        """Return metrics after an epoch, the "loss" among them: those of one batch, unless a task overrides this."""
         return self.evaluate(model, generator, 1)
 
     @abstractmethod
     def reference_levels(self, generator: torch.Generator) -> dict[str, float]:
-        """What a perfect answer and trivial answers score, by metric name: the levels to read the metrics against."""
+        """Return what a perfect answer and trivial answers score, by metric name, to compare the metrics with."""
 
 
 class ReplicaTask(Task[ConfigT]):
-    """A task whose models can be trained side by side, as one batched computation."""
+    """Defines a task whose models can be trained side by side, as one batched computation."""
 
     @abstractmethod
     def replica_losses(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """(N,) losses of N models, each on its own batch: what `loss` gives for each of them.
+        """Return the (N,) losses of N models, each on its own batch, as `loss` gives them for one.
 
         Args:
             parameters: the models' parameters by name, stacked along a first axis of size N.

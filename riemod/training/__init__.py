@@ -1,4 +1,4 @@
-"""How nets are trained: one loop, runs that survive a crash, records that say how they were made."""
+"""Training of nets: one loop for every task, runs that survive a crash, and records that say how they were made."""
 
 from riemod.training.checkpoint import CheckpointError
 from riemod.training.compression import UnitOrder, compress_run

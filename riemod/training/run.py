@@ -1,4 +1,4 @@
-"""A run in memory: built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
+"""A run in memory: it is built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from riemod.training.seeds import Stream, generator_for
 
 @dataclass
 class Run:
-    """A run in memory: its task, model, regularizer, pruner and optimizer, ready for epoch `epoch`."""
+    """Holds a run in memory: its task, model, regularizer, pruner and optimizer, ready for epoch `epoch`."""
 
     folder: RunFolder
     description: RunDescription
@@ -94,7 +94,12 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
 
 
 def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket | None = None) -> Run:
-    """A new run in a new folder, its first checkpoint written; with a ticket, from the ticket's weights and points.
+    """Start a run in a new folder and write its first checkpoint.
+
+    Args:
+        folder: of the run; it must be new or empty.
+        description: of the run.
+        ticket: gives the weights, the masks and the points; None for those that `build` draws.
 
     Raises:
         RunError: if the folder is taken.
@@ -116,7 +121,7 @@ def lottery(
     initialization: InitializationName = "sparsity_aware",
     learning_rate: float | None = None,
 ) -> Run:
-    """A new run of a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
+    """Start a run of a finished run's lottery ticket: fresh weights, the same mask, and the same points, now fixed.
 
     Args:
         parent: the finished run.
@@ -142,7 +147,7 @@ def lottery(
 
 
 def load(folder: RunFolder) -> Run:
-    """A run as its last checkpoint left it, or from its beginning if it was killed before the first one.
+    """Load a run as its last checkpoint left it, or from its beginning if it was killed before the first one.
 
     Raises:
         RunError: if there is no run in the folder, or its ticket must be drawn again from a run that is gone.
@@ -167,7 +172,7 @@ def load(folder: RunFolder) -> Run:
 
 
 def save(run: Run) -> None:
-    """Write the run's checkpoint: what `load` needs to go on to the same bits."""
+    """Write the run's checkpoint, from which `load` resumes it to the same bits."""
     progress = {
         "run": run.description.to_dict(),
         "epoch": run.epoch,
@@ -194,7 +199,10 @@ def _take(run: Run, ticket: LotteryTicket) -> None:
 
 
 def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None:
-    """Shapes do not tell runs apart: two manifolds can have points of the same shape, and two seeds have all shapes."""
+    """Raise a CheckpointError unless the checkpoint is of the described run.
+
+    Shapes do not tell runs apart: points on two manifolds can have the same shape, and two seeds give equal shapes.
+    """
     try:
         saved = RunDescription.from_dict(checkpoint.progress["run"])
     except (ValueError, KeyError, TypeError) as error:
@@ -209,7 +217,10 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
 
 
 def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
-    """With the same shapes another vocabulary would go unseen, and every word would be taken for another one."""
+    """Raise a CheckpointError unless the checkpoint was trained on the same data.
+
+    Another vocabulary of the same size would not show in any shape, and every word would be taken for another one.
+    """
     if own != saved:
         name = next(key for key in {**own, **saved} if own.get(key) != saved.get(key))
         raise CheckpointError(

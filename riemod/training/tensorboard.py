@@ -10,9 +10,10 @@ EpochLog = Callable[[dict[str, float]], None]
 
 
 def epoch_log(run: Run, stack: ExitStack) -> EpochLog:
-    """What writes a row of metrics as scalars, one tag a metric, by epoch; nothing if the config does not ask for it.
+    """Return a function that writes a row of metrics as scalars, with one tag for each metric, by epoch.
 
-    Scalars of epochs from the run's present one on, which a killed process may have left, are purged.
+    It writes nothing if the config does not ask for TensorBoard. Scalars of the run's present epoch and later ones,
+    which a killed process may have left, are purged.
 
     Args:
         run: its config's `tensorboard` decides.

@@ -273,7 +273,7 @@ def test_whole_numbers_will_do_where_a_fraction_may_stand():
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(ValueError, match="task must be one of navigation, adding, language, got 'subtracting'"):
+    with pytest.raises(ValueError, match="task must be 'navigation', 'adding' or 'language', got 'subtracting'"):
         task_class("subtracting")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from riemod._files import write_atomically, write_json
 from riemod.optim import riemannian_adam
-from riemod.training import CheckpointError, Run, evaluate, generator_for, load, train
+from riemod.training import CheckpointError, Run, evaluate, load, train
 from riemod.training.checkpoint import POINTER, Checkpoint, save_checkpoint
 
 Bits = Callable[[Run], dict[str, Tensor]]
@@ -259,10 +259,3 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
-
-
-def test_every_key_has_a_stream_of_its_own():
-    keys = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 11), (1, 1), (11,), (1, 2, 3), (12, 3)]
-    first = {key: int(torch.randint(2**62, (), generator=generator_for("cpu", *key))) for key in keys}
-    assert len(set(first.values())) == len(keys)
-    assert first == {key: int(torch.randint(2**62, (), generator=generator_for("cpu", *key))) for key in keys}

@@ -64,7 +64,7 @@ def test_replicas_are_refused(tmp_path: Path, begin: Callable[..., Run]):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"evidence": "states"}, "evidence must be one of weights, coactivity, both, got 'states'"),
+        ({"evidence": "states"}, "evidence must be 'weights', 'coactivity' or 'both', got 'states'"),
         ({"evidence": "coactivity", "learn": False}, "evidence='coactivity' is for positions that are trained"),
         ({"evidence": "both", "strength": 0.0}, "evidence='both' needs a strength above 0"),
     ],

@@ -11,10 +11,13 @@ from riemod.tasks.recurrence import Cell
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageConfig(RunConfig):
-    """A language run. An epoch reads the first batches_per_epoch x bptt x batch_size tokens of the training text."""
+    """Holds every number of a language run.
+
+    An epoch reads the first batches_per_epoch x bptt x batch_size tokens of the training text.
+    """
 
     data: str | None = field(default=None, metadata=may_differ("resumed"))
-    """Folder with train.txt, valid.txt and test.txt: WikiText-2, or a text of one's own. It must be given."""
+    """Folder with train.txt, valid.txt and test.txt: WikiText-2, or another text in that layout. It must be given."""
     verify: bool = True
     """Refuse files that begin as WikiText-2's but are cut off or altered."""
     bptt: int = 35
@@ -38,7 +41,7 @@ class LanguageConfig(RunConfig):
     evaluation_streams: int = 20
     """Pieces that a text is cut into to be read side by side when evaluated, each from a zero state."""
     evaluation_tokens: int | None = None
-    """Read only so many first tokens of the validation and test texts; None for all of them."""
+    """Read only this many first tokens of the validation and test texts; None for all of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +62,8 @@ class LanguageConfig(RunConfig):
 
 
 PRESETS: dict[str, RunConfig] = {
-    # The first 4,000 tokens. Tensors are ranked alone: ranked together, all vectors of words go before the rest.
+    # Reads the first 4,000 tokens. Each tensor is pruned alone, because a global ranking would drop all word vectors
+    # before any other weight.
     "smoke": LanguageConfig(
         preset="smoke",
         hidden_size=32,
@@ -73,7 +77,7 @@ PRESETS: dict[str, RunConfig] = {
         regularization=Regularization(strength=1e-3),
         masks=Masks(scope="tensor"),
     ),
-    # The first 280,020 tokens, and all of the validation and test texts.
+    # Reads the first 280,020 tokens, and all of the validation and test texts.
     "cpu": LanguageConfig(
         preset="cpu",
         hidden_size=128,

@@ -1,4 +1,4 @@
-"""Language: predict the next word of a text, from the words so far."""
+"""The language task: predict the next word of a text from the words before it."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from riemod.tasks.language.config import PRESETS, LanguageConfig
 from riemod.tasks.language.corpus import Corpus, read_corpus, unigram_cross_entropy, unigram_entropy
 from riemod.tasks.language.model import LanguageModel
 
-# A net this close to the unigram floor, in nats a token, has learned how often words come, if that.
+# A net whose loss is within this margin of the unigram floor, nats a token, knows no more than how often words come.
 _COLLAPSE_MARGIN = 0.02
 _EVALUATION_STEPS = 70
 
@@ -29,10 +29,10 @@ class Language(Task[LanguageConfig]):
     ends in into the batch, where the next batch finds it.
 
     Metrics are of the whole validation text ("test_": of the test text), or of their first evaluation_tokens; the
-    number of evaluation batches plays no part. The unigram floor of a text (validation, test, or the part of the
-    training text that is read) is the entropy of its own word counts, the loss of the best answer that knows no
-    context; the counts of the training text score worse, and without bound if a word is new. A run within 0.02 nats of
-    the floor or above has collapsed.
+    number of evaluation batches does not matter. The unigram floor of a text (validation, test, or the part of the
+    training text that is read) is the entropy of its own word counts: the lowest loss of an answer that ignores the
+    context. The word counts of the training text score worse, and infinitely badly if a word is new. A run whose loss
+    is above the floor, or less than 0.02 nats below it, has collapsed.
     """
 
     name = "language"
@@ -65,7 +65,7 @@ class Language(Task[LanguageConfig]):
     def of_run(cls, config: LanguageConfig, cache: Path) -> Self:
         return cls(config, cache)
 
-    def keep(self, cache: Path) -> None:
+    def write_cache(self, cache: Path) -> None:
         self.corpus.save(cache)
 
     def data(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Language(Task[LanguageConfig]):
         return units
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
-        """The windows of the text in their order, the same in every epoch: nothing is drawn."""
+        """Yield the windows of the text in order; they are the same in every epoch, and nothing is drawn."""
         del generator
         config, words = self.config, self.streams
         parts = 2 if config.cell == "lstm" else 1
@@ -137,7 +137,7 @@ class Language(Task[LanguageConfig]):
         return levels | {f"{prefix}perplexity unigram floor": math.exp(floor) for prefix, floor in floors.items()}
 
     def _training_streams(self) -> Tensor:
-        """(rows, batch_size) words: the prefix that an epoch reads, cut into as many streams side by side."""
+        """Return (rows, batch_size) words: the prefix that an epoch reads, cut into batch_size streams side by side."""
         config, ids = self.config, self.corpus.splits["train"]
         count, streams = config.training.batches_per_epoch, config.training.batch_size
         rows = min(count * config.bptt + 1, len(ids) // streams)
@@ -155,7 +155,10 @@ class Language(Task[LanguageConfig]):
 
     @torch.no_grad()
     def _measure(self, model: nn.Module, split: str) -> dict[str, float]:
-        """Every token but the first is predicted, once; streams go on where the one before ends."""
+        """Return the metrics of a split; every token except the first is predicted once.
+
+        The text is cut into streams, each of which continues where the one before it ends.
+        """
         assert isinstance(model, LanguageModel)
         ids = self._evaluated(split)
         if len(ids) < 2:

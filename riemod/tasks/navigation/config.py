@@ -10,7 +10,7 @@ from riemod.tasks.navigation.arenas import ArenaName
 
 @dataclass(frozen=True, kw_only=True)
 class NavigationConfig(RunConfig):
-    """A navigation run. Lengths in m, time in s, angles in rad."""
+    """Holds every number of a navigation run. Lengths in m, time in s, angles in rad."""
 
     hidden_size: int
     """Hidden neurons n."""
@@ -64,13 +64,13 @@ _CPU = NavigationConfig(
     regularization=Regularization(strength=2e-3),
     masks=Masks(scope="tensor"),
 )
-# With wide place codes arenas take a third of the steps, and hidden states fill a sheet that is only gently folded.
+# With wide place codes arenas are learned in a third of the steps, and hidden states fill a gently folded sheet.
 _WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
 
 
 PRESETS: dict[str, RunConfig] = {
-    # Away from the paper's 512 landmarks, width^2 * landmarks is kept: with fewer landmarks than that in reach, the
-    # third most active one is anywhere.
+    # width^2 * landmarks is that of the paper: with fewer landmarks within a width, the third most active one may be
+    # anywhere.
     "smoke": NavigationConfig(
         preset="smoke",
         hidden_size=64,

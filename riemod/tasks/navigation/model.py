@@ -4,9 +4,10 @@ from torch import Tensor, nn
 
 
 class NavigationModel(nn.Module):
-    """Landmark activity of the start -> hidden state -> (velocity by velocity) -> landmark scores of every position.
+    """Maps the landmark activity of the start and the velocities to landmark scores of every position.
 
-    Three bias-free linear maps around a bias-free ReLU `nn.RNN`, as in the paper.
+    A linear map gives the first hidden state, a ReLU `nn.RNN` moves it velocity by velocity, and another linear map
+    reads every state out. All maps are without bias, as in the paper.
 
     Args:
         landmarks: L.
@@ -21,9 +22,9 @@ class NavigationModel(nn.Module):
         self.decoder = nn.Linear(hidden_size, landmarks, bias=False)
 
     def hidden_states(self, start_code: Tensor, velocity: Tensor) -> Tensor:
-        """(T, batch, n) hidden states, from (batch, L) start codes and (T, batch, dim) velocities in m a step."""
+        """Return (T, batch, n) hidden states, of (batch, L) start codes and (T, batch, dim) velocities, m a step."""
         return self.rnn(velocity, self.encoder(start_code).unsqueeze(0))[0]
 
     def forward(self, start_code: Tensor, velocity: Tensor) -> Tensor:
-        """(T, batch, L) landmark scores, the logarithms of the predicted code up to a constant."""
+        """Return (T, batch, L) landmark scores, the logarithms of the predicted code up to a constant."""
         return self.decoder(self.hidden_states(start_code, velocity))

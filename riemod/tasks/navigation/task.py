@@ -1,4 +1,4 @@
-"""Navigation: follow one's position in an arena, a square or a closed manifold, from its start and its velocities."""
+"""The navigation task: tell the position in an arena from the start and the velocities."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -20,9 +20,9 @@ _WALKS_AT_ONCE = 20_000
 
 
 class Navigation(Task[NavigationConfig]):
-    """The navigation task; a batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
+    """Defines the navigation task: tell the position in an arena from the start and the velocities.
 
-    The net is given the place code of the start and the velocities, nothing else of the arena. Positions are stored as
+    A batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)). The net is given only the place code of the start and the velocities. Positions are stored as
     the arena stores points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
     """
 
@@ -57,7 +57,7 @@ class Navigation(Task[NavigationConfig]):
         return [HiddenUnits(model.rnn, (model.encoder,), (model.decoder,))]
 
     def walks(self, count: int, generator: torch.Generator) -> Trajectories:
-        """That many random trajectories of the task's length, on the task's device."""
+        """Return that many random trajectories of the task's length, on the task's device."""
         config = self.config
         gait = {
             "step_seconds": config.step_seconds,
@@ -75,7 +75,7 @@ class Navigation(Task[NavigationConfig]):
     def states(
         self, model: nn.Module, generator: torch.Generator, walks: int, last: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states of a model on fresh walks, and where the animal is in each of them.
+        """Return hidden states of a model on fresh walks, and where the animal is in each of them.
 
         Args:
             model: of `build_model`.
@@ -132,7 +132,7 @@ class Navigation(Task[NavigationConfig]):
         # A softmax never gives the exact zero that the code has at its least active landmark.
         perfect = self._metrics((code + 1e-6).log(), code, position)
         still = self._metrics((start_code + 1e-6).log().expand_as(code), code, position)
-        # A closed arena has no center; any place is as good there.
+        # A closed arena has no center, so any fixed place will do.
         center = position.new_zeros(2) if self.arena is None else self.cells.centers[0]
         place = "the arena's center" if self.arena is None else "one fixed place"
         return {

@@ -1,6 +1,6 @@
-"""Many small runs of one task side by side: their models as one batched computation, in one process.
+"""The loop that trains many small runs of one task side by side, as one batched computation in one process.
 
-Every replica is an ordinary run, with its own folder, checkpoints and record, and goes on alone or with others.
+Every replica is an ordinary run with its own folder, checkpoints and record. It can resume alone or with others.
 """
 
 import time
@@ -29,15 +29,16 @@ from riemod.training.run import Run
 from riemod.training.tensorboard import epoch_log
 
 Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
-"""Called after an epoch with the runs that went through it, and their rows of metrics."""
+"""Called after an epoch with the runs that completed it, and their rows of metrics."""
 
 
 def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[dict[str, Any]]:
     """Train several runs of one task to their last epoch in one batched computation, and write their records.
 
-    Each run ends as `riemod.training.train` would end it, to float rounding: the batches, the draws and the pruning
-    are its own. Runs may differ in seed, initial draw, regularizer and pruning, and in nothing else. Runs that stand at
-    different epochs are brought level first. A run that diverges is left behind, and the others go on without it.
+    Each run ends as `riemod.training.train` would end it, to float rounding, with its own batches, draws and pruning.
+    Runs may differ only in the fields that their configuration allows: seed, initial draw, regularizer and pruning.
+    Runs at earlier epochs are trained first, until all are at the same epoch. A run that diverges is left out, and the
+    others continue without it.
 
     Args:
         runs: new or loaded ones, each in a folder of its own.
@@ -71,7 +72,7 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
             epoch = min(run.epoch for run in waiting)
             stack = Stack([run for run in waiting if run.epoch == epoch])
             behind = [run.epoch for run in waiting if run.epoch > epoch]
-            # The next one that stands further on joins in when the others have come to where it stands.
+            # A run at a later epoch joins when the others have reached that epoch.
             failed: list[tuple[Run, TrainingDiverged]] = []
             while not failed and stack.epoch < min([*behind, stack.runs[0].config.training.epochs]):
                 failed = _train_epoch(stack, committed)
@@ -88,7 +89,7 @@ def _is_done(run: Run) -> bool:
 
 
 def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, TrainingDiverged]]:
-    """Train one epoch and commit it for every run that did not diverge; those that did are returned."""
+    """Train one epoch and commit it for every run that did not diverge; return those that did."""
     began = time.perf_counter()
     runs, config = stack.runs, stack.runs[0].config
     shape = (config.training.batches_per_epoch, len(runs))
@@ -120,7 +121,7 @@ def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, Training
 
 
 def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
-    """Raise a ValueError unless runs so described, in those folders, can train side by side."""
+    """Raise a ValueError unless runs of these descriptions, in these folders, can train side by side."""
     if not folders:
         raise ValueError("runs must hold at least one run, got none")
     first = descriptions[0]
@@ -134,11 +135,11 @@ def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescr
         )
     if any(description.config.regularization.evidence != "weights" for description in descriptions):
         raise ValueError(
-            "replicas need evidence='weights', for they are trained without their layers' forward passes, in which "
-            "hidden states are observed"
+            "replicas need evidence='weights', because hidden states are observed in the layers' forward passes, which "
+            "replicas do not run"
         )
     if len({folder.path.resolve() for folder in folders}) < len(folders):
-        raise ValueError("runs must be in folders of their own, got one folder twice")
+        raise ValueError("runs must be in different folders, got one folder twice")
     free = first.config.names_that_may_differ("replicas")
     own = first.config.to_dict() | {"task": first.task}
     for folder, description in zip(folders, descriptions, strict=True):

@@ -1,7 +1,7 @@
 """The models of many small runs as one batched computation.
 
-A run's parameters are views of tensors that hold those of all runs, stacked; so are its gradients and its optimizer's
-moments. Pruning, checkpoints and evaluation work on each run as ever.
+A run's parameters, gradients and optimizer moments are views of tensors that stack those of all runs. Pruning,
+checkpoints and evaluation work on each run as on any other.
 """
 
 import itertools
@@ -19,10 +19,10 @@ from riemod.training.seeds import Stream, generator_for
 
 
 class Stack:
-    """Runs at one epoch, and their parameters, gradients and moments, stacked along a first axis.
+    """Holds runs at one epoch, and their parameters, gradients and moments, stacked along a first axis.
 
     Args:
-        runs: alike, as `check_replicas` has it; their parameters become views of the stacked ones, on the same values.
+        runs: accepted by `check_replicas`; their parameters become views of the stacked ones, with the same values.
     """
 
     def __init__(self, runs: list[Run]) -> None:
@@ -51,11 +51,11 @@ class Stack:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the runs stand at."""
+        """The epoch of the runs."""
         return self.runs[0].epoch
 
     def start_epoch(self) -> None:
-        """Start the epoch of every run, and take over its masks and the costs of its weights."""
+        """Start the epoch of every run, and stack the masks and the costs of the weights."""
         for run in self.runs:
             start_epoch(run)
         masks = [run.pruner.masks() for run in self.runs]
@@ -72,13 +72,13 @@ class Stack:
         self._costs = self._fixed_costs()
 
     def set_rates(self, step: int) -> None:
-        """Give all optimizers the rates of a step of the present epoch."""
+        """Set the rates of all optimizers for a step of the present epoch."""
         for run in self.runs:
             set_rates(run, step)
         self.optimizer.param_groups[0]["lr"] = self.runs[0].optimizer.param_groups[0]["lr"]
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One step of every model: the losses and the penalties, each (N,), as `train_step` gives them for one."""
+        """Take one step of every model; return the (N,) losses and penalties, as `train_step` does for one run."""
         losses = self.task.replica_losses(self.parameters, batch)
         penalties = torch.zeros_like(losses)
         for name, cost in self._costs.items():
@@ -125,7 +125,7 @@ class Stack:
         return losses.detach(), penalties
 
     def batches(self) -> Iterator[Batch]:
-        """Every step's batches, stacked; runs of one seed see the same data, which is drawn once."""
+        """Yield the batches of every step, stacked; data is drawn once for all runs of one seed."""
         seeds = list(dict.fromkeys(run.config.seed for run in self.runs))
         place = torch.tensor([seeds.index(run.config.seed) for run in self.runs], device=self.task.device)
         count, epoch = self.runs[0].config.training.batches_per_epoch, self.runs[0].epoch
@@ -136,7 +136,7 @@ class Stack:
             yield tuple(torch.stack(parts)[place] for parts in zip(*batches, strict=True))
 
     def _fixed_costs(self) -> dict[str, Tensor]:
-        """strength * f / size for the weights of runs whose points stay; 0 for all others. By the parameter's name."""
+        """Return the coefficients of |w| by parameter: strength * f / size for fixed points, 0 for all other runs."""
         costs: dict[str, Tensor] = {}
         for index, run in enumerate(self.runs):
             if run.moduli is None or not _has_costs(run):
@@ -148,18 +148,18 @@ class Stack:
                 factor = run.moduli.strength / (weight.numel() if run.moduli.reduction == "mean" else 1)
                 if name not in costs:
                     costs[name] = torch.zeros_like(self.parameters[name], requires_grad=False)
-                # All gates pay alike.
+                # All gates have the same costs.
                 costs[name][index].unflatten(0, (-1, target.neurons)).copy_(factor * run.moduli.coefficients(layer))
         return costs
 
 
 def _has_costs(run: Run) -> bool:
-    """Whether the penalty's coefficients stay as they are for an epoch, and multiply |w| itself."""
+    """Return whether the penalty is linear in |w| with coefficients that stay the same for an epoch."""
     return run.moduli is not None and run.config.regularization.costs_are_fixed
 
 
 def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
-    """The state of a parameter in the run's own optimizer, made if there is none yet."""
+    """Return the state of a parameter in the run's own optimizer, and make it if there is none yet."""
     state = run.optimizer.members[0].state[parameter]
     if not state:
         state.update(step=torch.zeros((), dtype=torch.float32, device=parameter.device))
@@ -168,7 +168,7 @@ def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
 
 
 def _clip(gradients: list[Tensor], largest: float) -> None:
-    """As `torch.nn.utils.clip_grad_norm_`, each model's gradient by its own norm."""
+    """Clip as `torch.nn.utils.clip_grad_norm_` does, each model's gradient by its own norm."""
     norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
     factors = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
