@@ -198,7 +198,7 @@ BAD_OPTIONS: list[tuple[list[str], str]] = [
     (["--seed", "-1"], "seed must be an integer >= 0, got -1"),
     (["--device", "nonsense"], "device must name one that torch has here, got 'nonsense'"),
     (["--hidden-size", "0"], "hidden_size must be an integer >= 1, got 0"),
-    (["--landmarks", "3"], "landmarks must be at least 4, got 3"),
+    (["--landmarks", "3"], "landmarks must be an integer >= 4, got 3"),
     (["--manifold", "torus", "--learn", "--inhibitor", "diffusion"], "learn"),
 ]
 

@@ -284,7 +284,7 @@ def test_a_device_that_is_not_here_is_named(device: str):
 
 
 def test_landmarks_too_few_or_too_narrow_are_named():
-    with pytest.raises(ValueError, match="landmarks must be at least 4, got 3"):
+    with pytest.raises(ValueError, match="landmarks must be an integer >= 4, got 3"):
         Navigation(config(landmarks=3, width=2.0))
     with pytest.raises(ValueError, match="width must be at least"):
         Navigation(config(landmarks=16, width=0.1))

@@ -22,8 +22,9 @@ _WALKS_AT_ONCE = 20_000
 class Navigation(Task[NavigationConfig]):
     """Defines the navigation task: tell the position in an arena from the start and the velocities.
 
-    A batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)). The net is given only the place code of the start and the velocities. Positions are stored as
-    the arena stores points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
+    A batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
+    The net is given only the place code of the start and the velocities. Positions are stored as the arena stores
+    points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
     """
 
     name = "navigation"
