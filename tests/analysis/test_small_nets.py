@@ -16,10 +16,8 @@ from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import build
+from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.training import RunDescription, RunFolder, build, train
 
 SMALL: dict[str, Any] = {
     "hidden_size": 12,
