@@ -12,7 +12,7 @@ LONGEST_FILE = 400
 # The floors of the house, lowest first. A room may import its own floor's rooms and every floor below; rooms that stand
 # side by side under `APART` import only what is below them.
 FLOORS = (
-    ("_checks", "_files", "_arrays", "_statistics"),
+    ("_checks", "_files", "_arrays", "_statistics", "_torch", "_cells"),
     ("manifolds",),
     ("masks",),
     ("regularization",),

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import Module, RNNBase, RNNCellBase
 
+from riemod.masks import find_buffer
 from riemod.regularization.neurons import neuron_order
 from riemod.regularization.regularizer import ModuliRegularizer
 from riemod.regularization.weights import recurrent_weights
@@ -239,7 +240,7 @@ def find_orders(owner: Module, parameter_name: str) -> tuple[Int64[Tensor, " n"]
     >>> find_orders(torch.nn.Linear(2, 2), "weight") is None
     True
     """
-    rows, columns = (owner._buffers.get(name) for name in order_names(parameter_name))
+    rows, columns = (find_buffer(owner, name) for name in order_names(parameter_name))
     return None if rows is None else (rows, rows if columns is None else columns)
 
 
@@ -251,7 +252,7 @@ def missing_orders(owner: Module, parameter_name: str, grid: Grid) -> dict[str, 
     """
     missing = {}
     for name, order in zip(order_names(parameter_name), (grid.rows, grid.sources), strict=True):
-        found = owner._buffers.get(name)
+        found = find_buffer(owner, name)
         if order is None or (found is not None and found.dtype == torch.int64 and found.shape == order.shape):
             continue
         if hasattr(owner, name):

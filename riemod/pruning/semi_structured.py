@@ -7,13 +7,9 @@ checked against torch's source and its CPU conversion alone, and never run on CU
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.sparse import (
-    SparseSemiStructuredTensor,
-    SparseSemiStructuredTensorCUSPARSELT,
-    SparseSemiStructuredTensorCUTLASS,
-    to_sparse_semi_structured,
-)
+from torch.sparse import to_sparse_semi_structured
 
+from riemod._torch import semi_structured_limits
 from riemod.pruning.geometric import geometric_prior
 
 __all__ = ["semi_structured_mask", "semi_structured_weight"]
@@ -92,14 +88,10 @@ def semi_structured_weight(weight: Float[Tensor, "rows m"]) -> Tensor:
     if not isinstance(weight, Tensor) or weight.dtype not in _DTYPES:
         kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
         raise TypeError(f"weight must be a float16 or bfloat16 tensor, got {kind}")
-    forced = SparseSemiStructuredTensor._FORCE_CUTLASS
-    backend = SparseSemiStructuredTensorCUTLASS if forced else SparseSemiStructuredTensorCUSPARSELT
-    least = backend._DTYPE_SHAPE_CONSTRAINTS[weight.dtype]
-    rows, columns = least.sparse_min_rows, least.sparse_min_cols
+    backend, rows, columns = semi_structured_limits(weight.dtype)
     if weight.ndim != 2 or weight.numel() == 0 or weight.shape[0] % rows or weight.shape[1] % columns:
         raise ValueError(
-            f"weight must have rows in multiples of {rows}, columns of {columns}, for {backend.BACKEND}, got "
-            f"{_shape(weight)}"
+            f"weight must have rows in multiples of {rows}, columns of {columns}, for {backend}, got {_shape(weight)}"
         )
     if not weight.is_contiguous():
         raise ValueError("weight must be contiguous, got a strided view: call contiguous()")

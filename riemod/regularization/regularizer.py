@@ -205,9 +205,7 @@ class ModuliRegularizer(nn.Module):
             TypeError: if they are not a floating-point tensor.
         """
         if self.evidence is None:
-            raise ValueError(
-                "observe needs evidence=Coactivity(...) at construction, and points that are learned"
-            )
+            raise ValueError("observe needs evidence=Coactivity(...) at construction, and points that are learned")
         self.evidence.observe(states, layer)
 
     def detach(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule
-from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 from riemod.sparse.timing import median_seconds
 
@@ -154,7 +154,7 @@ def fastest(timings: list[Timing]) -> dict[str, str]:
     }
 
 
-def _matrix(weight: PrunedWeight, layout: str) -> Matrix:
+def _matrix(weight: PrunedWeight, layout: str) -> StoredMatrix:
     if layout == "dense":
         return DenseMatrix(weight.values, weight.kept)
     if layout == "csr":
@@ -169,7 +169,7 @@ def _matrix(weight: PrunedWeight, layout: str) -> Matrix:
 
 def _compressed_layer(layer: PrunedLayer, layouts: Mapping[str, str]) -> nn.Module:
     """The layer with its weights in these layouts, the others dense; training or not, and frozen or not, as it is."""
-    matrices: dict[str, Matrix] = {}
+    matrices: dict[str, StoredMatrix] = {}
     for name, weight in layer.weights.items():
         own = name.rpartition(".")[2]
         matrices[own] = _matrix(weight, layouts.get(name, "dense"))
@@ -190,7 +190,7 @@ def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
         matrices |= {layout: matrix for layout, matrix in blocks.items() if matrix.values.numel() <= limit}
     h = _drawn(weight.values, weight.values.shape[1], columns)
 
-    def product(matrix: Matrix) -> Callable[[], object]:
+    def product(matrix: StoredMatrix) -> Callable[[], object]:
         return lambda: matrix.bind()(h)
 
     seconds = median_seconds({layout: product(matrix) for layout, matrix in matrices.items()}, h.device)

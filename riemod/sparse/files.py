@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from riemod._files import write_atomically
 from riemod.masks import mask_name
 from riemod.sparse.layers import KINDS, set_submodule
-from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 
 __all__ = ["load", "save"]
@@ -147,7 +147,7 @@ def _kind(layer: nn.Module) -> str:
     return f"{layer.mode}, {layer.num_layers} layers, {order}{directions}"
 
 
-def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Matrix:
+def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> StoredMatrix:
     shape = (int(about["shape"][0]), int(about["shape"][1]))
     values, mask = tensors[f"{name}.values"], tensors.get(f"{name}.values_mask")
     if about["layout"] == "dense":

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from riemod.masks import find_mask, mask_name
+from riemod.masks import find_buffer, find_mask, mask_name
 
 __all__ = ["PrunedLayer", "PrunedWeight", "pruned_layers"]
 
@@ -83,7 +83,7 @@ def pruned_layers(module: nn.Module) -> list[PrunedLayer]:
 def _pruned_weight(name: str, owner: nn.Module, parameter: str) -> PrunedWeight:
     weight = owner.get_parameter(parameter).detach()
     mask = find_mask(owner, parameter)
-    other = owner._buffers.get(mask_name(parameter))
+    other = find_buffer(owner, mask_name(parameter))
     if mask is None and other is not None:
         raise ValueError(
             f"{name}: its mask must be bool of shape {tuple(weight.shape)}, got {other.dtype} of {tuple(other.shape)}"

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from riemod.sparse import kernels
 
-__all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "Matrix"]
+__all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "StoredMatrix"]
 
 Product = Callable[[Tensor], Tensor]
 
 
-class Matrix(nn.Module, ABC):
+class StoredMatrix(nn.Module, ABC):
     """A matrix (n, m) of which only some entries are stored.
 
     `values` is the parameter that holds them. Where entries are stored that were pruned, because their block was not,
@@ -63,7 +63,7 @@ class Matrix(nn.Module, ABC):
         return self.values if self.values_mask is None else self.values * self.values_mask
 
 
-class DenseMatrix(Matrix):
+class DenseMatrix(StoredMatrix):
     """Every entry stored.
 
     Args:
@@ -86,7 +86,7 @@ class DenseMatrix(Matrix):
         return self.values.detach()
 
 
-class CSRMatrix(Matrix):
+class CSRMatrix(StoredMatrix):
     """The kept entries, row by row: `values` (k,), `columns` (k,) and `row_starts` (n + 1,), both int32.
 
     Args:
@@ -146,7 +146,7 @@ class CSRMatrix(Matrix):
         return result.index_put_((rows, self.columns.long()), self.values.detach())
 
 
-class BlockMatrix(Matrix):
+class BlockMatrix(StoredMatrix):
     """The non-empty blocks: `values` (blocks, size, size), `block_rows` and `block_columns` (blocks,), both int32.
 
     Block b holds W[block_rows[b] * size + j, block_columns[b] * size + k] at values[b, k, j], so transposed, and block

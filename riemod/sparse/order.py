@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csgraph
 from torch import Tensor, nn
 
-from riemod.masks import find_mask
+from riemod.masks import find_buffer, find_mask
 from riemod.pruning.blocks import check_permutation, order_names, tile_sums
 from riemod.regularization.controls import Shuffled
 from riemod.regularization.embedding import NeuronEmbedding
@@ -134,7 +134,7 @@ class _Axis(NamedTuple):
             if tensor is not None:
                 stacked = tensor.unflatten(self.axis, (-1, len(self.order)))
                 stacked.copy_(stacked.index_select(self.axis + 1, self.order.to(tensor.device)))
-        grouped = self.owner._buffers.get(order_names(self.name)[self.axis])
+        grouped = find_buffer(self.owner, order_names(self.name)[self.axis])
         if grouped is not None:
             # It names neurons by their places, which are new.
             grouped.copy_(self.order.to(grouped.device).argsort()[grouped])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
-from riemod.sparse.layouts import Matrix, Product
+from riemod.sparse.layouts import Product, StoredMatrix
 
 __all__ = ["CompressedLinear", "CompressedRecurrent"]
 
@@ -28,7 +28,7 @@ class _Weights(NamedTuple):
 
 
 class CompressedLinear(nn.Module):
-    """y = x W^T + b, what `nn.Linear` computes, with W stored as a `Matrix`.
+    """y = x W^T + b, what `nn.Linear` computes, with W stored as a `StoredMatrix`.
 
     Args:
         weight: (n, m).
@@ -39,7 +39,7 @@ class CompressedLinear(nn.Module):
     torch.Size([3, 2])
     """
 
-    def __init__(self, weight: Matrix, bias: Tensor | None) -> None:
+    def __init__(self, weight: StoredMatrix, bias: Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.weight = weight
@@ -57,7 +57,7 @@ class CompressedLinear(nn.Module):
 
 
 class CompressedRecurrent(nn.Module):
-    """What `nn.RNN`, `nn.GRU` or `nn.LSTM` computes, with each weight stored as a `Matrix` under the weight's own name.
+    """What `nn.RNN`, `nn.GRU` or `nn.LSTM` computes, with each weight stored as a `StoredMatrix` under the weight's own name.
 
     Args:
         layer: the torch layer, whose sizes, options and biases are taken; LSTMs with projections are refused.
@@ -69,7 +69,7 @@ class CompressedRecurrent(nn.Module):
     Reference: the equations of `torch.nn.RNN`, `torch.nn.GRU` and `torch.nn.LSTM`.
     """
 
-    def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, Matrix]) -> None:
+    def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, StoredMatrix]) -> None:
         super().__init__()
         if layer.proj_size:
             raise ValueError(f"layer: an LSTM with projections cannot be compressed, got proj_size={layer.proj_size}")
@@ -128,7 +128,7 @@ class CompressedRecurrent(nn.Module):
     def _bind(self, layer: int, suffix: str) -> _Weights:
         def matrix(name: str) -> Product:
             stored = self.get_submodule(f"weight_{name}_l{layer}{suffix}")
-            assert isinstance(stored, Matrix)
+            assert isinstance(stored, StoredMatrix)
             return stored.bind()
 
         def bias(name: str) -> Tensor | None:
