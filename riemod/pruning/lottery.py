@@ -10,8 +10,8 @@ from torch.nn import Module
 
 from riemod.initialization import Initializer, sparsity_aware
 from riemod.masks import mask_name, masked_parameters
-from riemod.pruning.blocks import order_names
 from riemod.pruning.magnitude import MagnitudePruner
+from riemod.pruning.orders import order_names
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["LotteryTicket", "lottery_ticket"]

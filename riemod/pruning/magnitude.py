@@ -1,59 +1,31 @@
 """Magnitude pruning: the smallest weights, or blocks of weights, go."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
-from torch.nn import Module, Parameter
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn import Module
 from torch.optim import Optimizer
 
-from riemod.manifolds._geoopt import geoopt
 from riemod.masks import (
     check_mask_name_is_free,
-    find_mask,
     mask_gradients,
-    mask_name,
     mask_optimizer_state,
     register_mask,
     zero_pruned,
 )
-from riemod.pruning.blocks import (
-    Grid,
-    Order,
-    block_layouts,
-    drop_smallest_blocks,
-    find_orders,
-    missing_orders,
-    store_orders,
-)
+from riemod.pruning.blocks import Grid, drop_smallest_blocks
+from riemod.pruning.orders import Order, block_layouts, find_orders, missing_orders, store_orders
+from riemod.pruning.places import Place, Targets, find_places
 from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity, check_whole
 from riemod.pruning.selection import drop_smallest
 
 __all__ = ["MagnitudePruner"]
 
 Scope = Literal["global", "tensor"]
-Targets = Sequence[str] | Sequence[tuple[Module, str]]
-
-
-class _Place(NamedTuple):
-    """Where a parameter lives. It is looked up each time: loading or moving a model may put another tensor there."""
-
-    name: str
-    owner: Module
-    attribute: str
-
-    @property
-    def parameter(self) -> Parameter:
-        return self.owner.get_parameter(self.attribute)
-
-    @property
-    def mask(self) -> Tensor:
-        return self.owner.get_buffer(mask_name(self.attribute))
 
 
 class MagnitudePruner:
@@ -122,7 +94,7 @@ class MagnitudePruner:
         self.schedule = schedule
         self.scope: Scope = scope
         self.blocks = blocks
-        self._places = _resolve(model, targets)
+        self._places = find_places(model, targets)
         self._layouts = {} if blocks is None else block_layouts(model, self._places, order)
         grids = self._grids()
         for place in self._places:
@@ -166,7 +138,7 @@ class MagnitudePruner:
             if not torch.isfinite(place.parameter).all():
                 raise ValueError(f"model: {place.name} holds NaN or infinity, so its weights have no order; not pruned")
         grids = self._grids()
-        selected: list[tuple[_Place, Tensor]] = []
+        selected: list[tuple[Place, Tensor]] = []
         for pool in self._pools():
             weights, masks = [place.parameter for place in pool], [place.mask for place in pool]
             drop = drop_smallest
@@ -221,7 +193,7 @@ class MagnitudePruner:
         places = {place.name: place for place in self._places}
         return {name: layout.grid(places[name].parameter.device) for name, layout in self._layouts.items()}
 
-    def _pools(self) -> list[tuple[_Place, ...]]:
+    def _pools(self) -> list[tuple[Place, ...]]:
         """Targets that are ranked together."""
         if self.scope == "tensor":
             return [(place,) for place in self._places]
@@ -233,81 +205,3 @@ class MagnitudePruner:
 def _share_dropped(masks: Collection[Tensor]) -> float:
     total = sum(mask.numel() for mask in masks)
     return (total - sum(int(mask.count_nonzero()) for mask in masks)) / total
-
-
-def _resolve(model: Module, targets: Targets | None) -> tuple[_Place, ...]:
-    """The places to prune, each parameter once."""
-    places = [
-        _Place(f"{prefix}.{name}" if prefix else name, owner, name)
-        for prefix, owner in model.named_modules(remove_duplicate=False)
-        for name, _ in owner.named_parameters(recurse=False, remove_duplicate=False)
-    ]
-    # Under its first name, unless an earlier pruner has put the mask of a shared parameter elsewhere.
-    first: dict[int, _Place] = {}
-    for place in sorted(places, key=lambda place: find_mask(place.owner, place.attribute) is None):
-        first.setdefault(id(place.parameter), place)
-    if targets is None:
-        chosen = [place for place in places if _is_weight(place)]
-    else:
-        chosen = [_find(model, places, target) for target in _as_list(targets)]
-    chosen_places = dict.fromkeys(first[id(place.parameter)] for place in chosen)
-    if not chosen_places:
-        what = "targets: empty list" if targets is not None else "model: no floating-point weight of two dimensions"
-        raise ValueError(f"{what}: nothing to prune; parameters are {_names(places)}")
-    for place in chosen_places:
-        _check_prunable(place)
-    order = {place: index for index, place in enumerate(places)}
-    return tuple(sorted(chosen_places, key=order.__getitem__))
-
-
-def _as_list(targets: Targets) -> Sequence[str | tuple[Module, str]]:
-    if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise TypeError(f"targets: expected a list of names or of (module, name) pairs, got {targets!r}")
-    return targets
-
-
-def _find(model: Module, places: Sequence[_Place], target: str | tuple[Module, str]) -> _Place:
-    if isinstance(target, str):
-        found = next((place for place in places if place.name == target), None)
-        if found is None:
-            raise ValueError(f"targets: no parameter {target!r} in the model; there are {_names(places)}")
-        return found
-    if not (isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], Module)):
-        raise TypeError(f"targets: expected a name or a (module, name) pair, got {target!r}")
-    owner, attribute = target
-    if all(owner is not module for module in model.modules()):
-        raise ValueError(f"targets: this {type(owner).__name__} is not a part of the model")
-    own = [place for place in places if place.owner is owner]
-    found = next((place for place in own if place.attribute == attribute), None)
-    if found is None:
-        names = ", ".join(place.attribute for place in own) or "none"
-        raise ValueError(f"targets: no parameter {attribute!r} in this {type(owner).__name__}; it has {names}")
-    return found
-
-
-def _is_weight(place: _Place) -> bool:
-    if is_lazy(place.parameter):
-        return True
-    if isinstance(place.parameter, geoopt.ManifoldParameter) or not place.parameter.is_floating_point():
-        return False
-    return place.parameter.ndim >= 2 and place.parameter.numel() > 0
-
-
-def _check_prunable(place: _Place) -> None:
-    """Raise ValueError if zeroing entries of the parameter would be impossible or would not zero weights."""
-    if is_lazy(place.parameter):
-        raise ValueError(f"model: {place.name} has no shape yet; run the model once before building a pruner")
-    if isinstance(place.parameter, geoopt.ManifoldParameter):
-        raise ValueError(f"targets: {place.name} holds points of a manifold (geoopt.ManifoldParameter), not weights")
-    if not place.parameter.is_floating_point() or place.parameter.numel() == 0 or place.parameter.ndim == 0:
-        shape, dtype = tuple(place.parameter.shape), place.parameter.dtype
-        raise ValueError(f"targets: {place.name} is {dtype} of shape {shape}; only non-empty float tensors are pruned")
-    if isinstance(place.owner, ParametrizationList):
-        raise ValueError(
-            f"model: {place.name} belongs to a parametrization (torch.nn.utils.parametrize), so its zeros are not the "
-            "weight's; remove the parametrization, or choose other targets"
-        )
-
-
-def _names(places: Sequence[_Place]) -> str:
-    return ", ".join(place.name for place in places) or "none"

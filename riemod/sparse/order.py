@@ -14,7 +14,8 @@ from scipy.sparse import csgraph
 from torch import Tensor, nn
 
 from riemod.masks import find_buffer, find_mask
-from riemod.pruning.blocks import check_permutation, order_names, tile_sums
+from riemod.pruning.blocks import tile_sums
+from riemod.pruning.orders import check_permutation, order_names
 from riemod.regularization.controls import Shuffled
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.neurons import neuron_order, ranges_of
