@@ -147,8 +147,8 @@ def attach_masks(optimizer: Optimizer, module: Module) -> RemovableHandle:
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
     if isinstance(optimizer, _MIXING):
         raise TypeError(
-            f"optimizer must update each entry of a parameter alone, got {type(optimizer).__name__}, under which masked "
-            "gradients do not keep pruned weights at 0: call MagnitudePruner.apply() after each step instead"
+            f"optimizer must update each entry of a parameter alone, got {type(optimizer).__name__}, which mixes them: "
+            "masked gradients do not keep pruned weights at 0; call MagnitudePruner.apply() after each step instead"
         )
     if not isinstance(module, Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")

@@ -16,11 +16,11 @@ __all__ = ["Grid", "drop_smallest_blocks", "tile_sums"]
 
 
 class Grid(NamedTuple):
-    """One weight's blocks as they are now: its gates, and the neurons in their order.
+    """Holds how one weight is cut now: its number of gates, and the order of its neurons.
 
     Args:
-        gates: how many n-row blocks the weight has.
-        rows: (n,) the order of each gate's rows; None for that of the indices, on both axes.
+        gates: number of gates, n rows each.
+        rows: (n,) the order of each gate's rows; None takes rows and columns by their index.
         sources: (m,) the order of the columns, if these are other neurons than the rows.
     """
 
@@ -29,17 +29,17 @@ class Grid(NamedTuple):
     sources: Tensor | None = None
 
     def orders(self) -> tuple[Tensor, Tensor] | None:
-        """Those of the rows and of the columns."""
+        """Return the order of the rows and that of the columns, or None if both go by index."""
         return None if self.rows is None else (self.rows, self.rows if self.sources is None else self.sources)
 
     def arrange(self, tensor: Tensor) -> Tensor:
-        """(gates, n, m, entries of a kernel slice) of a weight or mask, rows and columns in the order."""
+        """Return a weight or mask as (gates, n, m, entries of a kernel slice), rows and columns in the order."""
         stacked = tensor.reshape(self.gates, len(tensor) // self.gates, tensor.shape[1], -1)
         orders = self.orders()
         return stacked if orders is None else stacked[:, orders[0]][:, :, orders[1]]
 
     def restore(self, kept: Bool[Tensor, "g n m"], shape: torch.Size) -> Bool[Tensor, "..."]:
-        """The mask of that shape, of what `arrange` has put in order."""
+        """Return the mask of a shape from slices that `arrange` has put in order."""
         orders = self.orders()
         if orders is not None:
             kept = kept[:, orders[0].argsort()][:, :, orders[1].argsort()]
@@ -54,23 +54,23 @@ def drop_smallest_blocks(
     block: int,
     grids: Sequence[Grid],
 ) -> list[Bool[Tensor, "..."]]:
-    """Masks without the blocks of least root mean square, ranked over all weights: as many as fit into `count` entries.
+    """Drop the blocks of least root mean square, ranked over all weights: as many as fit into `count` entries.
 
-    So at most `count` entries are dropped, and fewer by less than one whole block. Blocks of which nothing is left
-    rank first, then all by the root mean square of what is kept; equal ones by weight, gate, row and column. The masks
-    stay as they are unless another whole block fits (or `count` is everything): so the same count twice changes
-    nothing, whatever the order has become. If it has changed, or the masks were not of blocks, entries of kept blocks
-    come back.
+    At most `count` entries are dropped, and fewer by less than one whole block. Blocks of which nothing is left rank
+    first. The others rank by the root mean square of a block in which pruned entries count as 0; equal ones rank by
+    weight, gate, row and column. The masks stay as they are unless another whole block fits (or `count` is the total
+    number), so the same count twice changes nothing, even if the order has changed. When blocks are dropped under a new
+    order, or from masks that were not made of blocks, pruned entries of kept blocks come back.
 
     Args:
         weights: (gates * n, m) or (n, m, ...), finite.
         masks: bool, of the same shapes; not changed.
         count: number of entries to drop, from 0 to the total number.
         block: side of a block.
-        grids: of each weight.
+        grids: how each weight is cut.
 
     Returns:
-        New masks in the same order.
+        New masks in the order of the weights.
 
     >>> weight = torch.tensor([[1.0, 1.0, 9.0], [1.0, 1.0, 9.0], [5.0, 5.0, 9.0]])
     >>> drop_smallest_blocks([weight], [weight > 0], 7, block=2, grids=[Grid(1)])[0].int().tolist()
@@ -102,7 +102,7 @@ def drop_smallest_blocks(
 
 
 def tile_sums(matrices: Float[Tensor, "*stack n m"], block: int) -> Float[Tensor, "*stack r c"]:
-    """The sum of every tile of `block` rows by `block` columns; those at the end of an axis may have fewer.
+    """Sum every tile of `block` rows by `block` columns; tiles at the end of an axis may be smaller.
 
     >>> tile_sums(torch.ones(3, 3), 2).tolist()
     [[4.0, 2.0], [2.0, 1.0]]

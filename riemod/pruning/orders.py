@@ -1,8 +1,8 @@
 """Orders of neurons for pruning by blocks: which weights have one, where it comes from, and where it is kept.
 
 The order at the last grouping is kept in int64 buffers beside the mask: `<parameter>_order` for the rows of each gate,
-and `<parameter>_source_order` for the columns if these are other neurons. The buffers are absent where neurons are taken
-by their index.
+and `<parameter>_source_order` for the columns if these are other neurons. A weight whose neurons are taken by their
+index has no such buffers.
 """
 
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ Order = ModuliRegularizer | Tensor
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """Where a weight's order comes from.
+    """Says where the order of a weight's neurons comes from.
 
     Args:
-        gates: how many n-row blocks the weight has.
-        order: a regularizer that the weight is one of, a permutation of its neurons, or None for the indices' order.
+        gates: number of gates, n rows each.
+        order: a regularizer that penalizes the weight, a permutation of its neurons, or None to take them by index.
         layer: which of the regularizer's weights it is.
     """
 
@@ -48,10 +48,10 @@ class BlockLayout:
     layer: int = 0
 
     def grid(self, device: torch.device) -> Grid:
-        """The blocks as the points are now.
+        """Return how the weight is cut now, at the present points.
 
         Raises:
-            ValueError: if a point is NaN, infinite or off its manifold.
+            ValueError: a point is NaN, infinite or off its manifold.
         """
         if self.order is None:
             return Grid(self.gates)
@@ -67,21 +67,21 @@ class BlockLayout:
 def block_layouts(
     model: Module, places: Sequence[tuple[str, Module, str]], order: Order | None
 ) -> dict[str, BlockLayout]:
-    """How the weights that are pruned in blocks are laid out, by name: those that the order speaks of, or all.
+    """Choose the weights that are pruned in blocks, and say where each takes its order from.
 
     Args:
-        model: that the weights belong to.
+        model: holds the weights.
         places: name, owner and name in the owner of every weight that is pruned.
-        order: a regularizer, for the weights that it penalizes; a permutation, for every recurrent weight with so many
-            neurons; or None, for all weights.
+        order: a regularizer chooses the weights that it penalizes; a permutation of n neurons chooses every recurrent
+            weight with n neurons; None chooses all weights.
 
     Returns:
-        A layout for each of these weights, by name.
+        The layout of each chosen weight, by name.
 
     Raises:
-        TypeError: if `order` is of another type.
-        ValueError: if it is no permutation, of another model, or of none of these weights; or, without an order, if a
-            weight has no columns.
+        TypeError: `order` is of another type.
+        ValueError: `order` is no permutation, or fits another model or none of these weights; or there is no order, and
+            a weight has no columns.
     """
     weights = {id(owner.get_parameter(attribute)): name for name, owner, attribute in places}
     if order is None:
@@ -89,7 +89,7 @@ def block_layouts(
     if isinstance(order, ModuliRegularizer):
         parameters = {id(parameter) for parameter in model.parameters()}
         if any(id(target.weight) not in parameters for target in order.targets):
-            raise ValueError("order: the ModuliRegularizer is on another model than the one to prune")
+            raise ValueError("order must be a ModuliRegularizer of the model to prune, got one of another model")
         targets = list(enumerate(order.targets))
         what = f"the weights of the ModuliRegularizer ({', '.join(target.parameter for target in order.targets)})"
     elif isinstance(order, Tensor):
@@ -99,30 +99,32 @@ def block_layouts(
         targets = [(0, weight) for weight in own if weight.neurons == len(order)]
         what = f"the recurrent weights with {len(order)} neurons ({len(targets)} in the model)"
     else:
-        raise TypeError(f"order: expected a ModuliRegularizer, a permutation or None, got {type(order).__name__}")
+        raise TypeError(f"order must be a ModuliRegularizer, a permutation or None, got {type(order).__name__}")
     layouts = {
         weights[id(target.weight)]: BlockLayout(target.gates, order, layer)
         for layer, target in targets
         if id(target.weight) in weights
     }
     if not layouts:
-        raise ValueError(f"order: none of {what} is among the targets, {', '.join(weights.values())}")
+        raise ValueError(
+            f"order must fit one of the targets, {', '.join(weights.values())}, got {what}, of which none is a target"
+        )
     return layouts
 
 
 def check_permutation(name: str, order: Tensor, size: int | None = None) -> Int64[Tensor, " n"]:
-    """The order, or a ValueError unless it is an int64 permutation of 0 .. n - 1, n the size if one is given."""
+    """Return the order; raise a ValueError unless it is an int64 permutation of 0 .. n - 1, with n = size if given."""
     n = order.numel() if size is None else size
     if order.dtype != torch.int64 or order.shape != (n,) or not n or order.sort().values.tolist() != list(range(n)):
         raise ValueError(
-            f"{name}: expected an int64 permutation of {'0 .. n - 1' if size is None else f'{n} neurons'}, got "
+            f"{name} must be an int64 permutation of {'0 .. n - 1' if size is None else f'{n} neurons'}, got "
             f"{order.dtype} of shape {tuple(order.shape)}{'' if order.numel() > 16 else f': {order.tolist()}'}"
         )
     return order
 
 
 def order_names(parameter_name: str) -> tuple[str, str]:
-    """Names of the buffers with the order of a parameter's rows and of its columns.
+    """Return the names of the buffers that hold the order of a parameter's rows and of its columns.
 
     >>> order_names("weight_hh_l0")
     ('weight_hh_l0_order', 'weight_hh_l0_source_order')
@@ -131,7 +133,7 @@ def order_names(parameter_name: str) -> tuple[str, str]:
 
 
 def find_orders(owner: Module, parameter_name: str) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " m"]] | None:
-    """The order of a weight's rows (of each gate) and of its columns at its last grouping, or None if it has none.
+    """Return the order of a weight's rows (of each gate) and of its columns at its last grouping, or None.
 
     >>> find_orders(torch.nn.Linear(2, 2), "weight") is None
     True
@@ -141,10 +143,10 @@ def find_orders(owner: Module, parameter_name: str) -> tuple[Int64[Tensor, " n"]
 
 
 def missing_orders(owner: Module, parameter_name: str, grid: Grid) -> dict[str, Tensor]:
-    """The buffers of a weight's order that its owner does not have yet, by name.
+    """Return, by name, the buffers for a weight's order that its owner does not have yet.
 
     Raises:
-        ValueError: if the owner uses a name for something else.
+        ValueError: the owner uses a name for something else.
     """
     missing = {}
     for name, order in zip(order_names(parameter_name), (grid.rows, grid.sources), strict=True):
@@ -161,7 +163,7 @@ def missing_orders(owner: Module, parameter_name: str, grid: Grid) -> dict[str, 
 
 
 def store_orders(owner: Module, parameter_name: str, grid: Grid) -> None:
-    """Keep the order of a weight that has been grouped, in the buffers that it has."""
+    """Write the order of a weight that was grouped anew into its buffers."""
     for name, order in zip(order_names(parameter_name), (grid.rows, grid.sources), strict=True):
         if order is not None:
             owner.get_buffer(name).copy_(order)
@@ -169,7 +171,7 @@ def store_orders(owner: Module, parameter_name: str, grid: Grid) -> None:
 
 def _gates(owner: Module, weight: Tensor, name: str) -> int:
     if weight.ndim < 2:
-        raise ValueError(f"blocks: {name} has shape {tuple(weight.shape)}; blocks need rows and columns")
+        raise ValueError(f"blocks must be of weights with rows and columns, got {name} of shape {tuple(weight.shape)}")
     neurons = owner.hidden_size if isinstance(owner, RNNBase | RNNCellBase) else len(weight)
     # weight_hr of an LSTM that projects its state has no gates, and fewer rows than there are neurons.
     return 1 if len(weight) % int(neurons) else len(weight) // int(neurons)

@@ -17,7 +17,10 @@ Targets = Sequence[str] | Sequence[tuple[Module, str]]
 
 
 class Place(NamedTuple):
-    """Where a parameter lives. It is looked up each time: loading or moving a model may put another tensor there."""
+    """Says where a parameter stands in a model.
+
+    The parameter is looked up at each use, because loading or moving a model may put another tensor in its place.
+    """
 
     name: str
     owner: Module
@@ -25,21 +28,33 @@ class Place(NamedTuple):
 
     @property
     def parameter(self) -> Parameter:
+        """The parameter that stands there now."""
         return self.owner.get_parameter(self.attribute)
 
     @property
     def mask(self) -> Tensor:
+        """The mask of the parameter, a buffer of its owner."""
         return self.owner.get_buffer(mask_name(self.attribute))
 
 
 def find_places(model: Module, targets: Targets | None) -> tuple[Place, ...]:
-    """The places to prune, each parameter once."""
+    """Return the places to prune in the order of the model, each parameter once.
+
+    Args:
+        model: holds the parameters.
+        targets: qualified names or (module, name) pairs; None takes every floating-point parameter with two or more
+            dimensions that holds no points of a manifold.
+
+    Raises:
+        TypeError: `targets` of another type.
+        ValueError: an unknown target, one that cannot be pruned, or no target at all.
+    """
     places = [
         Place(f"{prefix}.{name}" if prefix else name, owner, name)
         for prefix, owner in model.named_modules(remove_duplicate=False)
         for name, _ in owner.named_parameters(recurse=False, remove_duplicate=False)
     ]
-    # Under its first name, unless an earlier pruner has put the mask of a shared parameter elsewhere.
+    # A shared parameter goes by its first name, unless an earlier pruner has put its mask beside another one.
     first: dict[int, Place] = {}
     for place in sorted(places, key=lambda place: find_mask(place.owner, place.attribute) is None):
         first.setdefault(id(place.parameter), place)
@@ -49,8 +64,12 @@ def find_places(model: Module, targets: Targets | None) -> tuple[Place, ...]:
         chosen = [_find(model, places, target) for target in _as_list(targets)]
     chosen_places = dict.fromkeys(first[id(place.parameter)] for place in chosen)
     if not chosen_places:
-        what = "targets: empty list" if targets is not None else "model: no floating-point weight of two dimensions"
-        raise ValueError(f"{what}: nothing to prune; parameters are {_names(places)}")
+        if targets is not None:
+            raise ValueError(f"targets must name at least one of {_names(places)}, got none: there is nothing to prune")
+        raise ValueError(
+            f"model must have a floating-point weight of two or more dimensions, got {_names(places)}: there is "
+            "nothing to prune"
+        )
     for place in chosen_places:
         _check_prunable(place)
     order = {place: index for index, place in enumerate(places)}
@@ -59,7 +78,7 @@ def find_places(model: Module, targets: Targets | None) -> tuple[Place, ...]:
 
 def _as_list(targets: Targets) -> Sequence[str | tuple[Module, str]]:
     if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise TypeError(f"targets: expected a list of names or of (module, name) pairs, got {targets!r}")
+        raise TypeError(f"targets must be a list of names or of (module, name) pairs, got {targets!r}")
     return targets
 
 
@@ -67,18 +86,20 @@ def _find(model: Module, places: Sequence[Place], target: str | tuple[Module, st
     if isinstance(target, str):
         found = next((place for place in places if place.name == target), None)
         if found is None:
-            raise ValueError(f"targets: no parameter {target!r} in the model; there are {_names(places)}")
+            raise ValueError(f"targets must be among {_names(places)}, got {target!r}")
         return found
     if not (isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], Module)):
-        raise TypeError(f"targets: expected a name or a (module, name) pair, got {target!r}")
+        raise TypeError(f"targets must hold names or (module, name) pairs, got {target!r}")
     owner, attribute = target
     if all(owner is not module for module in model.modules()):
-        raise ValueError(f"targets: this {type(owner).__name__} is not a part of the model")
+        raise ValueError(f"targets must be in the model, got a {type(owner).__name__} that is not a part of the model")
     own = [place for place in places if place.owner is owner]
     found = next((place for place in own if place.attribute == attribute), None)
     if found is None:
         names = ", ".join(place.attribute for place in own) or "none"
-        raise ValueError(f"targets: no parameter {attribute!r} in this {type(owner).__name__}; it has {names}")
+        raise ValueError(
+            f"targets must name parameters, got {attribute!r} in this {type(owner).__name__}; it has {names}"
+        )
     return found
 
 
@@ -91,18 +112,24 @@ def _is_weight(place: Place) -> bool:
 
 
 def _check_prunable(place: Place) -> None:
-    """Raise ValueError if zeroing entries of the parameter would be impossible or would not zero weights."""
+    """Raise a ValueError if entries of the parameter cannot be set to 0, or if that would not set weights to 0."""
     if is_lazy(place.parameter):
-        raise ValueError(f"model: {place.name} has no shape yet; run the model once before building a pruner")
+        raise ValueError(
+            f"model must have weights with shapes, got {place.name} without one: run the model once before building a "
+            "pruner"
+        )
     if isinstance(place.parameter, geoopt.ManifoldParameter):
-        raise ValueError(f"targets: {place.name} holds points of a manifold (geoopt.ManifoldParameter), not weights")
+        raise ValueError(
+            f"targets must be weights, got {place.name}, which holds points of a manifold (geoopt.ManifoldParameter)"
+        )
     if not place.parameter.is_floating_point() or place.parameter.numel() == 0 or place.parameter.ndim == 0:
         shape, dtype = tuple(place.parameter.shape), place.parameter.dtype
-        raise ValueError(f"targets: {place.name} is {dtype} of shape {shape}; only non-empty float tensors are pruned")
+        raise ValueError(f"targets must be non-empty float tensors, got {place.name}, {dtype} of shape {shape}")
     if isinstance(place.owner, ParametrizationList):
         raise ValueError(
-            f"model: {place.name} belongs to a parametrization (torch.nn.utils.parametrize), so its zeros are not the "
-            "weight's; remove the parametrization, or choose other targets"
+            f"targets must be plain parameters, got {place.name}, which belongs to a parametrization "
+            "(torch.nn.utils.parametrize), so its zeros are not the weight's: remove the parametrization, or choose "
+            "other targets"
         )
 
 
