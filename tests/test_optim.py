@@ -206,8 +206,8 @@ def test_masked_weights_stay_zero_after_a_state_without_masks_is_loaded():
         ({"betas": (0.9, -0.1)}, r"betas must be two numbers in \[0, 1\), got"),
         ({"betas": (0.9, math.nan)}, r"betas must be two numbers in \[0, 1\), got"),
         ({"betas": (0.9,)}, r"betas must be two numbers in \[0, 1\), got"),
-        ({"weight_decay": -0.1}, "weight_decay must be non-negative and finite, got -0.1"),
-        ({"weight_decay": math.inf}, "weight_decay must be non-negative and finite, got inf"),
+        ({"weight_decay": -0.1}, "weight_decay must be finite and >= 0, got -0.1"),
+        ({"weight_decay": math.inf}, "weight_decay must be finite and >= 0, got inf"),
     ],
 )
 @pytest.mark.parametrize("weights", [True, False])

@@ -79,8 +79,8 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
         if own:
             where = f"submodule {name!r}" if name else "the module itself"
             raise ValueError(
-                f"module must have reset_parameters() wherever it owns weights, got {where} "
-                f"({type(submodule).__name__}) with {', '.join(own)} and without that method"
+                f"module must own weights only in parts with reset_parameters(), got {where} "
+                f"({type(submodule).__name__}) that owns {', '.join(own)} without that method"
             )
     points = [value for value in module.parameters() if isinstance(value, geoopt.ManifoldParameter)]
     saved = [point.detach().clone() for point in points]

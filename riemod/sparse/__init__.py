@@ -1,4 +1,4 @@
-"""How a pruned net runs: in an order of its neurons that puts weights in blocks, and with kept weights alone."""
+"""Run pruned nets fast: order neurons so that weights fall into blocks, and store and multiply kept weights alone."""
 
 from riemod.sparse.compress import Timing, compress, fastest, time_layouts
 from riemod.sparse.files import load, save

@@ -163,7 +163,7 @@ def test_what_cannot_be_a_mask_is_refused():
         geometric_mask(embedding, 0.5, temperature=-1)
     with pytest.raises(ValueError, match=r"temperature must be a number >= 0.*got nan"):
         geometric_mask(embedding, 0.5, temperature=math.nan)
-    with pytest.raises(ValueError, match="temperature must be a number >= 0.*got 'hot'"):
+    with pytest.raises(ValueError, match=r"temperature must be a number >= 0.*got 'hot'"):
         geometric_mask(embedding, 0.5, temperature="hot")
     with pytest.raises(TypeError, match="geometry must be a NeuronEmbedding or a ModuliRegularizer, got Torus"):
         geometric_mask(Torus(2), 0.5)
