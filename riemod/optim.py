@@ -56,9 +56,7 @@ class JointOptimizer(torch.optim.Optimizer):
             ValueError: no member has that group.
         """
         if not any(param_group is group for member in self.members for group in member.param_groups):
-            raise ValueError(
-                "param_group must be that of a member, got another: add it to a member before they are joined"
-            )
+            raise ValueError("param_group must be that of a member, got another: add it to a member before joining")
         super().add_param_group(param_group)
 
     @property
@@ -121,8 +119,8 @@ def riemannian_adam(
 ) -> JointOptimizer:
     """Build one optimizer: AdamW for the model's weights, Riemannian Adam for the neurons' points.
 
-    Decoupled weight decay acts on the weights alone, never on points. Weights that masks (`riemod.masks`) hold at 0 stay
-    there: their gradients and their optimizer state are masked before each step.
+    Decoupled weight decay acts on the weights alone, never on points. Weights that masks (`riemod.masks`) hold at 0
+    stay there: their gradients and their optimizer state are masked before each step.
 
     Args:
         model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`.

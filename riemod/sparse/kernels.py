@@ -180,7 +180,7 @@ def transpose_blocks(
 
 
 def _pieces(grid: BlockGrid, batch_bytes: int) -> list[BlockRows]:
-    """Cut the sets that have blocks into pieces, so that the rows of h (`batch_bytes` each) of a piece fit the cache."""
+    """Cut the sets that have blocks into pieces whose rows of h, of `batch_bytes` each, fit the cache."""
     pieces: list[BlockRows] = []
     for rows in grid.sets:
         if rows.width:
