@@ -38,7 +38,7 @@ NAMES = tuple(_MAKERS)
 
 
 def by_name(name: str) -> Manifold:
-    """A manifold by its name, with its default size.
+    """Return a new manifold by its name, with its default size.
 
     Args:
         name: one of NAMES.

@@ -1,4 +1,4 @@
-"""The one file that imports geomstats: its manifolds, with metrics in riemod's units, and their distances.
+"""The only file that imports geomstats: its manifolds, with metrics in riemod's units, and their distances.
 
 geomstats 2.8 asks for `numpy.trapz`, which NumPy 2.4 has dropped; its import sets up the root logger, and with its
 PyTorch backend changes torch's default dtype. Everything here leaves the process as it was. geomstats chooses its
@@ -37,13 +37,13 @@ def _process_left_as_found() -> Iterator[None]:
 
 
 def _load(name: str) -> Any:
-    """A module of geomstats."""
+    """Import a module of geomstats."""
     with _process_left_as_found():
         return importlib.import_module(f"geomstats.{name}")
 
 
 def _scaled(space: Any, length: float) -> Any:
-    """The space with its distances multiplied by a length; geomstats' scalar multiplies the squared distances."""
+    """Multiply the distances of a space by a length; geomstats' scalar multiplies the squared distances."""
     metric = _load("geometry.scalar_product_metric").ScalarProductMetric(space, length**2)
     # A factor of a product needs these two, which geomstats 2.8 gives to every metric but a scaled one.
     metric.point_ndim, metric.shape = space.point_ndim, space.shape
@@ -52,22 +52,22 @@ def _scaled(space: Any, length: float) -> Any:
 
 
 def euclidean(dim: int) -> Any:
-    """R^dim."""
+    """Return R^dim."""
     return _load("geometry.euclidean").Euclidean(dim)
 
 
 def sphere(dim: int, radius: float) -> Any:
-    """The sphere of a radius, its points unit vectors (n, dim + 1)."""
+    """Return the sphere of a radius, its points unit vectors (n, dim + 1)."""
     return _scaled(_load("geometry.hypersphere").Hypersphere(dim), radius)
 
 
 def torus(dim: int, period: float) -> Any:
-    """A product of circles, its points unit vectors of the plane, one after the other: (n, 2 dim)."""
+    """Return a product of circles, its points unit vectors of the plane, one after the other: (n, 2 dim)."""
     return product([sphere(1, period / (2 * math.pi)) for _ in range(dim)])
 
 
 def klein_bottle(period: float) -> Any:
-    """The flat Klein bottle, its points in [0, 1]^2."""
+    """Return the flat Klein bottle, its points in [0, 1]^2."""
     return _scaled(_load("geometry.klein_bottle").KleinBottle(), period)
 
 
@@ -77,12 +77,12 @@ def poincare_ball(dim: int, curvature: float) -> Any:
 
 
 def product(spaces: Sequence[Any]) -> Any:
-    """The Riemannian product, its points one after the other."""
+    """Return the Riemannian product, its points one after the other."""
     return _load("geometry.product_manifold").ProductManifold(spaces, point_ndim=1)
 
 
 def distance(space: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """d(x_i, y_i) by the metric of a space, in float64, whatever geomstats' backend."""
+    """Compute d(x_i, y_i) by the metric of a space, in float64, under any backend of geomstats."""
     backend = _load("backend")
     with _process_left_as_found():
         return np.asarray(backend.to_numpy(space.metric.dist(backend.array(x), backend.array(y))), dtype=np.float64)

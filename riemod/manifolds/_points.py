@@ -7,25 +7,25 @@ from riemod._checks import check_integer, check_prime
 
 
 def contractible(dim: int, prime: int) -> tuple[int, ...]:
-    """Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
+    """Return the Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
     check_prime(prime)
     return (1, *(0 for _ in range(dim)))
 
 
 def bad_rows(bad: Tensor) -> str:
-    """How many rows hold a true entry, and which is the first."""
+    """Say how many rows hold a true entry, and which is the first."""
     rows = bad.reshape(bad.shape[0], -1).any(dim=1).nonzero().flatten()
     return f"{rows.numel()} of {bad.shape[0]} rows, the first of them row {int(rows[0])}"
 
 
 def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
-    """What is wrong with coordinates that should lie in [0, upper), or None."""
+    """Say what is wrong with coordinates that should lie in [0, upper), or return None."""
     bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
     return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
 
 
 def wrap(values: Tensor, period: float) -> Tensor:
-    """The representative of each value modulo the period in [0, period).
+    """Return the representative of each value modulo the period, in [0, period).
 
     Args:
         values: any shape.
@@ -45,7 +45,7 @@ def wrap(values: Tensor, period: float) -> Tensor:
 def draw(
     n: int, width: int, *, generator: torch.Generator | None, device: torch.device | str | None, normal: bool = False
 ) -> Tensor:
-    """(n, width) independent draws in float64, uniform in [0, 1) or standard normal, on the generator's device.
+    """Draw (n, width) independent numbers in float64, uniform in [0, 1) or standard normal, on the generator's device.
 
     Raises:
         ValueError: if n is not an integer >= 0.
@@ -57,7 +57,7 @@ def draw(
 
 
 def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
-    """Drawn points in the dtype (torch's default if None) and on the device (where they are if None) asked for.
+    """Convert drawn points to a dtype (torch's default if None) and device (where they are if None).
 
     Raises:
         TypeError: if dtype is not a floating-point type.

@@ -1,4 +1,4 @@
-"""The contract of a manifold: where neurons live, how far apart they are, and what may move them.
+"""The interface of a manifold: where neurons live, how far apart they are, and what may move them.
 
 Conventions, once for the whole package: points are rows, (n, coordinate_dim); a length is in the manifold's own unit
 (that of its radius, period or side); distances are geodesic. The *tile form* is what the penalty engine sees:
@@ -21,7 +21,7 @@ from riemod.manifolds._points import bad_rows
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:
-    """sqrt(s), with gradient 0 instead of infinity where s is exactly 0.
+    """Compute sqrt(s), with gradient 0 instead of infinity where s is exactly 0.
 
     Args:
         squared: s >= 0, any shape; a negative or NaN entry gives NaN.
@@ -39,7 +39,7 @@ def safe_sqrt(squared: Tensor) -> Tensor:
 
 
 class Lattice(NamedTuple):
-    """Centers of equal cells of a manifold."""
+    """Holds the centers of equal cells of a manifold."""
 
     centers: Float[Tensor, "b k"]
     """(b, coordinate_dim), float64."""
@@ -50,7 +50,7 @@ class Lattice(NamedTuple):
 
 
 class Manifold(nn.Module, ABC):
-    """A Riemannian manifold whose points are the rows of a tensor.
+    """Describes a Riemannian manifold whose points are the rows of a tensor.
 
     Args:
         dim: dimension of the manifold, >= 1.
@@ -71,11 +71,11 @@ class Manifold(nn.Module, ABC):
     @property
     @abstractmethod
     def diameter(self) -> float:
-        """The largest geodesic distance between two points; infinity where there is none."""
+        """Return the largest geodesic distance between two points; infinity where there is none."""
 
     @abstractmethod
     def betti(self, prime: int) -> tuple[int, ...]:
-        """Betti numbers (b_0, ..., b_dim) of homology with coefficients modulo a prime.
+        """Return the Betti numbers (b_0, ..., b_dim) of homology with coefficients modulo a prime.
 
         Raises:
             ValueError: if prime is not a prime number.
@@ -90,7 +90,7 @@ class Manifold(nn.Module, ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        """n points, independent and uniform in volume.
+        """Draw n points, independent and uniform in volume.
 
         geomstats has uniform samplers for some of these spaces, but they draw from a global state; these use the
         generator alone, so that the same seed gives the same bits. The tests hold the two together.
@@ -111,13 +111,13 @@ class Manifold(nn.Module, ABC):
 
     @abstractmethod
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """What the tile form needs of each point, one row a point; differentiable, unchecked."""
+        """Return what the tile form needs of each point, one row a point; differentiable, unchecked."""
 
     @abstractmethod
     def squared_distance(
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
     ) -> Float[Tensor, "r c"]:
-        """d(x_i, y_j)^2 from two sets of `coordinates`: the tile form, differentiable, unchecked."""
+        """Compute d(x_i, y_j)^2 from two sets of `coordinates`: the tile form, differentiable, unchecked."""
 
     @abstractmethod
     def tile_key(self) -> tuple[object, ...] | None:
@@ -129,7 +129,7 @@ class Manifold(nn.Module, ABC):
 
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """The points as float64 numbers in the representation that `space` takes."""
+        """Return the points as float64 numbers in the representation that `space` takes."""
 
     def scaled(self, factor: float) -> "Manifold":
         """Return a new manifold with every distance, and the region that `sample` draws from, `factor` times as large.
@@ -172,6 +172,13 @@ class Manifold(nn.Module, ABC):
         """
         raise self._lacks("lattice")
 
+    def complaint_while_learning(self, points: Float[Tensor, "n coordinate_dim"]) -> str | None:
+        """Say what shows that learning has gone astray, such as points at the edge of the numbers, or return None.
+
+        A regularizer that learns points warns with it, once.
+        """
+        return None
+
     def angles(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n c"] | None:
         """Return the angles that points have along the manifold's loops, in rad, or None if it has no such angles.
 
@@ -181,7 +188,7 @@ class Manifold(nn.Module, ABC):
         return None
 
     def distance(self, x: Tensor, y: Tensor) -> Float[Tensor, "n m"]:
-        """The geodesic distances d(x_i, y_j), with gradient 0 at coincident points; exactly symmetric if y is x.
+        """Compute the geodesic distances d(x_i, y_j), with gradient 0 at coincident points; symmetric if y is x.
 
         Args:
             x: (n, coordinate_dim), points.
@@ -235,7 +242,7 @@ class Manifold(nn.Module, ABC):
             raise ValueError(f"{name} must lie on {self}: {complaint}")
 
     def parameter(self, points: Tensor, requires_grad: bool = True) -> geoopt.ManifoldParameter:
-        """The points, copied, as a parameter that RiemannianAdam moves along the manifold.
+        """Copy points into a parameter that RiemannianAdam moves along the manifold.
 
         Args:
             points: (n, coordinate_dim), on the manifold.
@@ -254,14 +261,14 @@ class Manifold(nn.Module, ABC):
 
     @property
     def space(self) -> Any:
-        """The geomstats manifold with its metric, in the same unit of length; made on first use and kept."""
+        """Return the geomstats manifold with its metric, in the same unit of length; made on first use and kept."""
         state = self._space_state()
         if self._cached_space is None or self._cached_space[0] != state:
             self._cached_space = (state, self._make_space())
         return self._cached_space[1]
 
     def reference_distance(self, x: Tensor, y: Tensor) -> np.ndarray:
-        """The distances d(x_i, y_i) as geomstats computes them, in float64.
+        """Compute the distances d(x_i, y_i) by geomstats, in float64.
 
         Args:
             x: (n, coordinate_dim), points.
@@ -292,12 +299,12 @@ class Manifold(nn.Module, ABC):
         """Build the geomstats manifold."""
 
     def _space_state(self) -> object:
-        """What `space` was built from and learning can change."""
+        """Return what `space` was built from and learning can change."""
         return None
 
     @abstractmethod
     def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        """What is wrong with finite points of the right shape, or None."""
+        """Say what is wrong with finite points of the right shape, or return None."""
 
     def __getstate__(self) -> dict[str, Any]:
         # geomstats' metrics hold bound methods and closures: neither copied nor pickled, but made again when asked for.

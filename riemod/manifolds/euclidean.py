@@ -16,7 +16,7 @@ from riemod.manifolds.base import Lattice, Manifold
 
 
 class FlatGeometry(geoopt.Euclidean):
-    """geoopt's R^dim with one point a row, whose adaptive step sizes see the row's norm.
+    """Gives geoopt R^dim with one point a row, whose adaptive step sizes see the row's norm.
 
     geoopt's own adapts each coordinate by itself, so that a first step of RiemannianAdam has length lr sqrt(dim) and
     depends on the choice of axes; by the norm it has length lr in every direction, as on geoopt's curved manifolds.
@@ -26,12 +26,12 @@ class FlatGeometry(geoopt.Euclidean):
         super().__init__(ndim=1)
 
     def component_inner(self, x: Tensor, u: Tensor, v: Tensor | None = None) -> Tensor:
-        """<u, v> of each row, with the last axis kept."""
+        """Return <u, v> of each row, with the last axis kept."""
         return self.inner(x, u, v, keepdim=True)  # pyright: ignore[reportArgumentType]  # geoopt's default is None
 
 
 class Euclidean(Manifold):
-    """R^dim with d(x, y) = |x - y|; points are drawn uniformly in the cube [0, side]^dim.
+    """Describes R^dim with d(x, y) = |x - y|; points are drawn uniformly in the cube [0, side]^dim.
 
     Args:
         dim: dimension, >= 1.
@@ -106,7 +106,7 @@ class Euclidean(Manifold):
 
 
 def sum_of_squares(rows: Tensor, columns: Tensor, count: int) -> Tensor:
-    """sum_k (rows_ik - columns_jk)^2 over the first coordinates, one (r, c) tile at a time."""
+    """Compute sum_k (rows_ik - columns_jk)^2 over the first coordinates, one (r, c) tile at a time."""
     difference = rows[:, 0, None] - columns[None, :, 0]
     total = difference * difference
     for k in range(1, count):

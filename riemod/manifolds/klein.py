@@ -16,45 +16,45 @@ from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 
 
 class KleinGeometry(TorusGeometry):
-    """geoopt's view of the Klein bottle: a path across x = 0 turns y into period - y, and tangent vectors with it."""
+    """Gives geoopt the Klein bottle: a path across x = 0 turns y into period - y, and tangent vectors with it."""
 
     name = "Klein bottle"
 
     def projx(self, x: Tensor) -> Tensor:
-        """The representative in [0, period)^2 of any point of the plane."""
+        """Return the representative in [0, period)^2 of any point of the plane."""
         return self._land(x)[0]
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The point reached from x along u; exact, as geodesics are straight."""
+        """Return the point reached from x along u; exact, as geodesics are straight."""
         return self._land(x + u)[0]
 
     def retr_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The point reached from x along u, and v carried along."""
+        """Return the point reached from x along u, and v carried along."""
         point, turned = self._land(x + u)
         return point, _mirror(v, turned)
 
     def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as `retr_transp`."""
+        """Do the same as `retr_transp`."""
         return self.retr_transp(x, u, v)
 
     def transp_follow_retr(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried from x along u."""
+        """Return v carried from x along u."""
         return self.retr_transp(x, u, v)[1]
 
     def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried from x along u."""
+        """Return v carried from x along u."""
         return self.retr_transp(x, u, v)[1]
 
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        """v carried from x to y along the shortest path."""
+        """Return v carried from x to y along the shortest path."""
         return _mirror(v.expand_as(x + v), self._shortest(x, y)[1])
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y."""
+        """Return the shortest tangent vector from x to y."""
         return self._shortest(x, y)[0]
 
     def _land(self, plane: Tensor) -> tuple[Tensor, Tensor]:
-        """The representative of points of the plane, and whether it is reached by an odd number of turns."""
+        """Return the representative of points of the plane, and whether it is reached by an odd number of turns."""
         across = wrap(plane[..., :1], self.period)
         # Counted from where the point lands: a floor of x / period can disagree with it by rounding.
         turned = torch.remainder(torch.round((plane[..., :1] - across) / self.period), 2) == 1
@@ -62,7 +62,7 @@ class KleinGeometry(TorusGeometry):
         return torch.cat((across, along), dim=-1), turned
 
     def _shortest(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The shortest tangent vector from x to y, and whether it crosses x = 0."""
+        """Return the shortest tangent vector from x to y, and whether it crosses x = 0."""
         across, along = y[..., :1] - x[..., :1], y[..., 1:] - x[..., 1:]
         straight = torch.cat((across, along - self.period * torch.round(along / self.period)), dim=-1)
         across, along = across - torch.where(across > 0, self.period, -self.period), -y[..., 1:] - x[..., 1:]
@@ -72,12 +72,12 @@ class KleinGeometry(TorusGeometry):
 
 
 def _mirror(vectors: Tensor, turned: Tensor) -> Tensor:
-    """The vectors with y reversed where turned."""
+    """Return the vectors with y reversed where turned."""
     return torch.cat((vectors[..., :1], torch.where(turned, -vectors[..., 1:], vectors[..., 1:])), dim=-1)
 
 
 class KleinBottle(Manifold):
-    """The flat Klein bottle: [0, p]^2 with (x, 0) ~ (x, p) and (0, y) ~ (p, p - y), p the period.
+    """Describes the flat Klein bottle: [0, p]^2 with (x, 0) ~ (x, p) and (0, y) ~ (p, p - y), p the period.
 
     d^2 = min(dx^2 + |y1 - y2|_p^2, (p - |dx|)^2 + |y1 + y2|_p^2), where dx = x1 - x2 and |.|_p is the distance to the
     nearest multiple of p: the shorter of the paths that do not cross x = 0 and those that cross it once.
@@ -120,7 +120,7 @@ class KleinBottle(Manifold):
         return self.geometry.projx(as_points(drawn, dtype, device))
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """x and y; then, constant to autograd: signed x, signed y, what signed y lost to rounding, y - period/2."""
+        """Return x, y and, constant to autograd, signed x, signed y, its rounding error, and y - period/2."""
         signed_points, exact = signed(points, self.period), points.detach().double()[:, 1:]
         lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_points[:, 1:].double()
         centered = exact - self.period / 2
@@ -171,7 +171,7 @@ class KleinBottle(Manifold):
         return points[:, :1] * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """The points in the unit square."""
+        """Return the points in the unit square."""
         return points.detach().double().cpu().numpy() / self.period
 
     def _make_space(self) -> Any:

@@ -17,9 +17,13 @@ from riemod.manifolds.euclidean import sum_of_squares
 
 _RADIAL_CELLS = 1 << 14
 
+# Learning should keep the curvature within this factor of where it starts, and fewer points than this at the bound.
+_CURVATURE_RANGE = 16.0
+_MOST_AT_THE_BOUND = 0.1
+
 
 class BallGeometry(geoopt.PoincareBallExact):
-    """geoopt's unit ball with the metric of a curvature -c: (2 / (1 - |x|^2))^2 <u, v> / c.
+    """Gives geoopt's unit ball the metric of a curvature -c: (2 / (1 - |x|^2))^2 <u, v> / c.
 
     The curvature scales the metric and leaves the points where they are: they stay in the ball when it is learned, and
     a step of RiemannianAdam is a length. log c is a parameter if learned, a plain number if not.
@@ -36,48 +40,50 @@ class BallGeometry(geoopt.PoincareBallExact):
 
     @property
     def k(self) -> Tensor:
-        """Curvature of the unit ball, -1, which every operation of geoopt uses."""
+        """Return the curvature of the unit ball, -1, which every operation of geoopt uses."""
         return self._unit
 
     @property
     def c(self) -> Tensor:
-        """Minus k."""
+        """Return minus k."""
         return -self._unit
 
     @property
     def curvature(self) -> float:
-        """-c, as it is now."""
+        """Return -c, as it is now."""
         return self._fixed_curvature if self.log_curvature is None else -math.exp(self.log_curvature.item())
 
     def squared_length(self) -> Tensor:
-        """1 / c in float64, the square of the unit ball's unit of length; differentiable if learned."""
+        """Return 1 / c in float64, the square of the unit ball's unit of length; differentiable if learned."""
         if self.log_curvature is None:
             return torch.tensor(-1 / self._fixed_curvature, dtype=torch.float64)
         return torch.exp(-self.log_curvature.double())
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False, dim: int = -1) -> Tensor:
-        """(2 / (1 - |x|^2))^2 <u, v> / c."""
+        """Return (2 / (1 - |x|^2))^2 <u, v> / c."""
         return super().inner(x, u, u if v is None else v, keepdim=keepdim, dim=dim) * self.squared_length()
 
     def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
-        """2 |u| / (1 - |x|^2) / sqrt(c)."""
+        """Return 2 |u| / (1 - |x|^2) / sqrt(c)."""
         return super().norm(x, u, keepdim=keepdim, dim=dim) * self.squared_length().sqrt()
 
     def egrad2rgrad(self, x: Tensor, u: Tensor, *, dim: int = -1) -> Tensor:
-        """The gradient in this metric."""
+        """Return the gradient in this metric."""
         return super().egrad2rgrad(x, u, dim=dim) / self.squared_length()
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
-        """Geodesic distance."""
+        """Return the geodesic distance."""
         return super().dist(x, y, keepdim=keepdim, dim=dim) * self.squared_length().sqrt()
 
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False, dim: int = -1) -> Tensor:
-        """Squared geodesic distance."""
+        """Return the squared geodesic distance."""
         return self.dist(x, y, keepdim=keepdim, dim=dim) ** 2
 
 
 class PoincareBall(Manifold):
-    """Hyperbolic space of curvature -c: d(x, y) = (2 / sqrt c) asinh(|x - y| / sqrt((1 - |x|^2) (1 - |y|^2))).
+    """Describes hyperbolic space of curvature -c.
+
+    Its distance is d(x, y) = (2 / sqrt c) asinh(|x - y| / sqrt((1 - |x|^2) (1 - |y|^2))).
 
     Points are stored in the open unit ball, whatever the curvature: only the metric depends on it. They are geoopt's
     points of the ball of radius 1 / sqrt c, times sqrt c. Float32 points stay within 0.996 of the unit radius under
@@ -86,7 +92,9 @@ class PoincareBall(Manifold):
     Args:
         dim: dimension, >= 1.
         curvature: -c < 0, in 1 / length^2; where learning starts, if it is learned.
-        learn_curvature: whether log c is a parameter of this module (`geometry.log_curvature`).
+        learn_curvature: whether log c is a parameter of this module (`geometry.log_curvature`). Learning should keep c
+            within a factor of 16 of where it starts, and points away from the bound above: a regularizer warns if c
+            leaves that range, or a tenth of the points come to the bound, where c and the points only trade off.
         sample_radius: `sample` draws from the geodesic ball of this radius round 0; > 0, a length.
 
     Raises:
@@ -110,11 +118,12 @@ class PoincareBall(Manifold):
         tile_dim = check_integer("dim", dim, least=1) + 1 + learn_curvature
         super().__init__(dim, dim, tile_dim, BallGeometry(float(curvature), learn_curvature))
         self.learn_curvature = learn_curvature
+        self._first_curvature = float(curvature)
         self.sample_radius = check_positive("sample_radius", sample_radius)
 
     @property
     def curvature(self) -> float:
-        """-c, as it is now."""
+        """Return -c, as it is now."""
         return self.geometry.curvature
 
     @property
@@ -132,7 +141,7 @@ class PoincareBall(Manifold):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        """n points, independent and uniform in volume in the geodesic ball of radius `sample_radius` round 0."""
+        """Draw n points, independent and uniform in volume in the geodesic ball of radius `sample_radius` around 0."""
         extent = math.sqrt(-self.curvature) * self.sample_radius
         dtype = torch.get_default_dtype() if dtype is None else dtype
         bound = _largest_norm(dtype)
@@ -148,7 +157,7 @@ class PoincareBall(Manifold):
         return as_points(torch.tanh(radius / 2) * direction / direction.norm(dim=1, keepdim=True), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The points, 1 / (1 - |x|^2), and, if the curvature is learned, 2 / sqrt c."""
+        """Return the points, 1 / (1 - |x|^2), and, if the curvature is learned, 2 / sqrt c."""
         # In float64: near the boundary 1 - |x|^2 cancels.
         stretch = 1 / (1 - points.double().square().sum(dim=1, keepdim=True))
         columns = [points, stretch.to(points.dtype)]
@@ -175,6 +184,19 @@ class PoincareBall(Manifold):
         factor = check_positive("factor", factor)
         radius = factor * self.sample_radius
         return PoincareBall(self.dim, self.curvature / factor**2, self.learn_curvature, sample_radius=radius)
+
+    def complaint_while_learning(self, points: Tensor) -> str | None:
+        factor = self.curvature / self._first_curvature
+        if not 1 / _CURVATURE_RANGE <= factor <= _CURVATURE_RANGE:
+            return (
+                f"the learned curvature, {self.curvature:.3g}, is more than {_CURVATURE_RANGE:g} times as far from "
+                f"{self._first_curvature:g} as learning should take it"
+            )
+        bound = _largest_norm(points.dtype)
+        share = (points.detach().norm(dim=1) >= bound - 1e-6).double().mean().item()
+        if share >= _MOST_AT_THE_BOUND:
+            return f"{share:.0%} of the points are at norm {bound:.6g}, the largest that their dtype takes"
+        return None
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
         """Take the ball itself, stretched so that the farthest point is at its geodesic distance from 0.
@@ -208,12 +230,12 @@ class PoincareBall(Manifold):
 
 
 def _largest_norm(dtype: torch.dtype) -> float:
-    """The norm to which geoopt pulls points back."""
+    """Return the norm to which geoopt pulls points back."""
     return 1 - (4e-3 if dtype == torch.float32 else 1e-5)
 
 
 def _radial_quantile(uniform: Tensor, dim: int, extent: float) -> Tensor:
-    """The radius, in [0, extent], at which the ball's share of volume, the integral of sinh(r)^(dim - 1), is u."""
+    """Return the radius in [0, extent] at which the share of volume, the integral of sinh(r)^(dim - 1), is u."""
     if dim == 2:
         return 2 * torch.asinh(torch.sqrt(uniform) * math.sinh(extent / 2))
     edges = torch.linspace(0.0, extent, _RADIAL_CELLS + 1, dtype=torch.float64, device=uniform.device)

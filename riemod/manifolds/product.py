@@ -16,7 +16,7 @@ from riemod.manifolds.base import Manifold
 
 
 class Product(Manifold):
-    """M_1 x M_2 x ...: d(x, y)^2 = sum_i d_i(x_i, y_i)^2; a point is its factors' points one after the other.
+    """Describes M_1 x M_2 x ... with d(x, y)^2 = sum_i d_i(x_i, y_i)^2; a point lists its factors' points in a row.
 
     Args:
         factors: the manifolds, at least one; their units of length are taken to be the same.
@@ -53,7 +53,7 @@ class Product(Manifold):
         return math.hypot(*(factor.diameter for factor in self.factors))
 
     def betti(self, prime: int) -> tuple[int, ...]:
-        """By Kuenneth's formula: the Poincare polynomials multiply."""
+        """Return the Betti numbers by Kuenneth's formula: the Poincare polynomials multiply."""
         check_prime(prime)
         product = [1]
         for factor in self.factors:

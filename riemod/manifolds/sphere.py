@@ -17,7 +17,7 @@ from riemod.manifolds.euclidean import sum_of_squares
 
 
 class SphereGeometry(geoopt.Sphere):
-    """geoopt's unit sphere with the metric of a sphere of a radius: radius^2 <u, v>.
+    """Gives geoopt's unit sphere the metric of a sphere of a radius: radius^2 <u, v>.
 
     The metric carries the radius, so that a step of RiemannianAdam is a length along the larger sphere.
     """
@@ -27,38 +27,38 @@ class SphereGeometry(geoopt.Sphere):
         self.radius = radius
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False) -> Tensor:
-        """radius^2 <u, v>."""
+        """Return radius^2 <u, v>."""
         return self.radius**2 * super().inner(x, u, u if v is None else v, keepdim=keepdim)
 
     def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False) -> Tensor:
-        """radius |u|."""
+        """Return radius |u|."""
         return self.radius * u.norm(dim=-1, keepdim=keepdim)
 
     def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
-        """The gradient in this metric: the tangent part over radius^2."""
+        """Return the gradient in this metric: the tangent part over radius^2."""
         return self.proju(x, u) / self.radius**2
 
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map, renormalized: rounding would otherwise add up over the steps."""
+        """Follow the exponential map and renormalize: rounding would otherwise add up over the steps."""
         return self.projx(super().expmap(x, u))
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map."""
+        """Follow the exponential map."""
         return self.expmap(x, u)
 
     def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried in parallel along the geodesic from x along u; geoopt's own is a projection, and shortens v."""
+        """Carry v in parallel along the geodesic from x along u; geoopt's own is a projection, and shortens v."""
         angle = u.norm(dim=-1, keepdim=True)
         along = u / torch.where(angle == 0, 1.0, angle)
         share = (v * along).sum(dim=-1, keepdim=True)
         return v + share * ((torch.cos(angle) - 1) * along - torch.sin(angle) * x)
 
     def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The point reached from x along u, and v carried along."""
+        """Return the point reached from x along u, and v carried along."""
         return self.expmap(x, u), self.transp_follow_expmap(x, u, v)
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y; zero where they coincide or are antipodal."""
+        """Return the shortest tangent vector from x to y; zero where they coincide or are antipodal."""
         direction = self.proju(x, y - x)
         length = direction.norm(dim=-1, keepdim=True)
         zero = length == 0
@@ -66,13 +66,13 @@ class SphereGeometry(geoopt.Sphere):
         return torch.where(zero, 0.0, angle / torch.where(zero, 1.0, length)) * direction
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """2 radius atan2(|x - y|, |x + y|)."""
+        """Return 2 radius atan2(|x - y|, |x + y|)."""
         chord, cochord = (x - y).norm(dim=-1, keepdim=keepdim), (x + y).norm(dim=-1, keepdim=keepdim)
         return 2 * self.radius * torch.atan2(chord, cochord)
 
 
 class Sphere(Manifold):
-    """The sphere of a radius in R^{dim+1}: d(x, y) = 2 radius atan2(|x - y|, |x + y|).
+    """Describes the sphere of a radius in R^{dim+1}: d(x, y) = 2 radius atan2(|x - y|, |x + y|).
 
     Points are stored as unit vectors; the radius is in the metric. The distance is radius times the angle between the
     two vectors whatever their norms, so rounding of the norms does not show in it.
@@ -118,7 +118,7 @@ class Sphere(Manifold):
         return as_points(drawn / drawn.norm(dim=1, keepdim=True), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The vectors x, and by how much their norms differ from 1."""
+        """Return the vectors x, and by how much their norms differ from 1."""
         excess = points.double().norm(dim=1, keepdim=True) - 1
         return torch.cat((points, excess.to(points.dtype)), dim=1)
 
@@ -181,7 +181,7 @@ class Sphere(Manifold):
         return torch.atan2(points[:, 1:], points[:, :1]) if self.dim == 1 else None
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Unit vectors, normalized again in float64."""
+        """Return unit vectors, normalized again in float64."""
         vectors = points.detach().double().cpu()
         return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
 

@@ -16,7 +16,7 @@ from riemod.manifolds.euclidean import FlatGeometry
 
 
 class TorusGeometry(FlatGeometry):
-    """geoopt's view of the flat torus: every step ends in [0, period); tangent vectors stay as they are."""
+    """Gives geoopt the flat torus: every step ends in [0, period); tangent vectors stay as they are."""
 
     name = "Torus"
 
@@ -29,24 +29,24 @@ class TorusGeometry(FlatGeometry):
         return wrap(x, self.period)
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The point reached from x along u; exact, as geodesics are straight."""
+        """Return the point reached from x along u; exact, as geodesics are straight."""
         return wrap(x + u, self.period)
 
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map, which the retraction is."""
+        """Follow the exponential map, which equals the retraction."""
         return self.retr(x, u)
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y."""
+        """Return the shortest tangent vector from x to y."""
         difference = y - x
         return difference - self.period * torch.round(difference / self.period)
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """Length of the logarithm."""
+        """Return the length of the logarithm."""
         return self.logmap(x, y).norm(dim=-1, keepdim=keepdim)
 
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """Squared length of the logarithm."""
+        """Return the squared length of the logarithm."""
         return self.logmap(x, y).square().sum(dim=-1, keepdim=keepdim)
 
     def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
@@ -54,12 +54,12 @@ class TorusGeometry(FlatGeometry):
         return reason is None, reason
 
     def extra_repr(self) -> str:
-        """The period."""
+        """Return the period."""
         return f"period={self.period:g}"
 
 
 class Torus(Manifold):
-    """The flat torus: d(x, y)^2 = sum_k min over integers m of (x_k - y_k - m period)^2.
+    """Describes the flat torus: d(x, y)^2 = sum_k min over integers m of (x_k - y_k - m period)^2.
 
     Points are stored as dim lengths in [0, period).
 
@@ -101,7 +101,7 @@ class Torus(Manifold):
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The points in [0, period); then, constant to autograd, in [-period/2, period/2)."""
+        """Return the points in [0, period) and then, constant to autograd, in [-period/2, period/2)."""
         return torch.cat((points, signed(points, self.period)), dim=1)
 
     def squared_distance(
@@ -133,7 +133,7 @@ class Torus(Manifold):
         return points * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""
+        """Return each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""
         angles = points.detach().double().cpu().numpy() * (2 * math.pi / self.period)
         return np.stack((np.cos(angles), np.sin(angles)), axis=-1).reshape(len(angles), -1)
 
@@ -148,7 +148,7 @@ class Torus(Manifold):
 
 
 def signed(values: Tensor, period: float) -> Tensor:
-    """Values in [0, period), the upper half taken down by a period, rounded once; a constant to autograd.
+    """Move the upper half of values in [0, period) down by a period, rounded once; autograd sees a constant.
 
     Points on either side of the seam differ in it without the rounding error of their plain difference.
     """
@@ -157,7 +157,7 @@ def signed(values: Tensor, period: float) -> Tensor:
 
 
 def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, period: float) -> Tensor:
-    """x_i - y_j modulo the period, nearest to 0, from the columns that hold the plain and the signed coordinate."""
+    """Compute x_i - y_j modulo the period, nearest to 0, from the columns of the plain and of the signed coordinate."""
     direct = rows[:, plain, None] - columns[None, :, plain]
     through_seam = rows[:, around, None] - columns[None, :, around]
     nearest = torch.where(torch.abs(direct) <= period / 2, direct, through_seam)
@@ -165,7 +165,7 @@ def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, p
 
 
 def differentiated_as(value: Tensor, source: Tensor) -> Tensor:
-    """The value, with the derivatives (of every order) of a source that differs from it by a piecewise constant.
+    """Return the value, with the derivatives of all orders of a source that differs from it by a piecewise constant.
 
     It keeps branches out of the backward pass, where they cost most.
     """

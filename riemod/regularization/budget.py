@@ -1,4 +1,4 @@
-"""The share of pairs that are cheap, and how to give two manifolds the same: a budget that is not geometry."""
+"""Measures the share of pairs that are cheap, and gives two manifolds the same share."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _STEPS = 97
 
 @dataclass(frozen=True)
 class Scaled(Inhibitor):
-    """f(factor d) for an inhibitor f: the same law in another unit of length.
+    """Costs f(factor d) for an inhibitor f: the same law in another unit of length.
 
     Args:
         inhibitor: f.
@@ -60,7 +60,7 @@ def cheap_share(
     pairs: int = _PAIRS,
     generator: torch.Generator | None = None,
 ) -> float:
-    """The share of pairs of uniform points with f(d) < max f / 2, the maximum over d = 0 and the distances drawn.
+    """Measure the share of pairs of uniform points with f(d) < max f / 2, the maximum over d = 0 and all drawn d.
 
     Args:
         manifold: points are drawn from it uniformly in volume.
@@ -92,7 +92,7 @@ def match_budget(
     pairs: int = _PAIRS,
     generator: torch.Generator | None = None,
 ) -> tuple[Manifold, Inhibitor]:
-    """(manifold, inhibitor) with one of the two rescaled, so that `cheap_share` of them is a given share.
+    """Rescale a manifold or an inhibitor so that `cheap_share` of the two is a given share.
 
     Manifolds differ in it at the same law: of the difference of Gaussians on the default sizes, a torus has 13.8 %, a
     circle 11.2 %, a sphere 4.3 %, a 6-torus 0.05 % cheap pairs. A share can belong to several scales: the one nearest
@@ -163,7 +163,7 @@ def _share(inhibitor: Inhibitor, squared: Tensor, factor: float) -> float:
 
 @torch.no_grad()
 def _squared_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
-    """(N,) squared distances in float64, in increasing order, so that each stretch of them is a sample of quantiles."""
+    """Draw (N,) squared distances in float64, in increasing order, so that every stretch is a sample of quantiles."""
     if not isinstance(manifold, Manifold):
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
     if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:

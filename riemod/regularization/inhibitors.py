@@ -24,25 +24,25 @@ _PROBE_DISTANCES = torch.linspace(0.0, 20.0, 401, dtype=torch.float64)
 
 
 class Inhibitor(ABC):
-    """A cost f(d) >= 0 of distance; subclasses are frozen dataclasses."""
+    """Gives a cost f(d) >= 0 to a distance; subclasses are frozen dataclasses."""
 
     @property
     @abstractmethod
     def collapses(self) -> bool:
-        """Whether learned points run together: f never falls as d grows, so every pair pulls its two points closer."""
+        """Return whether learned points collapse: f never falls as d grows, so every pair pulls its points together."""
 
     @abstractmethod
     def of_squared_distance(self, squared: Tensor) -> Tensor:
-        """f as a function of d^2, element by element."""
+        """Compute f as a function of d^2, element by element."""
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """f(d), element by element."""
+        """Compute f(d), element by element."""
         return self.of_squared_distance(distance * distance)
 
 
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
-    """f(d) = floor + amplitude (b_max - b(d)) with b(d) = exp(-d^2/wide) - exp(-d^2/narrow) and b_max = max b.
+    """Costs f(d) = floor + amplitude (b_max - b(d)) with b(d) = exp(-d^2/wide) - exp(-d^2/narrow) and b_max = max b.
 
     Cheapest on the ring d^2 = ln(wide/narrow) / (1/narrow - 1/wide), dear at 0 and far away. The defaults are the
     reference's function (81.1 at d = 0, 0 at d = 0.888); floor = amplitude (1 - b_max) gives Eq. 8 of the paper.
@@ -83,12 +83,12 @@ class DifferenceOfGaussians(Inhibitor):
 
     @property
     def cheapest_distance(self) -> float:
-        """The d > 0 at which f is least."""
+        """Return the d > 0 at which f is least."""
         return math.sqrt(math.log(self.wide / self.narrow) / (1 / self.narrow - 1 / self.wide))
 
     @property
     def peak(self) -> float:
-        """b_max, the maximum of the bracket b."""
+        """Return b_max, the maximum of the bracket b."""
         squared = self.cheapest_distance**2
         return math.exp(-squared / self.wide) - math.exp(-squared / self.narrow)
 
@@ -99,7 +99,7 @@ class DifferenceOfGaussians(Inhibitor):
 
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
-    """f(d) = amplitude (1 - (1 - d^2/width) exp(-d^2/(2 width))): cheap near 0, dearest at d^2 = 3 width.
+    """Costs f(d) = amplitude (1 - (1 - d^2/width) exp(-d^2/(2 width))): cheap near 0, dearest at d^2 = 3 width.
 
     The inhibitor of the Ricker ("Mexican hat") connectivity of Eq. 7. Points inside the dear ring attract and points
     beyond it repel each other, so learned points form clusters but do not collapse to one.
@@ -132,7 +132,7 @@ class Ricker(Inhibitor):
 
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
-    """f(d) = amplitude (1 - exp(-d^2/width)): cheap near 0, dear far away. Collapses learned points.
+    """Costs f(d) = amplitude (1 - exp(-d^2/width)): cheap near 0, dear far away. Collapses learned points.
 
     Args:
         amplitude: cost far away, > 0.
@@ -159,7 +159,7 @@ class Gaussian(Inhibitor):
 
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
-    """f(d) = amplitude d^exponent. Collapses learned points.
+    """Costs f(d) = amplitude d^exponent. Collapses learned points.
 
     Args:
         amplitude: cost at d = 1, > 0.
@@ -191,7 +191,7 @@ class Diffusion(Inhibitor):
 
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
-    """f(d) = amplitude (1 + cos(frequency d)): dear at 0, cheap at d = pi/frequency, and so on in turn.
+    """Costs f(d) = amplitude (1 + cos(frequency d)): dear at 0, cheap at d = pi/frequency, and so on in turn.
 
     Args:
         amplitude: c, > 0; the cost runs from 0 to 2 c.
@@ -220,7 +220,7 @@ class Sinusoid(Inhibitor):
 
 @dataclass(frozen=True)
 class IndRNN(Inhibitor):
-    """f(d) = 0 at d = 0, `cost` at every d > 0: in the limit cost -> infinity only self-connections are left.
+    """Costs f(d) = 0 at d = 0, `cost` at every d > 0: in the limit cost -> infinity only self-connections are left.
 
     Points cannot be learned with it: f has no slope where it is finite.
 
@@ -248,7 +248,7 @@ class IndRNN(Inhibitor):
 
 @dataclass(frozen=True)
 class Custom(Inhibitor):
-    """f(d) = function(d) for any function of the distance that maps tensors element by element.
+    """Costs f(d) = function(d), for any function of the distance that maps tensors element by element.
 
     Args:
         function: f, differentiable by autograd if points are learned; its values must be finite and >= 0.
@@ -293,7 +293,7 @@ class Custom(Inhibitor):
 
 
 def decay(exponent: Tensor) -> Tensor:
-    """exp(exponent) for exponents <= 0, without denormal numbers: constant from exp(-64) on.
+    """Compute exp(exponent) for exponents <= 0, without denormal numbers: constant from exp(-64) on.
 
     >>> decay(torch.tensor([0.0, -1e9])).log().tolist()
     [0.0, -64.0]
@@ -302,7 +302,7 @@ def decay(exponent: Tensor) -> Tensor:
 
 
 def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
-    """An inhibitor as it is, or any callable f(d) as a `Custom` one.
+    """Return an inhibitor as it is, or wrap any callable f(d) in a `Custom` one.
 
     Raises:
         TypeError: if it is neither, or a class where an instance is needed.
@@ -326,7 +326,7 @@ BY_NAME: dict[str, type[Inhibitor]] = {
 
 
 def by_name(name: str) -> Inhibitor:
-    """The inhibitor of that name with its default parameters.
+    """Return the inhibitor of that name with its default parameters.
 
     Raises:
         ValueError: for an unknown name.
