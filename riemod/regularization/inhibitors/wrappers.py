@@ -101,6 +101,7 @@ def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor
     Raises:
         TypeError: if it is neither, or is a class instead of an instance.
 
+    >>> from riemod.regularization.inhibitors import Ricker
     >>> as_inhibitor(Ricker()), as_inhibitor(torch.exp).collapses
     (Ricker(amplitude=100.0, width=1.0), True)
     """
