@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from riemod import sparse
 from riemod._files import write_json
-from riemod.pruning.blocks import find_orders
+from riemod.pruning.orders import find_orders
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.neurons import neuron_order
 from riemod.sparse.timing import median_seconds
