@@ -1,4 +1,4 @@
-"""Draws and checks of points that the manifolds share."""
+"""Draws, lattices and checks of points that the manifolds share."""
 
 import torch
 from torch import Tensor
@@ -19,13 +19,13 @@ def bad_rows(bad: Tensor) -> str:
 
 
 def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
-    """Say what is wrong with coordinates that should lie in [0, upper), or return None."""
+    """Say what is wrong with coordinates that should lie in [0, upper); None if nothing is."""
     bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
     return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
 
 
 def wrap(values: Tensor, period: float) -> Tensor:
-    """Return the representative of each value modulo the period, in [0, period).
+    """Reduce each value modulo the period to [0, period).
 
     Args:
         values: any shape.
@@ -38,14 +38,14 @@ def wrap(values: Tensor, period: float) -> Tensor:
     tensor([9., 3., 0., 0.])
     """
     remainder = torch.remainder(values, period)
-    # Rounding takes the remainder of a tiny negative number to the period itself.
+    # The remainder of a tiny negative number is rounded to the period itself.
     return torch.where(remainder >= period, 0.0, remainder)
 
 
 def draw(
     n: int, width: int, *, generator: torch.Generator | None, device: torch.device | str | None, normal: bool = False
 ) -> Tensor:
-    """Draw (n, width) independent numbers in float64, uniform in [0, 1) or standard normal, on the generator's device.
+    """Draw (n, width) independent float64 numbers, uniform in [0, 1) or standard normal, on the generator's device.
 
     Raises:
         ValueError: if n is not an integer >= 0.
@@ -57,7 +57,7 @@ def draw(
 
 
 def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
-    """Convert drawn points to a dtype (torch's default if None) and device (where they are if None).
+    """Convert drawn points to a dtype (torch's default if None) and a device (the present one if None).
 
     Raises:
         TypeError: if dtype is not a floating-point type.
@@ -69,7 +69,11 @@ def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | s
 
 
 def box_lattice(count: int, side: float, dim: int) -> tuple[Tensor, tuple[int, ...], tuple[float, ...]]:
-    """Return the centers of count^dim equal cubes of the box [0, side]^dim, the image's shape and the cubes' widths."""
+    """Divide the box [0, side]^dim into count^dim equal cubes; return their centers, numbers and widths along the axes.
+
+    Raises:
+        ValueError: if count is not an integer >= 2.
+    """
     count = check_integer("count", count, least=2)
     width = side / count
     steps = torch.arange(count, dtype=torch.float64) + 0.5
