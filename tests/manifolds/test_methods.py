@@ -51,7 +51,7 @@ def test_charts_are_inside_of_their_cube_and_keep_neighbors(name: str) -> None:
 def test_lattices_are_points_that_cover_their_manifold_evenly(name: str) -> None:
     manifold = MANIFOLDS[name]
     if not has_lattice(manifold):
-        with pytest.raises(TypeError, match="manifold must define 'lattice', got"):
+        with pytest.raises(TypeError, match="manifold must define the method 'lattice', got"):
             manifold.lattice(4)
         return
     count = 60 if isinstance(manifold, Sphere) else 4

@@ -115,7 +115,7 @@ def test_a_kind_without_a_scale_can_have_its_law_rescaled():
     cylinder = Cylinder()
     _, law = match_budget(cylinder, DOG, 0.1, rescale="inhibitor", pairs=PAIRS)
     assert cheap_share(cylinder, law, pairs=PAIRS) == pytest.approx(0.1, abs=1e-4)
-    with pytest.raises(TypeError, match=r"manifold must define 'scaled', got Cylinder"):
+    with pytest.raises(TypeError, match=r"manifold must define the method 'scaled', got Cylinder"):
         match_budget(cylinder, DOG, 0.1, pairs=PAIRS)
     with pytest.raises(TypeError, match="got Cylinder"):
         Product([PoincareBall(2), cylinder]).scaled(2.0)
