@@ -38,7 +38,7 @@ class PointWatch:
             patience: calls with changed weights and unchanged points after which to warn.
 
         Raises:
-            ValueError: if points are no longer on their manifold.
+            ValueError: if finite points are no longer on their manifold.
         """
         learned = [embedding for embedding in embeddings if embedding.points.requires_grad]
         if not learned or learned[0].points.is_inference():
@@ -54,8 +54,10 @@ class PointWatch:
         self._changes += 1
         for embedding in learned:
             if embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS or self._changes % _LATER == 0:
-                _check(embedding)
-                self._complain(embedding)
+                # NaN is for whoever watches the loss, which is NaN then.
+                if bool(embedding.points.detach().isfinite().all()):
+                    _check(embedding)
+                    self._complain(embedding)
 
     def _wait(self, learned: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int) -> None:
         if self._settled:

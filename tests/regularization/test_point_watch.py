@@ -134,3 +134,11 @@ def test_a_curvature_learned_by_the_optimizer_stays_in_its_range() -> None:
     # Any warning would be an error.
     steps(moduli, riemannian_adam(layer, moduli, embedding_lr=1e-2), 60)
     assert moduli.embeddings[0].manifold.curvature != -1.0
+
+
+def test_points_that_are_nan_show_in_the_penalty() -> None:
+    moduli = ModuliRegularizer(nn.RNN(2, 8), Sphere(2), learn=True, generator=generator(0))
+    moduli()
+    with torch.no_grad():
+        moduli.points[2] = torch.nan
+    assert moduli().isnan()
