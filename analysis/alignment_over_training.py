@@ -3,16 +3,16 @@
 Nets learn navigation; at eight moments the distances between units are compared, pair by pair of geometries:
 
 - *points* on the arena's manifold, moved by Eq. 6 together with the weights, which pay at the presets' strength;
-- *co-activity*: points on the same manifold that follow the correlations of the same net's units at no cost to it;
+- *co-activity*: points on the same manifold that follow the correlations of the same net's units without a penalty;
 - *tuning*: 1 - correlation of rate maps;
 - *weights*: shortest paths over the weights (`graph_distances`).
 
-Agreement is the bias-corrected distance correlation, 0 on average for geometries that know nothing of each other, and
-negative where units that are near in one are far in the other. Its p-value is two-sided, from relabeled units
-(Mantel's test), and its baseline the 95 % quantile of what relabeled ones have in absolute value.
+Agreement is the bias-corrected distance correlation. Its mean is 0 for independent geometries, and it is negative if
+units that are near in one are far in the other. Its p-value is two-sided, from relabeled units (Mantel's test), and its
+baseline is the 95 % quantile of its absolute value over relabelings.
 
-    python -m analysis.alignment_over_training               runs what is missing among the records, prints the table
-    python -m analysis.alignment_over_training --print-only  prints the table of the records there are
+    python -m analysis.alignment_over_training               runs missing cases and prints the table
+    python -m analysis.alignment_over_training --print-only  prints the table of the existing records
     python -m analysis.alignment_over_training --figure      also draws docs/_static/alignment_over_training.png
 """
 
@@ -26,9 +26,10 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, units_of
+from analysis.small_nets import Row
+from benchmarks.intervals import student_interval
 from riemod import alignment, inhibitors, manifolds
 from riemod.coactivity import WIDE
 from riemod.regularization import ModuliRegularizer
@@ -36,22 +37,22 @@ from riemod.tasks.navigation.task import Navigation, NavigationModel
 from riemod.training.checkpoint import generator_for
 from riemod.training.run import Draw
 
-FILE = nets.RECORDS / "alignment_over_training.jsonl"
+FILE = small_nets.RECORDS / "alignment_over_training.jsonl"
 NAMES = ("arena", "seed")
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(5)
 GEOMETRIES = ("points", "co-activity", "tuning", "weights")
 PAIRS = tuple(f"{one}, {other}" for one, other in itertools.combinations(GEOMETRIES, 2))
-# Of the steps of a training.
+# As shares of the steps of training.
 MOMENTS = (0.0, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 PERMUTATIONS, BASELINE = 499, 99
 
 
 def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
-    """The moments of one net."""
-    plan = nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
+    """Train a net, and compare its geometries at each moment."""
+    plan = small_nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
-    model = nets.fresh(task)
+    model = small_nets.fresh(task)
     strength = Navigation.presets["cpu"].strength
     space, draw = manifolds.by_name(arena), generator_for("cpu", Draw.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
@@ -67,20 +68,20 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
         if step in moments:
             points = {"points": moduli.layer_embeddings(0)[0], "co-activity": read_out.embedding}
             distances = {name: embedding.distances().detach() for name, embedding in points.items()}
-            found.append({"step": step} | nets.errors(task, model) | agreements(task, model, distances))
+            found.append({"step": step} | small_nets.errors(task, model) | agreements(task, model, distances))
 
     watch(0, 1.0, None)
-    nets.train(task, model, moduli, watch=watch)
+    small_nets.train(task, model, moduli, watch=watch)
     return found
 
 
 def agreements(task: Navigation, model: NavigationModel, distances: dict[str, Tensor]) -> Row:
-    """Distance correlations of all pairs of geometries, their p-values and baselines, over the units that are awake.
+    """Compute distance correlations of all pairs of geometries, p-values and baselines, over the units that are awake.
 
     Args:
         task: of the net.
-        model: the net, as it is.
-        distances: (n, n), of points.
+        model: the net at present.
+        distances: by name, (n, n) distances of points.
     """
     units = units_of(task, model)
     awake = units.awake
@@ -106,7 +107,7 @@ def agreements(task: Navigation, model: NavigationModel, distances: dict[str, Te
 
 
 def tables(found: list[Row]) -> str:
-    """Distance correlations with 95 % intervals over seeds at the start, halfway and at the end; how many p <= 0.05."""
+    """Format distance correlations at the start, halfway and the end, with 95 % intervals and counts of p <= 0.05."""
     if not found:
         return "no records of alignment_over_training"
     lines = []
@@ -115,16 +116,16 @@ def tables(found: list[Row]) -> str:
         for step in (steps[index] for index in sorted({0, len(steps) // 2, len(steps) - 1}) if steps):
             now = [row for row in found if row["arena"] == arena and row["step"] == step]
             cells = [
-                f"{nets.summary(row[pair] for row in now)} ({sum(row[f'{pair} p'] <= 0.05 for row in now)})"
+                f"{small_nets.summary(row[pair] for row in now)} ({sum(row[f'{pair} p'] <= 0.05 for row in now)})"
                 for pair in PAIRS
             ]
-            error = nets.summary(row["error"] / row["floor"] for row in now)
+            error = small_nets.summary(row["error"] / row["floor"] for row in now)
             lines.append([arena, str(step), str(len(now)), error, *cells])
-    return nets.markdown(("arena", "step", "n", "error / floor", *PAIRS), lines)
+    return small_nets.markdown(("arena", "step", "n", "error / floor", *PAIRS), lines)
 
 
 def figure(found: list[Row], file: Path) -> None:
-    """Distance correlations over training with 95 % intervals as bands, the baseline in gray, and the error below."""
+    """Draw distance correlations over training with 95 % bands, the baseline in gray, and the error below."""
     drawn, axes = plt.subplots(
         2, len(ARENAS), figsize=(11, 5.6), sharex=True, sharey="row", height_ratios=(3, 1), layout="constrained"
     )
@@ -150,19 +151,19 @@ def figure(found: list[Row], file: Path) -> None:
 
 
 def _band(ax: Axes, steps: list[int], values: list[list[float]], color: str, label: str) -> None:
-    means, halves = np.array([nets.interval(now) for now in values]).reshape(-1, 2).T
+    means, halves = np.array([student_interval(now) for now in values]).reshape(-1, 2).T
     ax.plot(steps, means, ".-", color=color, label=label)
     ax.fill_between(steps, means - halves, means + halves, color=color, alpha=0.15, linewidth=0)
 
 
-def cases(seeds: int) -> list[nets.Case]:
-    """Seeds outermost, so that what is done at any time is balanced."""
+def cases(seeds: int) -> list[small_nets.Case]:
+    """List the cases with seeds outermost, so that an unfinished study is balanced."""
     return [(arena, seed) for seed, arena in itertools.product(range(seeds), ARENAS)]
 
 
 def main() -> None:
-    """Run what is missing, print, draw."""
-    nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
+    """Run the command line of the study."""
+    small_nets.run_study(__doc__, FILE, NAMES, cases, rows, len(SEEDS), tables, figure)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""Do points that follow co-activity recover where units are tuned? On synthetic units, and on nets trained in arenas.
+"""Do points that follow co-activity recover the tuning of units? On synthetic units, and on nets trained in arenas.
 
-Two distances between units are the truth, and both are compared by rank correlation over pairs: *places*, the geodesic
+Points are compared with two true distances between units, by rank correlation over pairs: *places*, the geodesic
 distance of the places where units are most active on average, and *tuning*, 1 minus the correlation of their rate maps.
-The *ceiling* is what the correlations themselves reach: the rank correlation of -c_jk with the same distances.
+The *ceiling* is the rank correlation of -c_jk with the same distances, which the correlations themselves reach.
 
-Synthetic units are bumps at random places, or mixed: rectified random functions, smooth over the same length, with
-several fields. Nets learn navigation with a narrow or a wide place code; the same net gives points that moved while it
-trained (no penalty on the weights, so that they are what they would be without) and points fitted afterwards.
+Synthetic units are bumps at random places, or mixed: rectified random functions with several fields, smooth over the
+same length. Nets learn navigation with a narrow or a wide place code. Each net gives points that moved while it
+trained, and points fitted afterwards. The weights pay no penalty, so the points do not change them.
 
-Points on spheres by least squares stand in `analysis.spheres`.
+Points on spheres by least squares are in `analysis.spheres`.
 
-python -m analysis.coactivity synthetic           # run what is missing of the first study, then print its table
-python -m analysis.coactivity nets                # of the second
-python -m analysis.coactivity spheres             # points on spheres, fitted to synthetic units
-python -m analysis.coactivity trained --runs DIR  # to the runs of the confusion study
-python -m analysis.coactivity training            # that follow a net while it trains
+python -m analysis.coactivity synthetic           # run missing cases with synthetic units, then print the table
+python -m analysis.coactivity nets                # the same with nets
+python -m analysis.coactivity spheres             # with points on spheres, fitted to synthetic units
+python -m analysis.coactivity trained --runs DIR  # with points on spheres, fitted to the runs of the confusion study
+python -m analysis.coactivity training            # with points on spheres that follow a net while it trains
 python -m analysis.coactivity tables              # print the tables of the committed records
 """
 
@@ -30,9 +30,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis import nets, spheres
-from analysis.nets import RECORDS, Row, markdown, read, run_missing, summary
+from analysis import small_nets, spheres
 from analysis.points import agreement, correlations_of, truths
+from analysis.small_nets import RECORDS, Row, markdown, read, run_missing, summary
 from riemod import manifolds
 from riemod.coactivity import fit_positions, fit_to_correlations
 from riemod.manifolds import Manifold, Sphere
@@ -43,25 +43,25 @@ from riemod.training.run import start
 
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(3)
-# Below the size from which tiles are compiled, which takes longer than these fits.
+# Tiles of more units are compiled, which takes longer than these fits.
 UNITS, STATES = 96, 2000
-# Of the arena's diameter.
+# Widths of fields and place codes, as shares of the arena's diameter.
 LENGTHS = (0.1, 0.2)
-CODES = {"wide": nets.WIDE, "narrow": 0.15}
+CODES = {"wide": small_nets.WIDE, "narrow": 0.15}
 RESTARTS, STEPS = 4, 200
-# Seeds outermost: a study that was stopped has every arena.
+# Seeds are outermost, so that a study that was stopped has every arena.
 NETS: list[tuple[Any, ...]] = [(arena, seed) for seed in range(5) for arena in ARENAS]
 
 
 def place_units(arena: Manifold, length: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """(states, positions, places of the units): Gaussian bumps, half to one and a half times as wide as `length`."""
+    """Draw Gaussian bumps with widths of 0.5 to 1.5 `length`: (states, positions, places of the units)."""
     positions, places = (arena.sample(count, generator=generator) for count in (STATES, UNITS))
     width = length * (0.5 + torch.rand(UNITS, generator=generator))
     return torch.exp(-(arena.distance(positions, places) ** 2) / (2 * width**2)), positions, places
 
 
 def mixed_units(arena: Manifold, length: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """(states, positions, places of the highest peak): rectified sums of 400 bumps of random sign."""
+    """Draw rectified sums of 400 bumps of random sign: (states, positions, places of the highest peak)."""
     positions, centers = (arena.sample(count, generator=generator) for count in (STATES, 400))
     bumps = torch.exp(-(arena.distance(positions, centers) ** 2) / (2 * length**2))
     functions = bumps @ torch.randn(400, UNITS, generator=generator)
@@ -70,13 +70,13 @@ def mixed_units(arena: Manifold, length: float, generator: torch.Generator) -> t
 
 
 def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
-    """One fit to synthetic units."""
+    """Fit points to synthetic units once."""
     arena, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
     units = {"place": place_units, "mixed": mixed_units}[kind]
     states, positions, places = units(arena, length * arena.diameter, generator)
     correlations = correlations_of(states)
     fitted = fit_to_correlations(correlations, arena, restarts=RESTARTS, steps=STEPS, generator=generator)
-    true = truths(arena, states, positions, places)
+    true = truths(states, positions, arena, places)
     return {
         **{f"ceiling {key}": agreement(-correlations, value) for key, value in true.items()},
         **{f"fitted {key}": agreement(fitted.distances().detach(), value) for key, value in true.items()},
@@ -84,18 +84,18 @@ def synthetic_row(kind: str, name: str, length: float, seed: int) -> Row:
 
 
 def sphere_row(kind: str, name: str, seed: int) -> Row:
-    """What points on S^5 by least squares tell of synthetic units, as of nets: what they can tell at that size."""
+    """Fit points on S^5 to synthetic units by least squares, as to nets: this is what they can tell at that size."""
     arena, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
     units = {"place": place_units, "mixed": mixed_units}[kind]
     states, positions, places = units(arena, LENGTHS[-1] * arena.diameter, generator)
     correlations = correlations_of(states)
-    true = truths(arena, states, positions, places)
+    true = truths(states, positions, arena, places)
     return spheres.measure(spheres.fit(correlations, Sphere(5), seed, own=False), correlations, true, name, seed)
 
 
 def net_config(name: str, code: str, seed: int) -> NavigationConfig:
-    """A small net whose points follow co-activity alone, at no cost to its weights."""
-    return nets.config(
+    """Configure a small net whose points follow co-activity alone, without a penalty on its weights."""
+    return small_nets.config(
         name,
         seed,
         code=CODES[code],
@@ -111,7 +111,7 @@ def net_config(name: str, code: str, seed: int) -> NavigationConfig:
 
 
 def net_row(code: str, name: str, seed: int) -> Row:
-    """One net, its points from training, and points fitted to it afterwards."""
+    """Train a net, and measure its points from training and points fitted to it afterwards."""
     config = net_config(name, code, seed)
     with tempfile.TemporaryDirectory() as folder:
         run = start(RunFolder(Path(folder) / "run"), RunDescription("navigation", config, None))
@@ -124,13 +124,13 @@ def net_row(code: str, name: str, seed: int) -> Row:
     model.eval()
     states, positions = task.states(model, torch.Generator().manual_seed(seed), 400)
     correlations = correlations_of(states)
-    # A unit that is silent has no place.
+    # A silent unit has no place.
     awake = correlations.diagonal() > 0.5
     inputs = [batch[:2] for batch in task.batches(torch.Generator().manual_seed(seed), 10)]
     space, generator = manifolds.by_name(name), torch.Generator().manual_seed(seed)
     fitted = fit_positions(model, inputs, space, restarts=RESTARTS, steps=STEPS, generator=generator)
     order = torch.randperm(len(states), generator=generator)
-    true = truths(task.arena.manifold, states[order][:, awake], positions[order])
+    true = truths(states[order][:, awake], positions[order], task.arena.manifold)
     found = {"during": moduli.layer_embeddings(0)[0].distances().detach(), "after": fitted.distances().detach()}
     levels, metrics = record["levels"], record["metrics"]
     return {
@@ -165,12 +165,12 @@ STUDIES: dict[str, tuple[Callable[..., Row | list[Row]], tuple[str, ...], list[t
 
 
 def file_of(study: str) -> Path:
-    """The records of a study."""
+    """Return the file with the records of a study."""
     return RECORDS / f"coactivity-{study}.jsonl"
 
 
 def table(study: str) -> str:
-    """Means and intervals over seeds, a line for each case, in Markdown; of what is no number, how often it came."""
+    """Format means and intervals over seeds, a line for each case; of values that are no numbers, their counts."""
     _, names, _ = STUDIES[study]
     rows = read(file_of(study))
     if not rows:
@@ -193,7 +193,7 @@ def _cell(values: list[Any]) -> str:
 
 
 def main() -> None:
-    """Run what is missing of a study, if one is named, and print its table; or print all tables."""
+    """Run missing cases of a study, if one is named, and print its table; or print all tables."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=(*STUDIES, "tables"))

@@ -1,10 +1,10 @@
 """Which manifold is recovered from the hidden states of nets that learned to navigate in an arena?
 
 Five arenas by five seeds (presets `cpu-box`, `cpu-circle`, `cpu-torus`, `cpu-sphere`, `cpu-klein`). `ModuliRecovery`
-sees one state a walk, the last of 4,000 fresh walks, and nothing of the arena, of places or of the decoder. Controls:
+sees the last state of each of 4,000 fresh walks, and neither the arena nor places nor the decoder. Controls:
 
 - *untrained*: the same net before the first step of training, on the same walks;
-- *shuffled*: the trained net's states, each unit's values in an order of its own over the walks.
+- *shuffled*: the trained net's states, with the values of each unit permuted over the walks independently.
 
 python -m analysis.confusion                          # print the table of the committed records, and draw the figure
 python -m analysis.confusion --records DIR            # of other records
@@ -24,8 +24,8 @@ import torch
 from matplotlib.figure import Figure
 
 import riemod
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
+from analysis.small_nets import Row
 from riemod.inspection import Sample
 from riemod.inspection.coordinates import recover_coordinates
 from riemod.inspection.navigation import arena_of
@@ -47,7 +47,7 @@ _ERRORS = ("error", "error floor", "likelihood", "likelihood floor", "still")
 
 
 def finished_run(arena: str, seed: int, runs: Path) -> Run:
-    """The run, trained first, or trained on, if need be."""
+    """Load the run, and train it first if it is missing or not finished."""
     folder = RunFolder(runs / f"{arena}-seed{seed}")
     if folder.path.exists():
         run = load(folder)
@@ -61,7 +61,7 @@ def finished_run(arena: str, seed: int, runs: Path) -> Run:
 
 
 def states_of(run: Run, control: str) -> tuple[np.ndarray, torch.Tensor]:
-    """(4,000, n) hidden states of a run, or of a control, and the places they belong to."""
+    """Draw hidden states (4,000, n) of a run or of a control, and the places that they belong to."""
     source = build(run.folder, run.description) if control == "untrained" else run
     assert isinstance(source.task, Navigation)
     generator = torch.Generator().manual_seed(1000 + run.config.seed)
@@ -71,7 +71,7 @@ def states_of(run: Run, control: str) -> tuple[np.ndarray, torch.Tensor]:
 
 
 def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
-    """One verdict and its evidence; errors, their floors and that of holding the start, in cm."""
+    """Compute one verdict with its statistics, and errors, their floors and the error of holding the start, in cm."""
     run = finished_run(arena, seed, runs)
     begin = time.perf_counter()
     points, places = states_of(run, control)
@@ -102,13 +102,13 @@ def row_of(arena: str, seed: int, control: str, runs: Path, n_jobs: int) -> Row:
 
 
 def counts(rows: list[Row], control: str) -> np.ndarray:
-    """(arenas, verdicts) how often each verdict was given."""
+    """Count each verdict in each arena, (arenas, verdicts)."""
     seen = Counter((row["arena"], row["manifold"]) for row in rows if row["control"] == control)
     return np.array([[seen[arena, verdict] for verdict in VERDICTS] for arena in EXPECTED])
 
 
 def table(rows: list[Row]) -> str:
-    """Verdicts by arena and control, and what they add up to, in Markdown."""
+    """Format verdicts by arena and control, and their totals."""
     verdicts = [
         [control, arena, *(str(number) if number else "" for number in line)]
         for control in CONTROLS
@@ -121,7 +121,7 @@ def table(rows: list[Row]) -> str:
     for arena in EXPECTED:
         own = [row for row in trained if row["arena"] == arena]
         if own:
-            means = [nets.summary((row[name] for row in own), 1 + (name != "still")) for name in _ERRORS]
+            means = [small_nets.summary((row[name] for row in own), 1 + (name != "still")) for name in _ERRORS]
             angles = [value for row in own for value in row["circular correlations"]]
             correlation = f"{np.median(angles):.3f} ({min(angles):.3f})" if angles else ""
             errors.append([arena, str(len(own)), *means, correlation])
@@ -130,16 +130,16 @@ def table(rows: list[Row]) -> str:
     false = sum(row["manifold"] in CLOSED for row in others)
     return "\n\n".join(
         (
-            nets.markdown(("states", "arena", *VERDICTS), verdicts),
+            small_nets.markdown(("states", "arena", *VERDICTS), verdicts),
             f"Trained: {right} of {len(trained)} right, {wrong} wrong, the others undecided. "
             f"Controls: {false} of {len(others)} called a closed manifold.",
-            nets.markdown(("arena", "nets", *_ERRORS, "circular correlation, median (least)"), errors),
+            small_nets.markdown(("arena", "nets", *_ERRORS, "circular correlation, median (least)"), errors),
         )
     )
 
 
 def draw(rows: list[Row], file: Path) -> None:
-    """The confusion matrices of the trained nets and the controls, side by side."""
+    """Draw the confusion matrices of the trained nets and the controls, side by side."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     for control, ax in zip(CONTROLS, figure.subplots(1, 3, sharey=True), strict=True):
         plot_confusion(counts(rows, control), list(EXPECTED), list(VERDICTS), ax).set_title(control)
@@ -148,7 +148,7 @@ def draw(rows: list[Row], file: Path) -> None:
 
 
 def main() -> None:
-    """Run what is missing, if asked to, print the table and draw the figure."""
+    """Run missing cases on request, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--runs", type=Path)
@@ -162,8 +162,8 @@ def main() -> None:
             (arena, seed, control) for control in CONTROLS for seed in range(arguments.seeds) for arena in EXPECTED
         ]
         study = functools.partial(row_of, runs=arguments.runs, n_jobs=arguments.jobs)
-        nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)
-    rows = nets.read(arguments.records / FILE)
+        small_nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)
+    rows = small_nets.read(arguments.records / FILE)
     if not rows:
         parser.error(f"--records: no {FILE} in {arguments.records}")
     print(table(rows))

@@ -1,4 +1,4 @@
-"""What a verdict on 10,000 states of 512 units costs: time, processor time and memory, in a process of its own.
+"""Time, processor time and memory of a verdict on 10,000 states of 512 units, measured in a fresh process.
 
 python -m analysis.cost               # measure, write the record and print it; 200 nulls of each of the three kinds
 python -m analysis.cost --print-only  # print the committed record
@@ -21,22 +21,22 @@ STATES, UNITS, NULLS = 10_000, 512, 200
 
 
 def torus_states(states: int, units: int, rng: np.random.Generator) -> np.ndarray:
-    """(states, units) ReLU activity of units with one bump each on a flat torus, with noise."""
+    """Draw (states, units) ReLU activities, with noise, of units with one bump each on a flat torus."""
     places, centers = rng.uniform(0, 2 * np.pi, (states, 1, 2)), rng.uniform(0, 2 * np.pi, (units, 2))
     drive = np.cos(places - centers).sum(axis=2) - rng.uniform(0, 1, units)
     return np.maximum(drive + 0.05 * rng.standard_normal(drive.shape), 0)
 
 
 def measure(jobs: int) -> dict[str, object]:
-    """One fit, and what it took."""
+    """Fit once and return the time and memory it took."""
     data = torus_states(STATES, UNITS, np.random.default_rng(0))
     start, before = time.perf_counter(), os.times()
     found = riemod.topology.ModuliRecovery(n_nulls=NULLS, n_jobs=jobs).fit(data)
     seconds = time.perf_counter() - start
-    # Only processes that have ended count as children.
+    # The times of child processes are counted once they have ended.
     get_reusable_executor().shutdown(wait=True)
     after = os.times()
-    # Kilobytes on Linux; of the children, the largest.
+    # Linux reports kilobytes, and of children the largest.
     peaks = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "states": STATES,

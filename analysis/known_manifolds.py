@@ -1,10 +1,11 @@
-"""How often `ModuliRecovery` is right on 1,000 points of manifolds that are known, and wrong on noise.
+"""How often `ModuliRecovery` recognizes 1,000 points of known manifolds, and how often it errs on noise.
 
     python -m analysis.known_manifolds                 runs what is missing among the records and prints the table
-    python -m analysis.known_manifolds --print-only    prints the table of the records there are
+    python -m analysis.known_manifolds --print-only    prints the table of the existing records
 
-One record a cloud, with an entry for each seed; it is written after every fit, so an interrupted study goes on where it
-stopped. The seeds from 0 on were not looked at while the estimator's constants were chosen; those from 100 on were.
+Each cloud has one record, with an entry for each seed. It is written after every fit, so an interrupted study
+continues where it stopped. Seeds from 0 on were not looked at while the estimator's constants were chosen; seeds from
+100 on were.
 """
 
 import argparse
@@ -27,7 +28,7 @@ RECORDS = Path(__file__).parent / "records" / "known_manifolds"
 
 
 def fit(points: np.ndarray, seed: int) -> dict[str, Any]:
-    """One verdict and its evidence."""
+    """Fit one cloud and return the verdict with the numbers behind it."""
     start = time.process_time()
     found = riemod.topology.ModuliRecovery(random_state=seed).fit(points)
     return {
@@ -58,7 +59,7 @@ def study(name: str, seed: int, folder: Path) -> None:
 
 
 def table(folder: Path) -> str:
-    """The records as a Markdown table."""
+    """Make a Markdown table of the records."""
     lines = ["| points | right | verdicts |", "|---|---|---|"]
     for name in (*KNOWN, *NOISES):
         path = folder / f"{name}.json"

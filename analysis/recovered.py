@@ -1,4 +1,4 @@
-"""How well a set of points tells an arena: rank correlations with the units' tuning, verdicts, loops, and p-values."""
+"""How well points recover an arena: rank correlations with the tuning of units, verdicts, loops, and p-values."""
 
 import math
 
@@ -6,21 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.nets import Row
 from analysis.points import Units, agreement, symmetric
+from analysis.small_nets import Row
 from riemod import alignment, topology
 
-# What each arena is, for `ModuliRecovery`.
+# The verdict of `ModuliRecovery` that is right for each arena.
 ARENAS = {"circle": "circle", "torus": "torus", "box": "contractible"}
 PERMUTATIONS, LOOP_NULLS = 499, 99
-# Those of `ModuliRecovery`.
+# Defaults of `ModuliRecovery`.
 NULLS, SUBSAMPLES = 100, 10
 
 
 def true_points(arena: str, places: Tensor, dim: int, noise: float, generator: torch.Generator, side: float) -> Tensor:
-    """Places in R^3 or R^4, every circle of them and half the box's side of length 1, with Gaussian noise.
+    """Map places to R^3 or R^4, with circles of radius 1 and half the side of the box of length 1, and add noise.
 
-    Isometric, but for the torus in R^3, which is one of revolution with radii 2 and 1.
+    The maps are isometric, except for the torus in R^3, which is the torus of revolution with radii 2 and 1.
     """
     if arena == "circle":
         flat = places
@@ -37,11 +37,11 @@ def true_points(arena: str, places: Tensor, dim: int, noise: float, generator: t
 
 
 def measure(points: Tensor, units: Units, arena: str, seed: int) -> Row:
-    """Rank correlations with Mantel's p, the verdict of `ModuliRecovery`, and the longest loop of all points.
+    """Compute rank correlations with Mantel's p, the verdict of `ModuliRecovery`, and the longest loop of all points.
 
     Args:
         points: (m, k), of the units that are awake.
-        units: their truths.
+        units: gives the true distances.
         arena: where the net was trained.
         seed: of permutations and nulls.
     """
@@ -70,7 +70,7 @@ def measure(points: Tensor, units: Units, arena: str, seed: int) -> Row:
 
 
 def longest_loop(points: np.ndarray) -> float:
-    """The largest ratio of death to birth in degree 1 over all points, no landmarks; 1 if there is no loop."""
+    """Return the largest ratio of death to birth in degree 1, of all points, no landmarks; 1 if there is no loop."""
     diagram = topology.persistence(points, max_dimension=1)[1]
     ended = diagram[np.isfinite(diagram[:, 1])]
     return float((ended[:, 1] / ended[:, 0]).max(initial=1.0))

@@ -1,9 +1,9 @@
-"""Points on spheres by least squares: how well they tell where units are tuned, fitted to a net or while it trains.
+"""Points on spheres by least squares: how well they recover the tuning of units, after training and during it.
 
 `trained` looks at the nets of the confusion study (`python -m analysis.confusion --runs DIR` trains them), with points
 fitted to the states at the end of 4,000 walks: on the arena's own manifold by the default law, and on S^3 and S^5 by
-least squares. `training` has nets of `analysis.nets` whose points on S^5 follow their co-activity while they train, at
-no cost to their weights, and points fitted to the same nets afterwards.
+least squares. `training` trains nets of `analysis.small_nets` whose points on S^5 follow their co-activity without a
+penalty on the weights, and fits points to the same nets afterwards.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from analysis import nets
-from analysis.nets import Row
+from analysis import small_nets
 from analysis.points import agreement, correlations_of, truths, units_of
+from analysis.small_nets import Row
 from riemod import manifolds, topology
 from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
 from riemod.manifolds import Manifold, Sphere, Torus
@@ -24,17 +24,17 @@ from riemod.training.folder import RunFolder
 from riemod.training.run import Draw, load
 
 WALKS = 4000
-# The default law needs more starts than least squares, which falls to the same energy from nearly every one.
+# The default law needs more starts than least squares, which reaches the same energy from nearly every start.
 OWN_RESTARTS, OWN_STEPS = 4, 200
 RESTARTS, STEPS = 2, 100
-# Of the 10 steps of a small net's walk: the first ones have units that carry the start over and then fall silent.
+# In the first of the 10 steps of a walk some units represent the start, and then fall silent.
 SKIP = 5
-# Length of a point's first step, of which it takes one for as many of the net.
+# Length of a point's first step, and the number of steps of the net for one step of the points.
 RATE, EVERY = 0.1, 5
 
 
 def trained_rows(runs: Path, arena: str, seed: int) -> list[Row]:
-    """Points fitted to a finished run: one row for each manifold that they are on."""
+    """Fit points to a finished run: one row for each manifold."""
     folder = RunFolder(runs / f"{arena}-seed{seed}")
     if not folder.record_file.is_file():
         raise FileNotFoundError(f"--runs: no finished run {folder.path}; python -m analysis.confusion trains it")
@@ -44,10 +44,10 @@ def trained_rows(runs: Path, arena: str, seed: int) -> list[Row]:
     assert task.arena is not None
     states, positions = task.states(model, torch.Generator().manual_seed(1000 + seed), WALKS, last=1)
     correlations = correlations_of(states)
-    # A unit that is silent has no place.
+    # A silent unit has no place.
     awake = correlations.diagonal() > 0.5
     correlations = correlations[awake][:, awake]
-    true = truths(task.arena.manifold, states[:, awake], positions)
+    true = truths(states[:, awake], positions, task.arena.manifold)
     rows = []
     for name, manifold in {"own": manifolds.by_name(arena), "S^3": Sphere(3), "S^5": Sphere(5)}.items():
         fitted = fit(correlations, manifold, seed, own=name == "own")
@@ -56,10 +56,10 @@ def trained_rows(runs: Path, arena: str, seed: int) -> list[Row]:
 
 
 def training_rows(arena: str, seed: int) -> list[Row]:
-    """One small net: points on S^5 at the end of training, and fitted afterwards."""
+    """Train a small net, and measure points on S^5 at the end of training and points fitted afterwards."""
     sphere = Sphere(5)
-    task = Navigation(nets.config(arena, seed, embedding_learning_rate=RATE))
-    model = nets.fresh(task)
+    task = Navigation(small_nets.config(arena, seed, embedding_learning_rate=RATE))
+    model = small_nets.fresh(task)
     moduli = ModuliRegularizer(
         model,
         sphere,
@@ -69,13 +69,13 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         refresh_every=EVERY,
         generator=generator_for("cpu", Draw.POINTS, seed),
     )
-    nets.train(task, model, moduli, skip=SKIP)
+    small_nets.train(task, model, moduli, skip=SKIP)
     units = units_of(task, model, 800, task.config.steps - SKIP)
     correlations = units.correlations[units.awake][:, units.awake]
     own = moduli.layer_embeddings(0)[0]
     during = NeuronEmbedding(sphere, len(correlations), learn=False, points=own.points.detach()[units.awake])
     found = {"during": during, "after": fit(correlations, sphere, seed, own=False)}
-    error = nets.errors(task, model)
+    error = small_nets.errors(task, model)
     return [
         {"points": when} | error | measure(points, correlations, units.truths, arena, seed)
         for when, points in found.items()
@@ -83,7 +83,7 @@ def training_rows(arena: str, seed: int) -> list[Row]:
 
 
 def fit(correlations: Tensor, manifold: Manifold, seed: int, *, own: bool) -> NeuronEmbedding:
-    """Points by the default law, or by least squares on a sphere."""
+    """Fit points by the default law, or by least squares on a sphere."""
     generator = torch.Generator().manual_seed(seed)
     if own:
         return fit_to_correlations(correlations, manifold, restarts=OWN_RESTARTS, steps=OWN_STEPS, generator=generator)
@@ -94,7 +94,7 @@ def fit(correlations: Tensor, manifold: Manifold, seed: int, *, own: bool) -> Ne
 
 
 def measure(embedding: NeuronEmbedding, correlations: Tensor, true: dict[str, Tensor], arena: str, seed: int) -> Row:
-    """Rank correlations, what the leading eigenvalues of the correlations hold, Betti numbers and verdict.
+    """Compute rank correlations, shares of the leading eigenvalues of the correlations, Betti numbers and a verdict.
 
     Args:
         embedding: m points.
@@ -125,7 +125,7 @@ def measure(embedding: NeuronEmbedding, correlations: Tensor, true: dict[str, Te
 
 
 def in_space(embedding: NeuronEmbedding) -> Tensor:
-    """(m, k) the points in R^k: unit vectors of a sphere, and a torus as a product of unit circles."""
+    """Return the points in R^k, (m, k): unit vectors of a sphere, and a torus as a product of unit circles."""
     points = embedding.points.detach().double()
     if not isinstance(embedding.manifold, Torus):
         return points

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
+from benchmarks.intervals import student_interval
 from riemod.tasks import RunConfig, task_class
 from riemod.training import Run, RunDescription, RunFolder, load, start, train_replicas
 
@@ -193,8 +193,7 @@ def summary(values: list[float]) -> str:
     """
     if len(values) < 2:
         return f"{values[0]:.3g}"
-    mean, std = statistics.mean(values), statistics.stdev(values)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * std / len(values) ** 0.5
+    (mean, half), std = student_interval(values), statistics.stdev(values)
     middle = f"{statistics.median(values):.3g} ({max(values):.3g})"
     return f"{middle}, {mean:.3g} ± {std:.2g} [{mean - half:.3g}, {mean + half:.3g}]"
 

@@ -1,4 +1,4 @@
-"""Checks of arrays that the analyzing rooms share: points, distances, and tensors as arrays."""
+"""Checks of arrays that several rooms share: points, distances, and tensors as arrays."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from scipy.sparse import issparse
 
 
 def as_array(values: Any) -> np.ndarray:
-    """The values in float64; a tensor is detached and brought to the CPU."""
+    """Return the values as a float64 array; a tensor is detached and copied to the CPU."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().double().numpy()
     return np.asarray(values, dtype=np.float64)
 
 
 def check_points(points: Any, name: str = "points") -> np.ndarray:
-    """The points as a finite (n, k) array, or a ValueError."""
+    """Return the points as an (n, k) array; raise a ValueError unless n, k >= 1 and all values are finite."""
     array = as_array(points)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"{name} must have the shape (n, k) with n, k >= 1, got {array.shape}")
@@ -26,7 +26,10 @@ def check_points(points: Any, name: str = "points") -> np.ndarray:
 
 
 def check_distances(distances: Any, name: str = "distances") -> Any:
-    """The distances, dense in float64 or sparse, or a ValueError unless symmetric, >= 0 and zero on the diagonal."""
+    """Return the distances in float64, dense or sparse; raise a ValueError unless they are a finite distance matrix.
+
+    A distance matrix is square, symmetric up to rounding, >= 0, and zero on the diagonal.
+    """
     array: Any = distances.tocsr().astype(np.float64) if issparse(distances) else as_array(distances)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got the shape {array.shape}")

@@ -1,4 +1,4 @@
-"""How far geometries of the same units agree: distances over weight graphs, correlations of distances, isometries."""
+"""How well geometries of the same units agree: correlations of distances, distances over weights, isometries."""
 
 from riemod.alignment.correlation import (
     MantelTest,

@@ -1,11 +1,11 @@
-"""How well geometries agree: of learned points, of tuning curves and of the weight graph, unit by unit.
+"""Correlations of distance matrices: how well two geometries of the same units agree.
 
-Every function takes two square matrices of distances between the same n units in the same order. `distance_matrix`
-makes one of points or of tuning curves, `riemod.alignment.distances` one of weights. Points on one manifold are
-compared point by point by `riemod.alignment.procrustes`.
+Every test takes two square matrices of distances between the same n units in the same order. `distance_matrix`
+makes one of learned points or of tuning curves, and `graph_distances` makes one of weights. `manifold_procrustes`
+compares points on one manifold point by point.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from riemod._arrays import check_distances, check_points
+from riemod._checks import check_choice, check_integer
 from riemod._statistics import rank_p_value
 from riemod.manifolds import Manifold
 
@@ -24,21 +25,21 @@ Method = Literal["pearson", "spearman", "distance"]
 Alternative = Literal["greater", "less", "two-sided"]
 Square = Float[np.ndarray, "n n"]
 
-# Fewer units leave the unbiased estimate without a degree of freedom: it divides by n - 3.
+# The unbiased estimate divides by n - 3, so it has no degree of freedom left for fewer units.
 _FEWEST = 4
 
 
 class MantelTest(NamedTuple):
-    """What `mantel_test` found."""
+    """Holds what `mantel_test` finds."""
 
     statistic: float
     """The correlation of the two matrices."""
     p_value: float
-    """(1 + b) / (1 + m): b of m relabelings reached the statistic."""
+    """(1 + b) / (1 + m), where b of m relabelings reach the statistic."""
 
 
 def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correlation"] = "euclidean") -> Square:
-    """d(x_i, x_j): geodesic, |x_i - x_j|, or 1 - corr(x_i, x_j).
+    """Compute the distance of each pair of units: geodesic, |x_i - x_j|, or 1 - corr(x_i, x_j).
 
     Args:
         points: (n, k), one row a unit: points of the manifold, or tuning curves for "correlation".
@@ -48,8 +49,8 @@ def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correl
         (n, n), symmetric with zeros on the diagonal, in the manifold's unit of length; without unit for "correlation".
 
     Raises:
-        ValueError: for NaN, a wrong shape, points off the manifold, an unknown metric, or a constant row, which
-            correlates with nothing.
+        ValueError: if the points hold NaN, have a wrong shape or are not on the manifold, the metric is unknown, or a
+            row is constant, so that its correlation is undefined.
 
     Reference: scipy.spatial.distance.pdist,
     https://docs.scipy.org/doc/scipy/reference/generated/scipy.spatial.distance.pdist.html
@@ -67,31 +68,31 @@ def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correl
     constant = np.ptp(array, axis=1) == 0
     if metric == "correlation" and constant.any():
         raise ValueError(
-            f"points: {constant.sum()} of {len(array)} rows are constant, the first of them row {constant.argmax()}; "
-            "they correlate with nothing"
+            f"points must have no constant rows for 'correlation', got {constant.sum()} of {len(array)}, the first of "
+            f"them row {constant.argmax()}"
         )
     return np.maximum(squareform(pdist(array, metric)), 0.0)
 
 
 def distance_correlation(first: Any, second: Any, *, bias_corrected: bool = True) -> float:
-    """R^2 = <A, B> / (|A| |B|), with A and B the two distance matrices after centring.
+    """Estimate the squared distance correlation, R^2 = <A, B> / (|A| |B|), of two centered distance matrices A and B.
 
-    A_ij = a_ij - a_i. - a_.j + a_.. with means over rows, columns and all: the square of the distance correlation of
-    2007, in [0, 1], which grows with n -> small even for independent units. Bias-corrected (U-centered, 2014), the sums
-    of rows and columns are divided by n - 2, that of all by (n - 1)(n - 2), and the diagonal is 0: its mean over
-    independent units is near 0, and it can be negative. 1 for matrices that are equal up to scale.
+    The estimate of 2007 centers by A_ij = a_ij - a_i. - a_.j + a_.. with the means of rows, of columns and of all
+    entries. It lies in [0, 1], and for independent units it is above 0, the more so the smaller n. The bias-corrected
+    estimate of 2014 divides the sums of rows and columns by n - 2 and the sum of all entries by (n - 1)(n - 2), and
+    sets the diagonal to 0 (U-centering). Its mean over independent units is near 0, and it can be negative. Both are
+    1 for matrices that are equal up to scale.
 
     Args:
         first: (n, n), distances, n >= 4.
         second: (n, n), distances between the same units.
-        bias_corrected: which of the two.
+        bias_corrected: whether to take the bias-corrected estimate.
 
     Returns:
-        The estimate of the squared distance correlation.
+        The estimate.
 
     Raises:
-        ValueError: if either is not a matrix of distances, their sizes differ, n < 4, or one is constant after
-            centring.
+        ValueError: if either is not a distance matrix, their sizes differ, n < 4, or one is constant after centering.
 
     Reference: Szekely, Rizzo and Bakirov 2007, https://doi.org/10.1214/009053607000000505; Szekely and Rizzo 2014,
     https://arxiv.org/abs/1310.2926
@@ -106,14 +107,14 @@ def distance_correlation(first: Any, second: Any, *, bias_corrected: bool = True
 
 
 def rank_correlation(first: Any, second: Any) -> float:
-    """Spearman's correlation of the n (n - 1) / 2 distances of one matrix with those of the other; ties share ranks.
+    """Compute Spearman's correlation of the n (n - 1) / 2 distances of two matrices; ties get their mean rank.
 
     Args:
         first: (n, n), distances, n >= 4.
         second: (n, n), distances between the same units.
 
     Returns:
-        In [-1, 1]. The pairs are not independent: a p-value is `mantel_test`'s.
+        A number in [-1, 1]. Pairs are not independent; use `mantel_test` for a p-value.
 
     Raises:
         ValueError: as `distance_correlation`.
@@ -137,12 +138,12 @@ def mantel_test(
     method: Method = "pearson",
     alternative: Alternative = "greater",
 ) -> MantelTest:
-    """r = sum_{i<j} z(a_ij) z(b_ij), compared with the same after relabeling the units of the first matrix.
+    """Test r = sum_{i<j} z(a_ij) z(b_ij) against its values after random relabelings of the units of the first matrix.
 
-    z standardizes the distances ("pearson") or their ranks ("spearman"); "distance" takes the bias-corrected
-    distance correlation. p = (1 + b) / (1 + m), with b of m uniform random relabelings as extreme as the data: at most
-    alpha in a share alpha of cases if the units of one matrix are exchangeable, whatever the distances. Takes O(m n^2)
-    time.
+    z standardizes the distances ("pearson") or their ranks ("spearman"); "distance" takes the bias-corrected distance
+    correlation instead. p = (1 + b) / (1 + m), where b of m uniform relabelings are at least as extreme as the data. If
+    the units of one matrix are exchangeable, p <= alpha has a probability of at most alpha, whatever the distances are.
+    Takes O(m n^2) time.
 
     Args:
         first: (n, n), distances, n >= 4.
@@ -153,10 +154,10 @@ def mantel_test(
         alternative: which statistics are extreme: large ones, small ones, or those of large absolute value.
 
     Returns:
-        statistic and p_value.
+        The statistic and its p-value.
 
     Raises:
-        ValueError: as `distance_correlation`, or for an unknown method or alternative or permutations < 1.
+        ValueError: as `distance_correlation`, or if method or alternative is unknown, or permutations < 1.
 
     Reference: Mantel 1967, https://pubmed.ncbi.nlm.nih.gov/6018555/; Phipson and Smyth 2010 (the count of 1),
     https://doi.org/10.2202/1544-6115.1585
@@ -166,11 +167,9 @@ def mantel_test(
     0.01
     """
     first, second = _pair(first, second)
-    check_permutations(permutations, 1)
-    if method not in ("pearson", "spearman", "distance"):
-        raise ValueError(f"method must be 'pearson', 'spearman' or 'distance', got {method!r}")
-    if alternative not in ("greater", "less", "two-sided"):
-        raise ValueError(f"alternative must be 'greater', 'less' or 'two-sided', got {alternative!r}")
+    check_integer("permutations", permutations, 1)
+    check_choice("method", method, get_args(Method))
+    check_choice("alternative", alternative, get_args(Alternative))
     scores, others = _scores(first, method, "first"), _scores(second, method, "second")
     statistic = float(np.vdot(scores, others))
     drawn = np.empty(permutations)
@@ -182,31 +181,28 @@ def mantel_test(
     return MantelTest(statistic, rank_p_value(reached, extreme))
 
 
-def check_permutations(permutations: int, least: int) -> None:
-    """Raise ValueError unless it is an integer >= least."""
-    if isinstance(permutations, bool) or not isinstance(permutations, int) or permutations < least:
-        raise ValueError(f"permutations must be an integer >= {least}, got {permutations!r}")
-
-
 def _pair(first: Any, second: Any) -> tuple[Square, Square]:
     for distances, name in ((first, "first"), (second, "second")):
         if issparse(distances):
             raise ValueError(f"{name} must be a dense matrix of distances, got a sparse one")
     first, second = check_distances(first, "first"), check_distances(second, "second")
     if first.shape != second.shape:
-        raise ValueError(f"second must be of as many units as first, {len(first)}, got {len(second)}")
+        raise ValueError(f"second must have as many units as first, {len(first)}, got {len(second)}")
     if len(first) < _FEWEST:
-        raise ValueError(f"first must be of at least {_FEWEST} units, got {len(first)}")
+        raise ValueError(f"first must have at least {_FEWEST} units, got {len(first)}")
     return first, second
 
 
 def _scores(distances: Square, method: Method, name: str) -> Square:
-    """A matrix whose inner product with another such is the statistic, and which permutes as the distances do."""
+    """Return the matrix whose inner product with that of the other geometry is the statistic.
+
+    Relabeling the units of the distances permutes its rows and columns.
+    """
     if method == "distance":
         return _unit(_u_centered(distances), name)
     values = squareform(distances, checks=False)
     if np.ptp(values) == 0:
-        raise ValueError(f"{name}: all its distances are equal, so nothing correlates with them")
+        raise ValueError(f"{name} must have distances that differ, got {values[0]:g} for all pairs")
     values = rankdata(values) if method == "spearman" else values
     return _unit(squareform(values - values.mean()), name)
 
@@ -214,7 +210,7 @@ def _scores(distances: Square, method: Method, name: str) -> Square:
 def _unit(matrix: Square, name: str) -> Square:
     size = np.linalg.norm(matrix)
     if not size > 1e-12 * len(matrix):
-        raise ValueError(f"{name}: its distances are constant after centring, so nothing correlates with them")
+        raise ValueError(f"{name} must not be constant after centering, got the norm {size:.3g}")
     return matrix / size
 
 

@@ -1,4 +1,7 @@
-"""The isometry of a manifold that brings one set of points nearest to another, point by point."""
+"""The isometry of a manifold that brings points nearest to their targets.
+
+A new manifold needs one more function registered with `_motion`.
+"""
 
 import functools
 import itertools
@@ -13,8 +16,8 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from riemod._checks import check_integer
 from riemod._statistics import rank_p_value
-from riemod.alignment.correlation import check_permutations
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, Sphere, Torus
 
 __all__ = ["Isometry", "Procrustes", "manifold_procrustes"]
@@ -22,18 +25,20 @@ __all__ = ["Isometry", "Procrustes", "manifold_procrustes"]
 Points = Float[np.ndarray, "n k"]
 Motion = tuple[np.ndarray, np.ndarray]
 
-# Beyond this many ambient dimensions only two of the 2^k starts on the sphere are tried.
+# In more ambient dimensions only two of the 2^k starts on the sphere are tried.
 _MOST_STARTS_DIM = 5
 _MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Isometry:
-    """x -> A x + b, taken back to the manifold: a rotation, a translation of a torus, and so on.
+    """Maps points by x -> A x + b and projects them to the manifold.
+
+    Rotations, reflections and translations, also those of a torus, have this form.
 
     Args:
-        manifold: where it acts.
-        matrix: A, (k, k): orthogonal, times the scale if one was fitted.
+        manifold: the manifold that it maps to itself.
+        matrix: A, (k, k), orthogonal, times the scale if one was fitted.
         shift: b, (k,), in the manifold's unit of length; 0 on spheres.
 
     >>> turn = Isometry(Torus(1), torch.tensor([[-1.0]]).double(), torch.tensor([1.0]).double())
@@ -46,7 +51,7 @@ class Isometry:
     shift: Float[Tensor, " k"]
 
     def __call__(self, points: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """The points moved, in their dtype.
+        """Return the mapped points, in their dtype.
 
         Raises:
             TypeError: if they are not a floating-point tensor.
@@ -58,50 +63,53 @@ class Isometry:
 
 
 class Procrustes(NamedTuple):
-    """What `manifold_procrustes` found."""
+    """Holds what `manifold_procrustes` finds."""
 
     isometry: Isometry
-    """What moves the points."""
+    """The best isometry."""
     residual: float
-    """Mean squared geodesic distance that is left, in the unit of length squared."""
+    """The mean squared geodesic distance of the mapped points to their targets, in the squared unit of length."""
     p_value: float | None
-    """(1 + b) / (1 + m): b of m random pairings left no more; None without permutations."""
+    """(1 + b) / (1 + m), where b of m random pairings have no larger residual; None without permutations."""
 
 
 def manifold_procrustes(
-    manifold: Manifold,
     points: Tensor,
     targets: Tensor,
+    manifold: Manifold,
     *,
     scale: bool = False,
     permutations: int = 0,
     generator: torch.Generator | None = None,
 ) -> Procrustes:
-    """min over isometries g of (1/n) sum_i d(g(x_i), y_i)^2.
+    """Minimize (1/n) sum_i d(g(x_i), y_i)^2 over the isometries g of a manifold.
 
-    Isometries of R^k: orthogonal maps and shifts, closed form. Of the torus and of the circle (`Torus(1)`,
-    `Sphere(1)`): shifts, reflections and exchanges of axes; the objective is a sum over axes, each the variance of
-    differences on a circle, minimized exactly (n candidates for each shift), and an assignment of axes. Of the Klein
-    bottle: shifts along x, half a period along y, both reflections; exact too. Of the sphere: O(k), by Gauss-Newton
-    steps from all solutions of the chordal problem: the best local minimum that they reach, without proof that it
-    is the least; 20,000 random rotations found none better in the tests. Takes O(n log n) time; for n = 500 about
-    4 ms, but 0.1 s on the 2-sphere.
+    - R^k: orthogonal maps and translations, in closed form.
+    - Torus and circle (`Torus(1)`, `Sphere(1)`): translations, reflections and exchanges of axes. The objective is a
+      sum over axes, each the variance of differences on a circle; it is minimized exactly, from n candidates for each
+      translation and an assignment of axes.
+    - Klein bottle: translations along x, half a period along y, and both reflections, exactly.
+    - Sphere: O(k), by Gauss-Newton steps from all solutions of the chordal problem. The result is the best local
+      minimum that they reach, which is not proven to be the global one; 20,000 random rotations found none better in
+      the tests.
+
+    Takes O(n log n) time: for n = 500 about 4 ms, and 0.1 s on the 2-sphere.
 
     Args:
+        points: x, (n, coordinate_dim), n >= 2.
+        targets: y, (n, coordinate_dim), the target of each point.
         manifold: Euclidean, Sphere, Torus or KleinBottle.
-        points: x, (n, coordinate_dim), at least 2.
-        targets: y, (n, coordinate_dim), one for each point.
-        scale: whether the points of a Euclidean space may also be scaled.
-        permutations: m, random pairings of points and targets that the p-value is from; 0 for none.
+        scale: whether to also fit a scale, in Euclidean space.
+        permutations: m, the number of random pairings of points and targets for the p-value; 0 for no p-value.
         generator: of the pairings, on the CPU.
 
     Returns:
-        isometry, residual and p_value.
+        The isometry, its residual and the p-value.
 
     Raises:
-        TypeError: for tensors that are not floating-point, or a manifold whose isometries are not known here.
-        ValueError: for points off the manifold, sizes that differ, fewer than 2 points, `scale` elsewhere than in a
-            Euclidean space or of points that coincide, or permutations < 0.
+        TypeError: if the tensors are not floating-point, or the manifold is another one.
+        ValueError: if points are not on the manifold, sizes differ, there are fewer than 2 points, permutations < 0,
+            or `scale` is set outside Euclidean space or for points that coincide.
 
     Reference: Schoenemann 1966, https://doi.org/10.1007/BF02289451 (scipy.linalg.orthogonal_procrustes); Hotz and
     Huckemann 2015, https://arxiv.org/abs/1108.2141 (means on the circle).
@@ -109,7 +117,7 @@ def manifold_procrustes(
     >>> torus, generator = Torus(2), torch.Generator().manual_seed(0)
     >>> x = torus.sample(20, generator=generator, dtype=torch.float64)
     >>> y = torus.geometry.projx(-x.flip(1) + 3.0)
-    >>> found = manifold_procrustes(torus, x, y, permutations=99, generator=generator)
+    >>> found = manifold_procrustes(x, y, torus, permutations=99, generator=generator)
     >>> round(found.residual, 9), found.p_value
     (0.0, 0.01)
     """
@@ -121,12 +129,12 @@ def manifold_procrustes(
         raise ValueError(f"targets must be as many as points, {len(points)}, got {len(targets)}")
     if len(points) < 2:
         raise ValueError(f"points must be at least 2, got {len(points)}")
-    check_permutations(permutations, 0)
+    check_integer("permutations", permutations, 0)
     if scale and not isinstance(manifold, Euclidean):
-        raise ValueError(f"scale: only points of a Euclidean space can be scaled, not those of {manifold}")
+        raise ValueError(f"scale must be False outside Euclidean space, got True for {manifold}")
     x, y = points.detach().double().cpu(), targets.detach().double().cpu()
     if scale and bool((x == x[0]).all()):
-        raise ValueError("scale: points coincide, so none brings them nearer to the targets")
+        raise ValueError("scale must be False for points that coincide, got True")
 
     def fit(targets: Tensor) -> tuple[Isometry, float]:
         matrix, shift = _motion(manifold, x.numpy(), targets.numpy())
@@ -147,7 +155,7 @@ def manifold_procrustes(
 
 @functools.singledispatch
 def _motion(manifold: Manifold, x: Points, y: Points) -> Motion:
-    """A and b of the isometry x -> A x + b nearest to y."""
+    """Return A and b of the isometry x -> A x + b that brings x nearest to y."""
     raise TypeError(f"manifold must be Euclidean, Sphere, Torus or KleinBottle, got {manifold}")
 
 
@@ -178,7 +186,7 @@ def _(manifold: KleinBottle, x: Points, y: Points) -> Motion:
     period, found = manifold.period, []
     for sign, lift in itertools.product((1.0, -1.0), (0.0, period / 2)):
         along = x[:, 1] + lift
-        # Across x = 0 the target's y turns into -y; reflecting y is a shift by one period along x.
+        # A target's y becomes -y across x = 0, and a reflection of y is a translation by one period along x.
         ways = np.stack([along - y[:, 1], along + y[:, 1]], axis=1)
         costs = np.square(ways - period * np.round(ways / period))
         found.append((*_best_shift(y[:, 0] - sign * x[:, 0], costs, 2 * period), sign, lift))
@@ -205,12 +213,15 @@ def _(manifold: Sphere, x: Points, y: Points) -> Motion:
 def _best_shift(
     offsets: Float[np.ndarray, " n"], costs: Float[np.ndarray, "n m"], period: float
 ) -> tuple[float, float]:
-    """The least value over t of (1/n) sum_i min_j |t - offsets_i - j step|^2 + costs_ij, step = period / m; and that t.
+    """Minimize (1/n) sum_i min_j (|t - offsets_i - j step|^2 + costs_ij) over t, with step = period / m.
 
-    |.| is the distance on the circle. Between two points where some minimum changes its j the sum is a parabola; all of
-    them are visited in order of t by cumulative sums. A parabola's minimum is never below the sum's there, so that the
-    least one is the answer wherever it lies. Needs |costs_ij - costs_ik| < step^2 / 2, so that every j is somewhere the
-    nearest.
+    |.| is the distance on the circle. The sum is a parabola between any two neighboring t at which some minimum changes
+    its j. All parabolas are visited in the order of t, by cumulative sums. A parabola is nowhere below the sum, so
+    the least minimum of all parabolas is the answer, wherever it lies. |costs_ij - costs_ik| must be below step^2 / 2:
+    then every j attains the minimum somewhere.
+
+    Returns:
+        The least value, and its t.
     """
     step = period / costs.shape[1]
     rise = np.roll(costs, -1, axis=1) - costs
@@ -228,12 +239,12 @@ def _best_shift(
 
 
 def _nearest_rotation(rotations: np.ndarray, x: Points, y: Points) -> np.ndarray:
-    """Of the local minima of the mean squared angle that Gauss-Newton steps lead to from each rotation, the least."""
+    """Minimize the mean squared angle by Gauss-Newton steps from each rotation, and return the best result."""
     identity, stride = np.eye(x.shape[1]), np.ones((len(rotations), 1, 1))
     moved = x @ rotations.transpose(0, 2, 1)
     values, logarithms = _angles(moved, y)
     for _ in range(_MOST_STEPS):
-        # S skew with least sum_i |S x_i - v_i|^2 solves S C + C S = G - G', C = sum x x', G = sum v x'.
+        # The skew S with the least sum_i |S x_i - v_i|^2 solves S C + C S = G - G', C = sum x x', G = sum v x'.
         pull = logarithms.transpose(0, 2, 1) @ moved
         spread, axes = np.linalg.eigh(moved.transpose(0, 2, 1) @ moved)
         sums = spread[:, :, None] + spread[:, None] + 1e-12 * len(x)
@@ -242,7 +253,7 @@ def _nearest_rotation(rotations: np.ndarray, x: Points, y: Points) -> np.ndarray
             @ ((axes.transpose(0, 2, 1) @ (pull - pull.transpose(0, 2, 1)) @ axes) / sums)
             @ axes.transpose(0, 2, 1)
         )
-        # Cayley's transform of a skew matrix: orthogonal, and e^S up to third order.
+        # The Cayley transform of a skew matrix is orthogonal and equals e^S up to third order.
         half = stride * (steps - steps.transpose(0, 2, 1)) / 4
         trials = np.linalg.solve(identity - half, identity + half) @ rotations
         trial_moved = x @ trials.transpose(0, 2, 1)
@@ -258,7 +269,7 @@ def _nearest_rotation(rotations: np.ndarray, x: Points, y: Points) -> np.ndarray
 
 
 def _angles(x: np.ndarray, y: Points) -> tuple[np.ndarray, np.ndarray]:
-    """(s,), mean squared angles of unit vectors x_i (s, n, k) with y_i; and the tangent vectors from x to y."""
+    """Return the mean squared angles (s,) of unit vectors x (s, n, k) with y, and the tangent vectors from x to y."""
     angles = 2 * np.arctan2(np.linalg.norm(x - y, axis=-1), np.linalg.norm(x + y, axis=-1))
     direction = y - (x * y).sum(-1, keepdims=True) * x
     lengths = np.linalg.norm(direction, axis=-1)

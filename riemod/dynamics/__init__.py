@@ -1,19 +1,14 @@
-"""How a recurrent layer moves its state: Jacobians, Lyapunov exponents, slow points, and the ranks of matrices."""
+"""How a recurrent layer moves its state: Jacobians, Lyapunov exponents, slow points, and effective ranks."""
 
-from riemod.dynamics.jacobians import (
-    JacobianSpectra,
-    jacobian_spectra,
-    jacobians,
-    lyapunov_exponents,
-    recurrent_map,
-)
-from riemod.dynamics.ranks import degenerate_share, effective_rank, participation_ratio
+from riemod.dynamics.jacobians import JacobianSpectra, jacobian_spectra, jacobians, lyapunov_exponents
+from riemod.dynamics.ranks import effective_rank, participation_ratio
+from riemod.dynamics.recurrent_map import Step, recurrent_map
 from riemod.dynamics.slow_points import SlowPoints, slow_points
 
 __all__ = [
     "JacobianSpectra",
     "SlowPoints",
-    "degenerate_share",
+    "Step",
     "effective_rank",
     "jacobian_spectra",
     "jacobians",

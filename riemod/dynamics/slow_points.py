@@ -1,30 +1,32 @@
-"""Fixed and slow points of a recurrent net: where its state stays, or nearly so."""
+"""Fixed and slow points of a recurrent net, where its state hardly moves."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
-from riemod.dynamics.jacobians import Step, check_rows, check_step, jacobian_spectra, jacobians
+from riemod._checks import check_at_least, check_integer, check_positive
+from riemod.dynamics._arguments import check_rows, check_step
+from riemod.dynamics.jacobians import jacobian_spectra, jacobians
+from riemod.dynamics.recurrent_map import Step
 
 __all__ = ["SlowPoints", "slow_points"]
 
 
 class SlowPoints(NamedTuple):
-    """What `slow_points` found: p points, the slowest first."""
+    """Holds the p points that `slow_points` finds, the slowest first."""
 
     states: Float[Tensor, "p s"]
-    """h."""
+    """The points h."""
     speeds: Float[Tensor, " p"]
-    """q = |F(h, u) - h|^2 / 2, in the state's unit squared."""
+    """q = |F(h, u) - h|^2 / 2 at each point, in the squared unit of the state."""
     eigenvalues: Complex[Tensor, "p s"]
-    """Of dF/dh there, by falling absolute value."""
+    """Eigenvalues of dF/dh at each point, sorted by absolute value, the largest first."""
     unstable: Int64[Tensor, " p"]
-    """How many of them exceed 1 in absolute value: 0 is a stable point, some but not all a saddle."""
+    """The number of eigenvalues above 1 in absolute value: 0 at a stable point, some but not all at a saddle."""
     starts: Int64[Tensor, " p"]
-    """How many starts ended there."""
+    """The number of starts that ended at each point."""
 
 
 def slow_points(
@@ -37,28 +39,28 @@ def slow_points(
     steps: int = 2000,
     learning_rate: float = 1e-2,
 ) -> SlowPoints:
-    """Local minima of q(h) = |F(h, u) - h|^2 / 2 from many starts, with q <= tolerance, each found once.
+    """Find the local minima of q(h) = |F(h, u) - h|^2 / 2 with q <= tolerance, from many starts.
 
-    Adam (betas 0.9 and 0.99) moves all starts side by side, its rate falling to 0 along a cosine. A start moves by
-    at most about learning_rate * steps / 2 in each component. Ends within `merge` of a slower one count as that
-    one. On a line or ring of fixed points that leaves one about every `merge`. Time O(steps k s^2): about a minute
-    for k = 256, s = 512 on one core.
+    Adam (betas 0.9 and 0.99) moves all starts at the same time, and its learning rate falls to 0 along a cosine. A
+    start moves by at most about learning_rate * steps / 2 in each component. An end within `merge` of a slower one is
+    counted as that one, so a line or ring of fixed points leaves about one point every `merge`. Takes O(steps k s^2)
+    time: about a minute for k = 256, s = 512 on one core.
 
     Args:
-        step: F, from `recurrent_map` or one's own.
-        states: (k, s), starts: states of trajectories, with noise or without.
+        step: F, for example from `recurrent_map`.
+        states: (k, s), the starts: states of trajectories, with or without added noise.
         u: (m,), the constant input, often 0.
         tolerance: largest q that is kept; about 1e-10 tells fixed points from slow ones.
         merge: distance below which two points are one, >= 0.
-        steps: of Adam, >= 1.
+        steps: number of steps of Adam, >= 1.
         learning_rate: of Adam at the start, > 0.
 
     Returns:
-        The points; none if no start got below the tolerance.
+        The points; none if no start came below the tolerance.
 
     Raises:
         TypeError: if states or u are not floating-point tensors.
-        ValueError: for NaN, sizes that do not fit, or numbers out of range.
+        ValueError: if they hold NaN, their sizes do not fit the step, or a number is out of range.
 
     Reference: Sussillo and Barak 2013, https://doi.org/10.1162/NECO_a_00409
 
@@ -66,13 +68,10 @@ def slow_points(
     >>> (halved.states.round(decimals=3) + 0.0).tolist(), halved.unstable.tolist(), halved.starts.tolist()
     ([[2.0, 0.0]], [0], [4])
     """
-    for name, value, least in (("tolerance", tolerance, 0), ("learning_rate", learning_rate, 0)):
-        if not least < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    if not 0 <= merge < math.inf:
-        raise ValueError(f"merge must be finite and >= 0, got {merge!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
+    check_positive("tolerance", tolerance)
+    check_positive("learning_rate", learning_rate)
+    check_at_least("merge", merge, 0)
+    check_integer("steps", steps, 1)
     found = check_rows(states, "states").clone().requires_grad_()
     if not (isinstance(u, Tensor) and u.ndim == 1):
         raise ValueError(f"u must have the shape (m,), got {tuple(u.shape) if isinstance(u, Tensor) else u!r}")
@@ -82,7 +81,7 @@ def slow_points(
     def speeds() -> Tensor:
         return (torch.vmap(step)(found, inputs) - found).square().sum(1) / 2
 
-    # With the usual 0.999 large first gradients would keep the steps small to the end.
+    # With the usual beta of 0.999, large first gradients would keep the steps small to the end.
     optimizer = torch.optim.Adam([found], lr=learning_rate, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     with torch.enable_grad():

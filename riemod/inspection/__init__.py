@@ -1,4 +1,4 @@
-"""A run looked at from outside: which manifold its hidden states fill, and what they say of the animal's position."""
+"""Inspection of a finished run: which manifold its hidden states fill, and what they say of the animal's position."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from riemod._checks import check_integer
 from riemod._files import write_json
 from riemod.dynamics import effective_rank, participation_ratio
 from riemod.inspection.coordinates import Coordinates, recover_coordinates
@@ -25,26 +26,26 @@ _FEWEST_STATES = 100
 
 
 def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
-    """Say which manifold a run's hidden states fill, compare with what is known of its arena, and draw.
+    """Find which manifold the hidden states of a run fill, compare it with its arena, and draw figures.
 
-    The states are those of its model as it stands, on fresh data, the same for every run of the task. Of navigation it
-    also has errors of positions told from the states, the units' tuning, the agreement of circular coordinates with
-    the true angles where the arena is a circle, a torus or a Klein bottle, and that of the geometries of tuning,
-    weights and points.
+    The states are those of the model at present, on fresh data, which is the same for every run of the task. For
+    navigation the record also holds decoding errors of positions, the tuning of units, the agreement of circular
+    coordinates with the true angles if the arena is a circle, a torus or a Klein bottle, and the agreement of the
+    geometries of tuning, weights and points.
 
     Args:
-        run: its model is put into evaluation mode, and else left as it is.
-        out: folder for `analysis.json`, which is the record, and figures; made if need be. Those of an earlier analysis
-            are replaced, other files stay.
-        states: how many hidden states to look at, >= 100; fewer if the task's evaluation does not have as many.
+        run: its model is put into evaluation mode and not changed otherwise.
+        out: folder for the record, `analysis.json`, and for figures; made if it is missing. Files of an earlier
+            analysis are replaced, and other files stay.
+        states: number of hidden states, >= 100; all there are if the task's evaluation has fewer.
 
     Returns:
         The record.
 
     Raises:
         RunError: if the run has no checkpoint, or out is a file or holds figures of something else.
-        ValueError: for fewer states, or states that cannot be looked at, such as all the same.
-        ImportError: without gudhi or ripser.
+        ValueError: if states < 100, or the states do not allow an analysis, for example because all are equal.
+        ImportError: if gudhi or ripser is not installed.
     """
     _check(run, out, states)
     sample = draw_states(run, states)
@@ -88,9 +89,8 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
 
 
 def _check(run: Run, out: Path, states: int) -> None:
-    """Refuse before anything is computed."""
-    if isinstance(states, bool) or not isinstance(states, int) or states < _FEWEST_STATES:
-        raise ValueError(f"states must be an integer >= {_FEWEST_STATES}, got {states!r}")
+    """Check the arguments before anything is computed."""
+    check_integer("states", states, _FEWEST_STATES)
     if not run.folder.has_checkpoint:
         raise RunError(f"run {run.folder.path} has no checkpoint: riemod resume {run.folder.path}")
     if out.exists() and not out.is_dir():
@@ -101,7 +101,7 @@ def _check(run: Run, out: Path, states: int) -> None:
 
 
 def _verdict(recovery: ModuliRecovery) -> dict[str, Any]:
-    """What the estimator found, JSON-ready."""
+    """Return what the estimator found, as values that JSON can hold."""
     return {
         "manifold": recovery.manifold_,
         "reason": recovery.reason_,

@@ -1,7 +1,6 @@
-"""Angles recovered from hidden states, and how well they agree with those of the arena."""
+"""Circular coordinates of hidden states, and how well they agree with the angles of the arena."""
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,43 +9,43 @@ from torch import Tensor
 
 from riemod.inspection.navigation import NavigationArena
 from riemod.inspection.states import Sample
-from riemod.manifolds import KleinBottle, Sphere, Torus
 from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
 
 _ANGLES = {"circle": 1, "torus": 2, "klein bottle": 1}
-# Integer combinations of two angles with factors up to this.
+# The largest factor of the integer combinations of two angles.
 _LARGEST_FACTOR = 2
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """What came of a fit of circular coordinates: angles, or why there are none."""
+    """Holds the result of a fit of circular coordinates: angles, or the reason why there are none."""
 
     count: int
-    """How many were looked for."""
+    """The number of coordinates that were fitted."""
     angles: np.ndarray | None
-    """(n, count), rad, of all states."""
+    """(n, count), rad, of all states; None if the fit failed."""
     correlations: list[float] | None
-    """With each true angle, on states that were not fitted; None where no angle is true."""
+    """Circular correlation with each true angle, on states that were not fitted; None without true angles."""
     problem: str | None
+    """Why the fit failed; None if it did not."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What of it goes into the record."""
+        """Return the part that goes into the record."""
         return {"count": self.count, "correlations": self.correlations, "problem": self.problem}
 
 
 def recover_coordinates(sample: Sample, recovery: ModuliRecovery, arena: NavigationArena | None) -> Coordinates | None:
-    """Circular coordinates, as many as the arena has, or the verdict if the arena has none.
+    """Fit as many circular coordinates as the arena has, or as the verdict has if the arena is unknown.
 
-    Fitted on half of the states; correlations with the true angles are those of the other half.
+    Half of the states are fitted, and the correlations with the true angles are computed on the other half.
 
     Args:
         sample: the states.
         recovery: fitted to them.
-        arena: where they come from, if known.
+        arena: of the states, if known.
 
     Returns:
-        The coordinates, or None if neither the arena nor the verdict has any.
+        The coordinates, or None if there are none to fit.
     """
     true = None if arena is None or sample.positions is None else angles_of_places(arena, sample.positions)
     count = _ANGLES.get(recovery.manifold_, 0) if true is None else true.shape[1]
@@ -62,29 +61,20 @@ def recover_coordinates(sample: Sample, recovery: ModuliRecovery, arena: Navigat
 
 
 def angles_of_places(arena: NavigationArena, places: Tensor) -> np.ndarray | None:
-    """(n, 1 or 2) rad: the angles that places in an arena have; of a Klein bottle the first one, which has no twist.
-
-    None for the box and the sphere, on which every loop can be shrunk.
+    """Return the angles of places in an arena, (n, 1 or 2) rad, or None for the box and the sphere, which have none.
 
     Args:
-        arena: a circle, torus or Klein bottle, or another.
+        arena: any.
         places: (n, coordinate_dim), its points.
     """
-    x = places.double().numpy()
-    match arena.manifold:
-        case Sphere(dim=1):
-            return np.arctan2(x[:, 1:], x[:, :1])
-        case Torus() as torus:
-            return x * (2 * math.pi / torus.period)
-        case KleinBottle() as bottle:
-            return x[:, :1] * (2 * math.pi / bottle.period)
-    return None
+    angles = arena.manifold.angles(places.double())
+    return None if angles is None else angles.numpy()
 
 
 def match_angles(found: np.ndarray, true: np.ndarray) -> list[float]:
-    """The circular correlation of each true angle with the one found; of two, in the integer basis that fits best.
+    """Compute the circular correlation of each true angle with the angle found for it.
 
-    Two angles on a torus are defined up to an integer change of basis of determinant 1 or -1. Factors up to 2 are
+    Two angles on a torus are determined up to an integer change of basis with determinant 1 or -1. Factors up to 2 are
     tried, and the basis with the largest sum of correlations is taken.
 
     Args:

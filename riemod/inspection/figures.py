@@ -1,4 +1,4 @@
-"""The figures of an analysis."""
+"""Figures of the inspection of a run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ from riemod.training import Run
 _TOGETHER = "analysis"
 _PANELS = ("diagram", "barcode", "states", "states_2", "arena", "arena_2", "points")
 NAMES = tuple(f"{name}.png" for name in (*_PANELS, _TOGETHER))
-# More points of an arena hide each other.
+# With more points in an arena they would hide each other.
 _MOST_PLACES = 1000
 
 Draw = Callable[[plotting.Axes], None]
@@ -34,19 +34,19 @@ def draw_figures(
     coordinates: Coordinates | None,
     places: Tensor | None,
 ) -> list[Path]:
-    """Bars, states, positions and the run's points, each a PNG of its own, and all in one.
+    """Draw bars, states, positions and the points of the run, each as its own PNG file, and all in one more.
 
     Args:
-        out: folder.
-        run: whose points are drawn, if it has any.
+        out: folder of the files.
+        run: its points are drawn, if it has any.
         sample: the states.
-        recovery: fitted to them.
-        arena: of navigation.
-        coordinates: recovered angles.
-        places: (n, c), where each unit is most active, in navigation.
+        recovery: fitted to the states.
+        arena: of navigation, else None.
+        coordinates: recovered angles, if any.
+        places: (n, c), where each unit is most active, for navigation.
 
     Returns:
-        The files.
+        The files written.
     """
     diagrams, floors = recovery.bars_.diagrams[2], recovery.floors_
     panels: dict[str, Draw] = {
@@ -95,7 +95,7 @@ def _titled(draw: Callable[..., plotting.Axes], title: str) -> Draw:
 
 
 def _colors_of_places(arena: NavigationArena, places: Tensor) -> tuple[np.ndarray, str]:
-    """Colors of places, and what they show."""
+    """Return colors of places, and the name of what they show."""
     if isinstance(arena.manifold, Euclidean):
         return plotting.position_colors(places, arena.manifold.side), "position"
     angles = angles_of_places(arena, places)

@@ -1,4 +1,4 @@
-"""What hidden states of navigation say of the position: decoding, units' tuning, and whether geometries agree."""
+"""What hidden states of navigation say of the position: decoding errors, tuning, and agreement of geometries."""
 
 import itertools
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ LEVEL = 0.01
 _SHUFFLES = 199
 _PERMUTATIONS = 999
 _BINS = {1: 60, 2: 15}
-# Of more units so many are drawn: a permutation test takes n^2 time a permutation.
+# This many units are drawn from a larger layer, because each permutation of a test takes O(n^2) time.
 _MOST_UNITS = 512
 
 
 class NavigationArena(NamedTuple):
-    """Where the animal walks."""
+    """Describes where the animal walks."""
 
     name: str
     truth: str
@@ -40,28 +40,29 @@ class NavigationArena(NamedTuple):
 
 @dataclass(frozen=True)
 class Tuning:
-    """What units say of the position."""
+    """Holds what units say of the position."""
 
     chosen: np.ndarray
-    """(u,) indices of the units that were looked at."""
+    """(u,), the indices of the units that were tested."""
     p_values: np.ndarray
-    """(u,), of their spatial information; 1 for units that are silent."""
+    """(u,), p-values of their spatial information; 1 for silent units."""
     rates: np.ndarray
-    """(u, b), mean activity in each part of the arena."""
+    """(u, b), mean activity in each bin of the arena that was visited."""
     varying: np.ndarray
-    """(u,) whether it varies over the arena."""
+    """(u,), whether the mean activity varies over the arena."""
     places: Tensor
-    """(n, c), where each unit of the layer is most active; NaN for those that do not vary or were not looked at."""
+    """(n, c), where each unit of the layer is most active; NaN for units that do not vary or were not tested."""
     silent: int
+    """The number of tested units that are never active."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What of it goes into the record."""
+        """Return the part that goes into the record."""
         informative = float((self.p_values <= LEVEL).mean())
         return {"units": len(self.chosen), "silent": self.silent, "informative": informative, "level": LEVEL}
 
 
 def arena_of(task: Task[Any]) -> NavigationArena | None:
-    """The arena of a navigation task; None for others.
+    """Return the arena of a navigation task, or None for other tasks.
 
     Args:
         task: of the run.
@@ -79,11 +80,12 @@ def arena_of(task: Task[Any]) -> NavigationArena | None:
 
 
 def decoding(run: Run, sample: Sample, arena: NavigationArena) -> dict[str, float]:
-    """Mean errors of positions told from the states, cm.
+    """Compute mean errors of positions that are decoded from the states, cm.
 
-    "readout" is the net's own, the mean of its three most active landmarks. "nearest_state" answers for the second half
-    of the sample with the position of the nearest state of the first. "nearest_position" is the least that this could
-    be, the distance to the nearest of the first half's positions, and "chance" the mean distance to all of them.
+    - "readout" is the error of the net itself, which takes the mean of its three most active landmarks.
+    - "nearest_state" decodes the second half of the sample: the position of the nearest state of the first half.
+    - "nearest_position" is the least possible value of that: the distance to the nearest position of the first half.
+    - "chance" is the mean distance to all positions of the first half.
 
     Args:
         run: of navigation.
@@ -109,11 +111,11 @@ def decoding(run: Run, sample: Sample, arena: NavigationArena) -> dict[str, floa
 
 
 def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -> Tuning:
-    """Rate maps of the units, and whether they are spatially informative, against activity given to other samples.
+    """Compute rate maps of the units, and test their spatial information against activity shifted to other samples.
 
     Args:
         sample: the states.
-        arena: where they come from.
+        arena: of the states.
         generator: of the shuffles, and of the units if the layer has more than 512.
     """
     assert sample.positions is not None
@@ -143,11 +145,10 @@ def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -
 
 
 def alignment(run: Run, found: Tuning, generator: torch.Generator) -> dict[str, Any]:
-    """The distance correlation of each two of: tuning curves, the weight graph, and points, with a Mantel p-value.
+    """Compute the distance correlation of each pair of geometries, with a two-sided Mantel p-value.
 
-    Tuning curves are as far apart as 1 minus their correlation, weights by `graph_distances`, points along their
-    manifold; p-values are two-sided. All this over the units whose rates vary and that the largest piece of the weight
-    graph joins.
+    The geometries are tuning curves (1 minus their correlation), the weight graph (`graph_distances`), and points
+    (geodesic distances). The units are those whose rates vary, in the largest connected piece of the weight graph.
 
     Args:
         run: of navigation.
@@ -187,6 +188,6 @@ def alignment(run: Run, found: Tuning, generator: torch.Generator) -> dict[str, 
 
 
 def _largest_piece(weight: np.ndarray) -> np.ndarray:
-    """(m,) the units of the largest connected piece of a weight graph, in order."""
+    """Return the units of the largest connected piece of a weight graph, (m,), in order."""
     _, labels = connected_components(csr_array(weight), directed=False)
     return np.flatnonzero(labels == np.bincount(labels).argmax())

@@ -1,4 +1,4 @@
-"""Hidden states of a run's model on fresh data."""
+"""Hidden states of a run's model, on fresh data."""
 
 from contextlib import suppress
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from riemod.training import Run
 from riemod.training.checkpoint import generator_for
 from riemod.training.run import Draw
 
-# Of the states of all steps of some walks.
+# Largest number of entries of the states of all steps of the walks that are drawn at once.
 _NUMBERS_AT_ONCE = 1 << 24
 
 
 class Sample(NamedTuple):
-    """Hidden states, and for navigation where the animal is in each."""
+    """Holds hidden states, and for navigation the position of the animal in each."""
 
     states: Tensor
     """(n, k), on the CPU."""
@@ -27,26 +27,27 @@ class Sample(NamedTuple):
 
     @property
     def half(self) -> int:
-        """So many states are fitted, where the others are tested."""
+        """The number of states that are fitted if the others are for testing."""
         return len(self.states) // 2
 
 
 class _Enough(Exception):
-    """Enough states were seen."""
+    """Ends an evaluation when enough states have been seen."""
 
 
 def draw_states(run: Run, count: int) -> Sample:
-    """Hidden states of the last recurrent layer, in random order.
+    """Draw hidden states of the last recurrent layer, in random order.
 
-    Of navigation one a walk, the last: states of the same walk lie on a path, with gaps between paths, and early ones
-    still differ from later ones at the same place. Of other tasks the first ones of their evaluation.
+    For navigation they are the last state of each of `count` walks: the states of one walk lie on a path, with gaps
+    between paths, and early states differ from later ones at the same position. For other tasks they are the first
+    states of the evaluation.
 
     Args:
         run: its model is put into evaluation mode.
-        count: how many; elsewhere than in navigation fewer, if the evaluation has no more.
+        count: number of states; for tasks other than navigation at most what the evaluation has.
 
     Returns:
-        The sample, the same for the same model.
+        The sample, which is the same for the same model.
     """
     task, model = run.task, run.model.eval()
     generator = generator_for(task.device, Draw.ANALYSIS, 0)

@@ -66,3 +66,12 @@ def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | s
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be floating-point, got {dtype}")
     return drawn.to(dtype=dtype, device=device)
+
+
+def box_lattice(count: int, side: float, dim: int) -> tuple[Tensor, tuple[int, ...], tuple[float, ...]]:
+    """Return the centers of count^dim equal cubes of the box [0, side]^dim, the image's shape and the cubes' widths."""
+    count = check_integer("count", count, least=2)
+    width = side / count
+    steps = torch.arange(count, dtype=torch.float64) + 0.5
+    axes = torch.meshgrid([width * steps] * dim, indexing="ij")
+    return torch.stack(axes, dim=-1).reshape(-1, dim), (count,) * dim, (width,) * dim

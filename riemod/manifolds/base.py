@@ -8,7 +8,7 @@ Whatever the distance depends on that can be learned flows in through the coordi
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,17 @@ def safe_sqrt(squared: Tensor) -> Tensor:
     return torch.where(zero, 0.0, root)
 
 
+class Lattice(NamedTuple):
+    """Centers of equal cells of a manifold."""
+
+    centers: Float[Tensor, "b k"]
+    """(b, coordinate_dim), float64."""
+    shape: tuple[int, ...]
+    """Of an image of all cells, the first coordinate first."""
+    widths: tuple[float, ...] | None
+    """Of a cell along each axis of the image; None if the cells are no boxes."""
+
+
 class Manifold(nn.Module, ABC):
     """A Riemannian manifold whose points are the rows of a tensor.
 
@@ -56,12 +67,6 @@ class Manifold(nn.Module, ABC):
         self.tile_dim = tile_dim
         self.geometry = geometry
         self._cached_space: tuple[object, Any] | None = None
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if "squared_distance" in vars(cls) and "tile_key" not in vars(cls):
-            # The parent's key says what the parent's distance depends on.
-            cls.tile_key = Manifold.tile_key
 
     @property
     @abstractmethod
@@ -114,17 +119,66 @@ class Manifold(nn.Module, ABC):
     ) -> Float[Tensor, "r c"]:
         """d(x_i, y_j)^2 from two sets of `coordinates`: the tile form, differentiable, unchecked."""
 
+    @abstractmethod
     def tile_key(self) -> tuple[object, ...] | None:
-        """The type and every number that `squared_distance` depends on besides its arguments, or None if not known.
+        """Return the type and every number that `squared_distance` depends on besides its arguments.
 
-        The penalty shares one compiled kernel among manifolds with equal keys, and compiles none without a key. A
-        subclass that changes `squared_distance` states its own.
+        The penalty shares one compiled kernel among manifolds with equal keys. None says that the numbers are not
+        known; then it compiles none.
         """
-        return None
 
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """The points as float64 numbers in the representation that `space` takes."""
+
+    def scaled(self, factor: float) -> "Manifold":
+        """Return a new manifold with every distance, and the region that `sample` draws from, `factor` times as large.
+
+        Args:
+            factor: > 0.
+
+        Raises:
+            ValueError: if the factor is not positive and finite.
+            TypeError: if manifolds of this kind have no scale; rescale the inhibitor then.
+        """
+        raise self._lacks("scaled")
+
+    def chart(self, points: Float[Tensor, "n coordinate_dim"]) -> tuple[Float[Tensor, "n k"], float]:
+        """Map points into a cube [0, side]^k, in lengths, so that near in the cube is near on the manifold.
+
+        A chart cuts its manifold open somewhere (no chart of a circle is whole), so that near on the manifold need not
+        be near in the cube. `riemod.manifolds.curve_order` orders points along a curve through the cube.
+
+        Args:
+            points: (n, coordinate_dim), float64, unchecked.
+
+        Returns:
+            (n, k) and the cube's side > 0, in the manifold's unit of length.
+
+        Raises:
+            TypeError: if manifolds of this kind have no chart.
+        """
+        raise self._lacks("chart")
+
+    def lattice(self, count: int) -> Lattice:
+        """Return points spread evenly over the manifold: the centers of equal cells.
+
+        Args:
+            count: cells along each axis, or in all on spheres of dimension 2; >= 2.
+
+        Raises:
+            ValueError: if count is not an integer >= 2.
+            TypeError: if manifolds of this kind have no lattice.
+        """
+        raise self._lacks("lattice")
+
+    def angles(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n c"] | None:
+        """Return the angles that points have along the manifold's loops, in rad, or None if it has no such angles.
+
+        Args:
+            points: (n, coordinate_dim), unchecked.
+        """
+        return None
 
     def distance(self, x: Tensor, y: Tensor) -> Float[Tensor, "n m"]:
         """The geodesic distances d(x_i, y_j), with gradient 0 at coincident points; exactly symmetric if y is x.
@@ -225,6 +279,13 @@ class Manifold(nn.Module, ABC):
         if x.shape != y.shape:
             raise ValueError(f"y must hold as many points as x, {x.shape[0]}, got {y.shape[0]}")
         return _geomstats.distance(self.space, self.to_space(x), self.to_space(y))
+
+    def _lacks(self, method: str) -> TypeError:
+        return TypeError(f"manifold must be of a kind that has the method {method!r}, got {self}")
+
+    def _own_key(self, kind: type["Manifold"], *numbers: object) -> tuple[object, ...] | None:
+        """Return (kind, *numbers), or None for a subclass: its distance may depend on more."""
+        return (kind, *numbers) if type(self) is kind else None
 
     @abstractmethod
     def _make_space(self) -> Any:

@@ -11,8 +11,8 @@ from torch import Tensor
 from riemod._checks import check_integer, check_positive
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, contractible, draw
-from riemod.manifolds.base import Manifold
+from riemod.manifolds._points import as_points, box_lattice, contractible, draw
+from riemod.manifolds.base import Lattice, Manifold
 
 
 class FlatGeometry(geoopt.Euclidean):
@@ -75,8 +75,22 @@ class Euclidean(Manifold):
     ) -> Float[Tensor, "r c"]:
         return sum_of_squares(row_coordinates, column_coordinates, self.dim)
 
-    def tile_key(self) -> tuple[object, ...]:
-        return (type(self), self.dim)
+    def tile_key(self) -> tuple[object, ...] | None:
+        return self._own_key(Euclidean, self.dim)
+
+    def scaled(self, factor: float) -> "Euclidean":
+        return Euclidean(self.dim, side=check_positive("factor", factor) * self.side)
+
+    def chart(self, points: Tensor) -> tuple[Tensor, float]:
+        """Measure from the corner of the points' bounding box, in a cube of its longest edge."""
+        if not len(points):
+            return points, self.side
+        lengths = points - points.amin(0)
+        return lengths, lengths.max().item() or self.side
+
+    def lattice(self, count: int) -> Lattice:
+        """Return the centers of count^dim equal cubes of the box [0, side]^dim."""
+        return Lattice(*box_lattice(count, self.side, self.dim))
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         return points.detach().double().cpu().numpy()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, draw, outside_interval, wrap
-from riemod.manifolds.base import Manifold
+from riemod.manifolds._points import as_points, box_lattice, draw, outside_interval, wrap
+from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 
 
@@ -152,8 +152,23 @@ class KleinBottle(Manifold):
         y = differentiated_as(torch.where(crosses, crossing_y, straight_y), source_y)
         return x * x + y * y
 
-    def tile_key(self) -> tuple[object, ...]:
-        return (type(self), self.period)
+    def tile_key(self) -> tuple[object, ...] | None:
+        return self._own_key(KleinBottle, self.period)
+
+    def scaled(self, factor: float) -> "KleinBottle":
+        return KleinBottle(period=check_positive("factor", factor) * self.period)
+
+    def chart(self, points: Tensor) -> tuple[Tensor, float]:
+        """Take the box of one period."""
+        return points, self.period
+
+    def lattice(self, count: int) -> Lattice:
+        """Return the centers of count^dim equal cubes of the box of one period."""
+        return Lattice(*box_lattice(count, self.period, self.dim))
+
+    def angles(self, points: Tensor) -> Tensor:
+        """Return 2 pi x / period of the first coordinate, which has no twist; the second one turns over."""
+        return points[:, :1] * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """The points in the unit square."""

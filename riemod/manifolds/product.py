@@ -86,7 +86,21 @@ class Product(Manifold):
 
     def tile_key(self) -> tuple[object, ...] | None:
         keys = [factor.tile_key() for factor in self.factors]
-        return None if None in keys else (type(self), *keys)
+        return None if None in keys else self._own_key(Product, *keys)
+
+    def scaled(self, factor: float) -> "Product":
+        return Product([part.scaled(factor) for part in self.factors])
+
+    def chart(self, points: Tensor) -> tuple[Tensor, float]:
+        """Join the factors' cubes into one, of the longest side: their lengths are comparable, as in the metric."""
+        charts = [factor.chart(part) for factor, part in zip(self.factors, self._split(points), strict=True)]
+        return torch.cat([lengths for lengths, _ in charts], dim=1), max(side for _, side in charts)
+
+    def angles(self, points: Tensor) -> Tensor | None:
+        """Return the angles of the factors that have some, side by side; None if no factor has any."""
+        found = [factor.angles(part) for factor, part in zip(self.factors, self._split(points), strict=True)]
+        known = [angles for angles in found if angles is not None]
+        return torch.cat(known, dim=1) if known else None
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         parts = zip(self.factors, self._split(points), strict=True)

@@ -12,7 +12,7 @@ from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds._points import as_points, bad_rows, draw
-from riemod.manifolds.base import Manifold, safe_sqrt
+from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
 
@@ -132,8 +132,53 @@ class Sphere(Manifold):
         half_angle = torch.atan2(safe_sqrt(torch.relu(chord)), safe_sqrt(cochord))
         return (4 * self.radius**2) * (half_angle * half_angle)
 
-    def tile_key(self) -> tuple[object, ...]:
-        return (type(self), self.dim, self.radius)
+    def tile_key(self) -> tuple[object, ...] | None:
+        return self._own_key(Sphere, self.dim, self.radius)
+
+    def scaled(self, factor: float) -> "Sphere":
+        return Sphere(self.dim, radius=check_positive("factor", factor) * self.radius)
+
+    def chart(self, points: Tensor) -> tuple[Tensor, float]:
+        """Take the circle's arc length from (1, 0); the octahedral equal-area square; the ambient cube beyond.
+
+        The square has the north pole at its center and the south pole at its corners, and folds onto the sphere without
+        a tear: a curve through it is one on the sphere.
+
+        Reference: Clarberg 2008, https://doi.org/10.1080/2151237X.2008.10129263
+        """
+        radius, unit = self.radius, points / points.norm(dim=1, keepdim=True)
+        if self.dim == 1:
+            angle = torch.atan2(unit[:, 1:], unit[:, :1])
+            return torch.where(angle < 0, angle + 2 * math.pi, angle) * radius, 2 * math.pi * radius
+        if self.dim > 2:
+            return (unit + 1) * radius, 2 * radius
+        x, y, z = unit.unbind(1)
+        from_pole = torch.sqrt((x * x + y * y) / (1 + z.abs()))
+        v = from_pole * torch.atan2(y.abs(), x.abs()) * (2 / math.pi)
+        u = from_pole - v
+        u, v = torch.where(z < 0, 1 - v, u), torch.where(z < 0, 1 - u, v)
+        side = 2 * math.sqrt(math.pi) * radius
+        return (torch.stack((u.copysign(x), v.copysign(y)), dim=1) + 1) * (side / 2), side
+
+    def lattice(self, count: int) -> Lattice:
+        """Return `count` points at equal arcs of the circle, or the Fibonacci lattice of the 2-sphere.
+
+        Raises:
+            ValueError: if count is not an integer >= 2.
+            TypeError: for a sphere of three or more dimensions.
+        """
+        count = check_integer("count", count, least=2)
+        if self.dim == 1:
+            angles = (torch.arange(count, dtype=torch.float64) + 0.5) * (2 * math.pi / count)
+            widths = (2 * math.pi * self.radius / count,)
+            return Lattice(torch.stack((angles.cos(), angles.sin()), dim=1), (count,), widths)
+        if self.dim > 2:
+            raise self._lacks("lattice")
+        return Lattice(fibonacci_lattice(count), (count,), None)
+
+    def angles(self, points: Tensor) -> Tensor | None:
+        """Return the circle's angle from (1, 0), counterclockwise, in (-pi, pi]; None beyond one dimension."""
+        return torch.atan2(points[:, 1:], points[:, :1]) if self.dim == 1 else None
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Unit vectors, normalized again in float64."""
@@ -149,3 +194,24 @@ class Sphere(Manifold):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, radius={self.radius:g}"
+
+
+def fibonacci_lattice(count: int, offset: float = 0.5) -> Float[Tensor, "n 3"]:
+    """Return points of the unit 2-sphere in cells of equal area, each a golden angle further east than the last.
+
+    Args:
+        count: n, unchecked.
+        offset: the first point's angle, in golden angles.
+
+    Returns:
+        (n, 3), float64, from the north pole to the south pole.
+
+    Reference: Gonzalez 2010, https://arxiv.org/abs/0912.4540
+
+    >>> fibonacci_lattice(4)[:, 2].tolist()
+    [0.75, 0.25, -0.25, -0.75]
+    """
+    index = torch.arange(count, dtype=torch.float64)
+    height, angle = 1 - (2 * index + 1) / count, (index + offset) * (math.pi * (3 - math.sqrt(5)))
+    flat = torch.sqrt(1 - height.square())
+    return torch.stack((flat * angle.cos(), flat * angle.sin(), height), dim=-1)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, draw, outside_interval, wrap
-from riemod.manifolds.base import Manifold
+from riemod.manifolds._points import as_points, box_lattice, draw, outside_interval, wrap
+from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
 
@@ -114,8 +114,23 @@ class Torus(Manifold):
             total = total + shortest * shortest
         return total
 
-    def tile_key(self) -> tuple[object, ...]:
-        return (type(self), self.dim, self.period)
+    def tile_key(self) -> tuple[object, ...] | None:
+        return self._own_key(Torus, self.dim, self.period)
+
+    def scaled(self, factor: float) -> "Torus":
+        return Torus(self.dim, period=check_positive("factor", factor) * self.period)
+
+    def chart(self, points: Tensor) -> tuple[Tensor, float]:
+        """Take the box of one period."""
+        return points, self.period
+
+    def lattice(self, count: int) -> Lattice:
+        """Return the centers of count^dim equal cubes of the box of one period."""
+        return Lattice(*box_lattice(count, self.period, self.dim))
+
+    def angles(self, points: Tensor) -> Tensor:
+        """Return the angle of each circle: 2 pi x / period."""
+        return points * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""

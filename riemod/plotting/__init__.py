@@ -1,4 +1,4 @@
-"""Figures of trained nets. Each function draws into the Axes that it is given, or a new one, and returns it."""
+"""Figures of nets and manifolds. Each function draws into the given Axes, or into a new one, and returns it."""
 
 from matplotlib.axes import Axes
 
@@ -13,7 +13,7 @@ from riemod.plotting.points import (
     position_colors,
     torus_order,
 )
-from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_rate_map, plot_states
+from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_states
 from riemod.plotting.training import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "plot_persistence_diagram",
     "plot_points",
     "plot_position_key",
-    "plot_rate_map",
     "plot_sphere_points",
     "plot_states",
     "plot_torus_points",

@@ -1,4 +1,4 @@
-"""What the figures share: where they draw, and points in color."""
+"""What all figures use: the axes to draw into, and points in color."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -6,20 +6,20 @@ from matplotlib.axes import Axes
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """The axes, or those of a new figure."""
+    """Return the axes, or those of a new figure for None."""
     return plt.subplots()[1] if ax is None else ax
 
 
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colors: np.ndarray | None, size: float, edge: float = 0.3) -> None:
-    """Points in the colors given; of (n,) angles, in rad, in a cyclic map whose bar says so.
+    """Draw points in the given colors; angles get a cyclic color map and a color bar.
 
     Args:
         ax: where to draw.
-        x: (n,).
-        y: (n,).
-        colors: (n, 3), (n,) angles, or None.
-        size: of a point, points squared.
-        edge: width of the line around a point, points.
+        x: (n,), first coordinates.
+        y: (n,), second coordinates.
+        colors: (n, 3) colors, (n,) angles in rad, or None.
+        size: of a point, in typographic points squared.
+        edge: width of the line around a point, in typographic points.
     """
     style = {"s": size, "linewidths": edge, "edgecolors": "black" if edge else "none"}
     if colors is None or np.ndim(colors) == 2:

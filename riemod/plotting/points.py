@@ -1,9 +1,12 @@
-"""Figures of points on manifolds, each on a flat picture of its own.
+"""Figures of points on manifolds, each manifold with its own flat picture.
 
-Colors are (n, 3), or (n,) angles in rad, which get a cyclic color map and its bar, or None.
+Colors are (n, 3), or (n,) angles in rad, which get a cyclic color map and a color bar, or None. A new manifold needs a
+function that draws its points, and one registered with `_picture` that names it.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -34,11 +37,14 @@ _PATCH = {"boxstyle": "round,pad=0.1", "color": "white", "linewidth": 0}
 
 
 def position_colors(positions: Tensor, side: float) -> np.ndarray:
-    """(n, 3) colors of places in a square arena: the hue is the direction from its center, the depth the distance.
+    """Color positions in a square arena: the hue is the direction from the center, the saturation the distance.
 
     Args:
-        positions: (n, 2), m, from -side/2 to side/2; NaN (no place) is gray.
+        positions: (n, 2), m, from -side/2 to side/2; NaN (no position) is gray.
         side: of the arena, m.
+
+    Returns:
+        (n, 3), red, green and blue in [0, 1].
     """
     x, y = positions.cpu().numpy().T.astype(float)
     hue = np.mod(np.arctan2(y, x) / (2 * np.pi), 1.0)
@@ -50,11 +56,14 @@ def position_colors(positions: Tensor, side: float) -> np.ndarray:
 
 
 def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
-    """The key of `position_colors`: the arena, each place in its color.
+    """Draw the key of `position_colors`: the arena, each position in its color.
 
     Args:
         side: of the arena, m.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     axis = torch.linspace(-side / 2, side / 2, 101)
@@ -67,11 +76,14 @@ def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
 
 
 def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
-    """(n,) neurons in an order that keeps neighbors together: band by band along the torus, every other band reversed.
+    """Order neurons so that neighbors stay together: band by band along the torus, every other band reversed.
 
     Args:
         points: (n, 2).
-        torus: gives the period.
+        torus: of the points.
+
+    Returns:
+        (n,), the neurons in order.
     """
     x, y = points.detach().cpu().numpy().T / torus.period
     bands = max(2, round(len(x) ** 0.5 / 2))
@@ -80,13 +92,16 @@ def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
 
 
 def plot_torus_points(points: Tensor, torus: Torus, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
-    """Points on a two-dimensional torus, drawn on its square; opposite edges are the same line.
+    """Draw points of a two-dimensional torus on its square, whose opposite edges are the same line.
 
     Args:
         points: (n, 2).
-        torus: gives the period.
+        torus: of the points.
         colors: (n, 3), (n,) angles, or None.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     x, y = points.detach().cpu().numpy().T
@@ -99,13 +114,16 @@ def plot_torus_points(points: Tensor, torus: Torus, colors: np.ndarray | None = 
 def plot_klein_points(
     points: Tensor, bottle: KleinBottle, colors: np.ndarray | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Points of a Klein bottle on its square; edges with the same arrows are one line, glued as the arrows point.
+    """Draw points of a Klein bottle on its square; arrows show how opposite edges are glued.
 
     Args:
         points: (n, 2).
-        bottle: gives the period.
+        bottle: of the points.
         colors: (n, 3), (n,) angles, or None.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     period = bottle.period
@@ -124,10 +142,11 @@ def plot_klein_points(
 def plot_sphere_points(
     points: Tensor, sphere: Sphere, colors: np.ndarray | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Points of a 2-sphere on two discs, hemispheres seen from outside, by Lambert's equal-area map; or of a circle.
+    """Draw points of a 2-sphere on two discs by Lambert's equal-area map, or points of a circle.
 
-    (x, y, z) with z >= 0 is drawn at (x, y) / sqrt(1 + z) on the left, else at (-x, y) / sqrt(1 - z) on the right. The
-    discs touch at (1, 0, 0), and equal areas stay equal. Thin lines: 30 degrees of latitude, 45 of longitude.
+    The discs are the hemispheres seen from outside. (x, y, z) with z >= 0 is drawn at (x, y) / sqrt(1 + z) on the left,
+    any other point at (2 - x / sqrt(1 - z), y / sqrt(1 - z)) on the right. The discs touch at (1, 0, 0), and equal
+    areas stay equal. Thin lines are 30 degrees of latitude and 45 degrees of longitude apart.
 
     Args:
         points: (n, dim + 1), unit vectors.
@@ -135,8 +154,11 @@ def plot_sphere_points(
         colors: (n, 3), (n,) angles, or None.
         ax: where to draw.
 
+    Returns:
+        The axes.
+
     Raises:
-        ValueError: for a sphere of another dimension.
+        ValueError: if the sphere has another dimension.
 
     Reference: Snyder 1987, Map projections: a working manual, chapter 24, https://doi.org/10.3133/pp1395
     """
@@ -172,16 +194,19 @@ def plot_sphere_points(
 def plot_ball_points(
     points: Tensor, ball: PoincareBall, colors: np.ndarray | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Points of the hyperbolic plane in Poincare's disc, its boundary at infinity, and circles of known radius.
+    """Draw points of the hyperbolic plane in the Poincare disc, with its boundary and circles of known radius.
 
     Args:
         points: (n, 2), in the unit disc.
-        ball: of dimension 2; its curvature -c gives the radii, in 1 / sqrt c.
+        ball: of the points, of dimension 2; radii are in its unit of length.
         colors: (n, 3), (n,) angles, or None.
         ax: where to draw.
 
+    Returns:
+        The axes.
+
     Raises:
-        ValueError: for a ball of another dimension.
+        ValueError: if the ball has another dimension.
     """
     if ball.dim != 2:
         raise ValueError(f"ball must be of dimension 2 to be drawn, got {ball.dim}")
@@ -202,22 +227,22 @@ def plot_ball_points(
 
 
 def has_picture(manifold: Manifold) -> bool:
-    """Whether `plot_points` can draw points of this manifold.
+    """Tell whether `plot_points` can draw points of a manifold.
 
     Args:
         manifold: any.
 
+    Returns:
+        True if it has a picture in the plane.
+
     >>> has_picture(Torus(2)), has_picture(Torus(6))
     (True, False)
     """
-    return isinstance(manifold, KleinBottle) or (
-        (isinstance(manifold, Torus | PoincareBall | Euclidean) and manifold.dim == 2)
-        or (isinstance(manifold, Sphere) and manifold.dim <= 2)
-    )
+    return _picture(manifold) is not None
 
 
 def plot_points(points: Tensor, manifold: Manifold, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
-    """Points on whichever picture their manifold has.
+    """Draw points on the picture of their manifold.
 
     Args:
         points: (n, coordinate_dim).
@@ -225,27 +250,56 @@ def plot_points(points: Tensor, manifold: Manifold, colors: np.ndarray | None = 
         colors: (n, 3), (n,) angles, or None.
         ax: where to draw.
 
+    Returns:
+        The axes.
+
     Raises:
-        ValueError: for a manifold without a picture in the plane.
+        ValueError: if the manifold has no picture in the plane.
 
     >>> from matplotlib.figure import Figure
     >>> plot_points(torch.rand(5, 2), Torus(2), ax=Figure().subplots()).get_xlabel()
     'first circle'
     """
-    if not has_picture(manifold):
+    draw = _picture(manifold)
+    if draw is None:
         raise ValueError(f"manifold must have a picture in the plane, got {manifold}")
-    match manifold:
-        case Torus():
-            return plot_torus_points(points, manifold, colors, ax)
-        case KleinBottle():
-            return plot_klein_points(points, manifold, colors, ax)
-        case Sphere():
-            return plot_sphere_points(points, manifold, colors, ax)
-        case PoincareBall():
-            return plot_ball_points(points, manifold, colors, ax)
-        case _:
-            ax = axes_or_new(ax)
-            x, y = points.detach().cpu().numpy().T
-            scatter(ax, x, y, colors, _SIZE)
-            ax.set(xlabel="x", ylabel="y", aspect="equal")
-            return ax
+    return draw(points, manifold, colors, ax)
+
+
+@functools.singledispatch
+def _picture(manifold: Manifold) -> Callable[..., Axes] | None:
+    """Return the function that draws points of a manifold, or None if it has no picture in the plane."""
+    return None
+
+
+@_picture.register
+def _(manifold: Torus) -> Callable[..., Axes] | None:
+    return plot_torus_points if manifold.dim == 2 else None
+
+
+@_picture.register
+def _(manifold: KleinBottle) -> Callable[..., Axes] | None:
+    return plot_klein_points
+
+
+@_picture.register
+def _(manifold: Sphere) -> Callable[..., Axes] | None:
+    return plot_sphere_points if manifold.dim <= 2 else None
+
+
+@_picture.register
+def _(manifold: PoincareBall) -> Callable[..., Axes] | None:
+    return plot_ball_points if manifold.dim == 2 else None
+
+
+@_picture.register
+def _(manifold: Euclidean) -> Callable[..., Axes] | None:
+    return _plot_plane_points if manifold.dim == 2 else None
+
+
+def _plot_plane_points(points: Tensor, plane: Euclidean, colors: np.ndarray | None, ax: Axes | None) -> Axes:
+    ax = axes_or_new(ax)
+    x, y = points.detach().cpu().numpy().T
+    scatter(ax, x, y, colors, _SIZE)
+    ax.set(xlabel="x", ylabel="y", aspect="equal")
+    return ax

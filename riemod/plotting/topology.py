@@ -1,4 +1,4 @@
-"""Figures of what a net has learned: bars and nulls, hidden states, rate maps, and how often verdicts are right."""
+"""Figures of topology: persistence diagrams, barcodes, hidden states, and confusion matrices of verdicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +8,21 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from riemod.plotting._axes import axes_or_new, scatter
 
-__all__ = ["plot_barcode", "plot_confusion", "plot_persistence_diagram", "plot_rate_map", "plot_states"]
+__all__ = ["plot_barcode", "plot_confusion", "plot_persistence_diagram", "plot_states"]
 
 
 def plot_persistence_diagram(
     diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Births and deaths of each degree; below its dashed line a bar is no longer than those of null data.
+    """Draw births and deaths in each degree; bars below the dashed line are no longer than those of null data.
 
     Args:
-        diagrams: (n, 2) an array a degree, from 0 on, such as `ModuliRecovery.bars_.diagrams[2]`.
-        floors: by degree, the ratio of death to birth above which a bar counts, such as `ModuliRecovery.floors_`.
+        diagrams: one array (n, 2) a degree, from 0 on, for example `ModuliRecovery.bars_.diagrams[2]`.
+        floors: by degree, the ratio of death to birth above which a bar counts, for example `ModuliRecovery.floors_`.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     top = 1.05 * max((float(d[np.isfinite(d)].max()) for d in diagrams if np.isfinite(d).any()), default=1.0)
@@ -39,13 +42,16 @@ def plot_persistence_diagram(
 def plot_barcode(
     diagrams: Sequence[np.ndarray], floors: Mapping[int, float] | None = None, most: int = 8, ax: Axes | None = None
 ) -> Axes:
-    """The longest bars of degrees 1 and up on a logarithmic scale; the gray part is what null data reach.
+    """Draw the longest bars of degrees 1 and up on a logarithmic scale; null data reach the end of the gray part.
 
     Args:
-        diagrams: (n, 2) an array a degree, from 0 on.
+        diagrams: one array (n, 2) a degree, from 0 on.
         floors: by degree, the ratio of death to birth above which a bar counts.
-        most: bars a degree, the longest by death / birth.
+        most: largest number of bars a degree; those with the largest death / birth are drawn.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     row, ticks = 0, []
@@ -69,30 +75,16 @@ def plot_barcode(
     return ax
 
 
-def plot_rate_map(image: np.ndarray, extent: tuple[float, float], label: str, ax: Axes | None = None) -> Axes:
-    """A map over a square, the first coordinate to the right, blank where it is NaN; two colors if it has a sign.
-
-    Args:
-        image: (h, w), a row of `riemod.tuning.RateMaps.images` or an autocorrelogram.
-        extent: lowest and highest coordinate, the same for both axes.
-        label: of the colors, with their unit.
-        ax: where to draw.
-    """
-    ax = axes_or_new(ax)
-    signed, top = np.nanmin(image) < 0, np.nanmax(np.abs(image))
-    low, cmap = (-top, "RdBu_r") if signed else (0, "viridis")
-    shown = ax.imshow(image.T, origin="lower", extent=(*extent, *extent), cmap=cmap, vmin=low, vmax=top)
-    ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.8)
-    return ax
-
-
 def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
-    """States on their first two principal components, with the share of the variance that each has.
+    """Draw states on their first two principal components, labeled with their shares of the variance.
 
     Args:
         states: (n, k), k >= 2.
-        colors: (n, 3), or (n,) angles in rad, a recovered or a true coordinate, in cyclic colors; or None.
+        colors: (n, 3) colors, (n,) angles in rad, which are drawn in cyclic colors, or None.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     centered = states - states.mean(axis=0)
@@ -106,16 +98,19 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
 
 
 def plot_confusion(counts: np.ndarray, arenas: Sequence[str], verdicts: Sequence[str], ax: Axes | None = None) -> Axes:
-    """How many nets of each arena (rows) got each verdict (columns); the shade is the share of the row.
+    """Draw how many nets of each arena (rows) have each verdict (columns), shaded by the share of the row.
 
     Args:
-        counts: (a, v), whole numbers >= 0.
-        arenas: a names.
-        verdicts: v names.
+        counts: (a, v), integers >= 0.
+        arenas: the a names of the rows.
+        verdicts: the v names of the columns.
         ax: where to draw.
 
+    Returns:
+        The axes.
+
     Raises:
-        ValueError: if the names are not as many as rows and columns.
+        ValueError: if the numbers of names differ from those of rows and columns.
 
     >>> from matplotlib.figure import Figure
     >>> axes = Figure().subplots()

@@ -1,4 +1,4 @@
-"""Figures of nets in training: weights, error against sparsity, trajectories; and panels saved as PNG."""
+"""Figures of nets in training: weights, error against sparsity, and trajectories; and panels saved as PNG files."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,15 @@ __all__ = ["plot_error_against_sparsity", "plot_trajectory", "plot_weight_matrix
 
 
 def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
-    """|w_jk| of a recurrent matrix on a logarithmic scale, zeros blank; row j is the target, column k the source.
+    """Draw |w_jk| of a recurrent matrix on a logarithmic scale: row j is the target, column k the source, 0 is blank.
 
     Args:
         weight: (n, n).
-        order: the neurons in the order to show them; as they are if None.
+        order: (n,), the neurons in the order of rows and columns; their own order if None.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     magnitude = weight.detach().abs().cpu().numpy()
@@ -53,13 +56,16 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
 def plot_error_against_sparsity(
     runs: Mapping[str, Sequence[tuple[float, float]]], floor: float, unit: str, ax: Axes | None = None
 ) -> Axes:
-    """The error after each epoch from the first pruning on, against the sparsity then; a star marks the last epoch.
+    """Draw the error after each epoch against the sparsity, from the first pruning on; a star marks the last epoch.
 
     Args:
-        runs: (sparsity, error) pairs of each run in the order of its epochs, by name.
+        runs: by name, the (sparsity, error) pairs of a run in the order of its epochs.
         floor: error of a perfect net, drawn as a line.
         unit: of the error.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     for name, pairs in runs.items():
@@ -77,13 +83,16 @@ def plot_error_against_sparsity(
 
 
 def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax: Axes | None = None) -> Axes:
-    """One walk in a square arena, and what nets make of it.
+    """Draw a walk in a square arena, and the paths that nets decode.
 
     Args:
-        true: (T + 1, 2), m, from the start on.
-        decoded: (T, 2), m, by name.
+        true: (T + 1, 2), m, with the start first.
+        decoded: by name, (T, 2), m.
         side: of the arena, m.
         ax: where to draw.
+
+    Returns:
+        The axes.
     """
     ax = axes_or_new(ax)
     x, y = true.cpu().numpy().T
@@ -100,12 +109,12 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
 
 
 def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, together: str) -> list[Path]:
-    """Save each panel as a PNG of its own, and all of them in one.
+    """Save each panel as its own PNG file, and all of them in one more.
 
     Args:
-        panels: functions that draw into an Axes, by the name of their file.
-        out: folder of the files, made if need be.
-        together: name of the file that holds all panels.
+        panels: by name of the file, a function that draws into an Axes.
+        out: folder of the files; made if it is missing.
+        together: name of the file with all panels.
 
     Returns:
         The files written.

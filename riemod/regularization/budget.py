@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from riemod._checks import check_positive
-from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
+from riemod.manifolds import Manifold
 from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
 
-__all__ = ["Scaled", "cheap_share", "match_budget", "rescaled"]
+__all__ = ["Scaled", "cheap_share", "match_budget"]
 
 _BLOCK = 256
 _PAIRS = 1 << 20
@@ -53,40 +53,6 @@ class Scaled(Inhibitor):
         return self.inhibitor.of_squared_distance(squared * self.factor**2)
 
 
-def rescaled(manifold: Manifold, factor: float) -> Manifold:
-    """A new manifold on which every distance, and the region that `sample` draws from, is `factor` times as large.
-
-    Args:
-        manifold: any of `riemod.manifolds`.
-        factor: > 0.
-
-    Raises:
-        ValueError: if the factor is not positive and finite.
-        TypeError: for another kind of manifold; rescale the inhibitor then.
-
-    >>> rescaled(Torus(2), 0.5)
-    Torus(dim=2, period=5)
-    """
-    check_positive("factor", factor)
-    match manifold:
-        case Euclidean():
-            return Euclidean(manifold.dim, side=factor * manifold.side)
-        case Sphere():
-            return Sphere(manifold.dim, radius=factor * manifold.radius)
-        case Torus():
-            return Torus(manifold.dim, period=factor * manifold.period)
-        case KleinBottle():
-            return KleinBottle(period=factor * manifold.period)
-        case PoincareBall():
-            learned = manifold.geometry.log_curvature is not None
-            radius = factor * manifold.sample_radius
-            return PoincareBall(manifold.dim, manifold.curvature / factor**2, learned, sample_radius=radius)
-        case Product():
-            return Product([rescaled(part, factor) for part in manifold.factors])
-        case _:
-            raise TypeError(f"manifold must be one of riemod.manifolds to be rescaled, got {type(manifold).__name__}")
-
-
 def cheap_share(
     manifold: Manifold,
     inhibitor: Inhibitor,
@@ -109,6 +75,7 @@ def cheap_share(
         ValueError: if `pairs` is not an integer >= 1.
         TypeError: if `manifold` is not a Manifold.
 
+    >>> from riemod.manifolds import Torus
     >>> from riemod.regularization.inhibitors import DifferenceOfGaussians
     >>> round(cheap_share(Torus(2), DifferenceOfGaussians()), 2)
     0.14
@@ -147,6 +114,7 @@ def match_budget(
             without bound).
         TypeError: if `manifold` is not a Manifold, or not of a kind that can be rescaled.
 
+    >>> from riemod.manifolds import Sphere
     >>> from riemod.regularization.inhibitors import DifferenceOfGaussians
     >>> sphere, inhibitor = match_budget(Sphere(2), DifferenceOfGaussians(), 0.138)
     >>> round(sphere.radius, 1), round(cheap_share(sphere, inhibitor), 3)
@@ -161,7 +129,7 @@ def match_budget(
     factor = _matching_factor(inhibitor, squared, share, manifold)
     if rescale == "inhibitor":
         return manifold, Scaled(inhibitor, factor)
-    return rescaled(manifold, factor), inhibitor
+    return manifold.scaled(factor), inhibitor
 
 
 def _matching_factor(inhibitor: Inhibitor, squared: Tensor, share: float, manifold: Manifold) -> float:

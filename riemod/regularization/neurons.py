@@ -178,7 +178,7 @@ def ranges_of(embeddings: Sequence[NeuronEmbedding]) -> list[tuple[NeuronEmbeddi
 
 def neuron_order(embeddings: Sequence[NeuronEmbedding]) -> Int64[Tensor, " n"]:
     """Order the neurons of one set along the curve of each embedding, one embedding after the other."""
-    return torch.cat([curve_order(own.manifold, own.points) + part.start for own, part in ranges_of(embeddings)])
+    return torch.cat([curve_order(own.points, own.manifold) + part.start for own, part in ranges_of(embeddings)])
 
 
 def cost_between(space: ModuliSpace) -> float:

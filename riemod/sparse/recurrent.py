@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from riemod._cells import gru_step, lstm_step
 from riemod.sparse.layouts import Matrix, Product
 
 __all__ = ["CompressedLinear", "CompressedRecurrent"]
@@ -227,19 +228,11 @@ def _gru(weights: _Weights, x: Tensor, state: State) -> State:
     given, recalled = weights.input(x), weights.hidden(state[0])
     if weights.input_bias is not None and weights.hidden_bias is not None:
         given, recalled = given + weights.input_bias, recalled + weights.hidden_bias
-    given_reset, given_update, given_new = given.chunk(3)
-    recalled_reset, recalled_update, recalled_new = recalled.chunk(3)
-    reset = torch.sigmoid(given_reset + recalled_reset)
-    update = torch.sigmoid(given_update + recalled_update)
-    new = torch.tanh(torch.addcmul(given_new, reset, recalled_new))
-    return (torch.lerp(new, state[0], update),)
+    return (gru_step(given, recalled, state[0], dim=0),)
 
 
 def _lstm(weights: _Weights, x: Tensor, state: State) -> State:
-    gates = _sum(weights, x, state[0])
-    enter, keep, new, leave = gates.chunk(4)
-    cell = torch.sigmoid(keep) * state[1] + torch.sigmoid(enter) * torch.tanh(new)
-    return torch.sigmoid(leave) * torch.tanh(cell), cell
+    return lstm_step(_sum(weights, x, state[0]), state[1], dim=0)
 
 
 _CELLS: dict[str, Cell] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "GRU": _gru, "LSTM": _lstm}

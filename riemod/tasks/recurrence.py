@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from riemod._cells import lstm_step
+
 Cell = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 
 
@@ -109,7 +111,5 @@ def _lstm(drive: Tensor, weight: Tensor) -> Tensor:
     models, steps, batch, gates = drive.shape
     state = memory = drive.new_zeros(models, batch, gates // 4)
     for step in range(steps):
-        entry, forget, candidate, output = torch.baddbmm(drive[:, step], state, weight.mT).chunk(4, dim=-1)
-        memory = torch.sigmoid(forget) * memory + torch.sigmoid(entry) * torch.tanh(candidate)
-        state = torch.sigmoid(output) * torch.tanh(memory)
+        state, memory = lstm_step(torch.baddbmm(drive[:, step], state, weight.mT), memory)
     return state

@@ -1,18 +1,19 @@
 """Which manifold points, states or weights fill, with p-values, and coordinates on it.
 
-Needs gudhi and ripser (`pip install 'riemod[topology]'`). Points are rows (n, k) in any unit; distances are in theirs.
+Needs gudhi and ripser (`pip install 'riemod[topology]'`). Points are rows (n, k) in any unit; distances have that unit.
 """
 
 from riemod.topology import nulls
 from riemod.topology.circular import CircularCoordinates, circular_correlation
-from riemod.topology.clouds import densest, geodesic_distances, neighbor_dimension, plane_dimension, smooth
-from riemod.topology.persistence import (
-    alpha_persistence,
-    bottleneck_distance,
-    landmarks,
-    persistence,
-    wasserstein_distance,
+from riemod.topology.clouds import (
+    densest,
+    geodesic_distances,
+    local_pca_dimension,
+    local_pca_projection,
+    two_nn_dimension,
 )
+from riemod.topology.landmarks import landmarks
+from riemod.topology.persistence import alpha_persistence, bottleneck_distance, persistence, wasserstein_distance
 from riemod.topology.recovery import ModuliRecovery
 from riemod.topology.verdict import Bars, Betti
 
@@ -27,10 +28,10 @@ __all__ = [
     "densest",
     "geodesic_distances",
     "landmarks",
-    "neighbor_dimension",
+    "local_pca_dimension",
+    "local_pca_projection",
     "nulls",
     "persistence",
-    "plane_dimension",
-    "smooth",
+    "two_nn_dimension",
     "wasserstein_distance",
 ]

@@ -1,4 +1,4 @@
-"""Circular coordinates: maps from points to circles that a persistent class of degree 1 makes, usable out of sample."""
+"""Circular coordinates: maps from points to circles, made from persistent classes of degree 1, also for new points."""
 
 from typing import Any, Literal, Self
 
@@ -13,45 +13,47 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from riemod._arrays import as_array, check_points
-from riemod._checks import check_prime
-from riemod.topology.clouds import geodesic_distances, principal_axes, smooth
-from riemod.topology.landmarks import FEWEST_POINTS
-from riemod.topology.persistence import enclosing_radius, landmarks, library
+from riemod._checks import check_choice, check_integer, check_prime
+from riemod.topology._neighbors import neighborhood, shortest_paths
+from riemod.topology.clouds import principal_axes
+from riemod.topology.landmarks import FEWEST_POINTS, GRAPH, denoised, max_min
+from riemod.topology.persistence import enclosing_radius, library
 
 _COMPONENTS = 20
 
 
 class CircularCoordinates(TransformerMixin, BaseEstimator):
-    """h(x) = t_j + sum_k phi_k(x) theta(j, k) modulo 1, times 2 pi: one angle for each of the longest bars of degree 1.
+    """Maps points to one angle for each of the longest bars of degree 1.
 
-    theta is the harmonic form of a class's cocycle on landmarks, made from integers eta as theta = eta - d t by
-    weighted least squares (near landmarks weigh more, crowded ones less), j the landmark nearest to x, and phi a
-    partition of unity over the landmarks near x. Several coordinates are decorrelated: an integer change of basis makes
-    the forms as short as it can (Lagrange and Gauss), so that on a torus they turn around one circle each. A point off
-    the sheet is treated as the point below it.
+    The angle of x is 2 pi h(x), where h(x) = t_j + sum_k phi_k(x) theta(j, k) modulo 1. Here j is the landmark nearest
+    to x, phi a partition of unity over the landmarks near x, and theta the harmonic form of a class: theta = eta - d t,
+    where eta is the class's cocycle on the landmarks, lifted to the integers, and t is found by weighted least squares,
+    in which near landmarks weigh more and crowded ones less. Several coordinates are decorrelated: an integer change of
+    basis makes the forms as short as possible (Lagrange and Gauss), so that on a torus each angle turns around one
+    circle. A point off the manifold is mapped as its projection onto the manifold.
 
-    Angles are defined up to rotation, reflection and, for several, an integer change of basis.
+    Angles are defined up to rotation, reflection and, if there are several, an integer change of basis.
     300 landmarks of 1,000 points take about a second.
 
     Args:
         n_coordinates: how many angles.
         metric: "euclidean", or "geodesic" along the graph of the 15 nearest points (see `ModuliRecovery`).
-        n_landmarks: how many max-min landmarks at most, of points put on the planes through their neighbors.
+        n_landmarks: largest number of max-min landmarks, which are chosen after `local_pca_projection`.
         prime: of the cocycles' coefficients, odd.
-        random_state: seed, or numpy RandomState; it picks the first landmark.
+        random_state: seed, or numpy RandomState; it draws the first landmark.
 
     Attributes:
-        landmarks_: (m, k) principal coordinates.
+        landmarks_: (m, k) principal components of the landmarks.
         intervals_: (n_coordinates, 2) births and deaths of the classes.
         scale_: length up to which two landmarks are joined, between the births and the deaths.
-        joined_: (m, m) which landmarks are.
+        joined_: (m, m) which landmarks are joined.
         forms_: theta of each coordinate, antisymmetric sparse matrices, in turns.
-        angles_: (m, n_coordinates) of the landmarks, in turns.
-        correlations_: inner products of the forms divided by their lengths.
+        angles_: (m, n_coordinates) angles of the landmarks, in turns.
+        correlations_: (n_coordinates, n_coordinates) cosines between the forms.
 
     Raises:
-        ValueError: from `fit`: fewer bars than coordinates, bars that share no scale, a prime that is 2 or none, or a
-            cocycle that does not lift to the integers at this prime.
+        ValueError: from `fit`: fewer bars than coordinates, bars that share no scale, a prime that is 2 or not a prime,
+            or a cocycle that does not lift to the integers at this prime.
         ImportError: from `fit`: without ripser.
 
     Reference: de Silva, Morozov and Vejdemo-Johansson, https://doi.org/10.1007/s00454-011-9344-x; out of sample, Perea,
@@ -80,7 +82,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the coordinates.
+        """Choose landmarks and compute the forms and angles on them.
 
         Args:
             X: (n, k) points, an array or a tensor.
@@ -91,26 +93,23 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         """
         if check_prime(self.prime) == 2:
             raise ValueError("prime must be odd, got 2")
-        if self.n_coordinates < 1 or self.n_landmarks < 3:
-            raise ValueError(
-                f"n_coordinates must be >= 1 and n_landmarks >= 3, got {self.n_coordinates} and {self.n_landmarks}"
-            )
-        if self.metric not in ("euclidean", "geodesic"):
-            raise ValueError(f"metric must be 'euclidean' or 'geodesic', got {self.metric!r}")
+        check_integer("n_coordinates", self.n_coordinates, 1)
+        check_integer("n_landmarks", self.n_landmarks, 3)
+        check_choice("metric", self.metric, ("euclidean", "geodesic"))
         data = self._array(X, reset=True)
         self.mean_, self.axes_ = principal_axes(data, _COMPONENTS)
-        points = smooth((data - self.mean_) @ self.axes_, min(20, len(data)))
+        points = denoised((data - self.mean_) @ self.axes_)
         start = int(check_random_state(self.random_state).randint(len(points)))
-        chosen, radius = landmarks(points, min(self.n_landmarks, len(points)), start=start)
+        chosen, radius = max_min(points, min(self.n_landmarks, len(points)), start)
         self.landmarks_ = points[chosen]
         if self.metric == "geodesic":
-            distances, nearest = geodesic_distances(points, chosen, min(15, len(points) - 1))
+            distances, nearest = shortest_paths(neighborhood(points, GRAPH), chosen)
             radius = float(nearest.max())
         else:
             distances = cdist(self.landmarks_, self.landmarks_)
         self.intervals_, cocycles = self._classes(distances)
         births, deaths = self.intervals_.T
-        # Balls of half this radius should cover the points, and their nerve lie within the complex.
+        # Balls of half this radius around landmarks should cover the points, and their nerve lie in the complex.
         self.scale_ = float(min(max(2.0 * radius, 1.5 * births.max()), 0.5 * (births.max() + deaths.min())))
         self.joined_ = distances <= self.scale_
         edges = np.argwhere(np.triu(self.joined_, 1))
@@ -125,7 +124,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Float[np.ndarray, "n c"]:
-        """Angles of points, in radians, from 0 to 2 pi.
+        """Map points to angles, in radians, from 0 to 2 pi.
 
         Args:
             X: (n, k) points, an array or a tensor.
@@ -138,7 +137,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         distances = cdist(points, self.landmarks_)
         nearest = distances.argmin(axis=1)
         least = distances.min(axis=1)
-        # What every distance has in common is how far the point is off the sheet, beyond a quarter of the scale.
+        # All distances of a point off the manifold contain its distance to it. Subtract what exceeds scale / 4.
         off = np.maximum(least**2 - (self.scale_ / 4) ** 2, 0.0)
         weights = np.maximum(self.scale_ / 2 - np.sqrt(distances**2 - off[:, None]), 0.0)
         weights *= self.joined_[nearest]
@@ -156,7 +155,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         return np.asarray(checked)
 
     def _classes(self, distances: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Intervals and cocycles of the longest bars by death / birth."""
+        """Compute the intervals and cocycles of the longest bars by death / birth."""
         threshold = enclosing_radius(distances)
         found = library("ripser").ripser(
             distances, maxdim=1, coeff=self.prime, do_cocycles=True, distance_matrix=True, thresh=threshold
@@ -164,17 +163,21 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         diagram = np.minimum(np.asarray(found["dgms"][1], dtype=float), threshold)
         if len(diagram) < self.n_coordinates:
             raise ValueError(
-                f"n_coordinates: {self.n_coordinates} asked for, but X has {len(diagram)} bars in degree 1"
+                f"n_coordinates must not exceed the number of bars of X in degree 1, {len(diagram)}, "
+                f"got {self.n_coordinates}"
             )
         order = np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[: self.n_coordinates]
         intervals = diagram[order]
         if intervals[:, 0].max() >= intervals[:, 1].min():
-            raise ValueError(f"n_coordinates: the {self.n_coordinates} longest bars of X live at no common scale")
+            raise ValueError(
+                f"n_coordinates must select bars of X that live at a common scale, got {self.n_coordinates}, with "
+                f"births up to {intervals[:, 0].max():.3g} and deaths from {intervals[:, 1].min():.3g}"
+            )
         return intervals, [np.asarray(found["cocycles"][1][index], dtype=int) for index in order]
 
 
 def _lift(cocycle: np.ndarray, edges: np.ndarray, joined: np.ndarray, prime: int) -> np.ndarray:
-    """The cocycle on the edges as integers nearest to 0; an error unless they add up to 0 around every triangle."""
+    """Lift a cocycle to the integers nearest to 0 on the edges; raise unless they add up to 0 around every triangle."""
     values = np.zeros(joined.shape, dtype=int)
     rows, columns, coefficients = cocycle.T
     lifted = (coefficients + prime // 2) % prime - prime // 2
@@ -183,12 +186,12 @@ def _lift(cocycle: np.ndarray, edges: np.ndarray, joined: np.ndarray, prime: int
     for i, j in edges[values[edges[:, 0], edges[:, 1]] != 0]:
         both = np.flatnonzero(joined[i] & joined[j])
         if np.any(values[i, j] + values[j, both] + values[both, i] != 0):
-            raise ValueError(f"prime: a cocycle modulo {prime} does not lift to the integers; take another prime")
+            raise ValueError(f"prime must let every cocycle lift to the integers, got {prime}; try another prime")
     return values[edges[:, 0], edges[:, 1]].astype(float)
 
 
 def _weights(edges: np.ndarray, distances: np.ndarray, scale: float) -> np.ndarray:
-    """exp(-2 d^2 / scale^2) / (q_i q_j), q_i the sum of these exponentials at i: as if landmarks lay evenly."""
+    """Weigh edges by exp(-2 d^2 / scale^2) / (q_i q_j), q_i the sum of exponentials at i, against uneven density."""
     rows, columns = edges.T
     kernel = np.exp(-2 * (distances[rows, columns] / scale) ** 2)
     sums = 1.0 + np.bincount(rows, kernel, len(distances)) + np.bincount(columns, kernel, len(distances))
@@ -196,7 +199,7 @@ def _weights(edges: np.ndarray, distances: np.ndarray, scale: float) -> np.ndarr
 
 
 def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """t and theta = eta - d t, where t minimizes the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
+    """Return t and theta = eta - d t, where t minimizes the weighted |theta|^2 and (d t)(i, j) = t_j - t_i."""
     index, count = np.arange(len(edges)), len(edges)
     signs = np.concatenate([-np.ones(count), np.ones(count)])
     places = np.concatenate([index, index]), np.concatenate([edges[:, 0], edges[:, 1]])
@@ -207,12 +210,12 @@ def _harmonic(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tup
 
 
 def reduced_basis(forms: Float[np.ndarray, "c e"]) -> Float[np.ndarray, "c c"]:
-    """The integer change of basis, of determinant 1 or -1, after which no form gets shorter by adding another to it.
+    """Find the integer change of basis after which adding a multiple of another form makes no form shorter.
 
-    For two forms this is the Lagrange-Gauss reduction, and both are then as short as any basis has them.
+    Its determinant is 1 or -1. For two forms this is the Lagrange-Gauss reduction, which gives the shortest basis.
 
     Args:
-        forms: one a row.
+        forms: one in each row.
 
     >>> reduced_basis(np.array([[1.0, 0.0], [3.0, 1.0]]))
     array([[ 1.,  0.],
@@ -246,14 +249,14 @@ def _antisymmetric(edges: np.ndarray, form: np.ndarray, size: int) -> csr_array:
 
 
 def circular_correlation(first: Any, second: Any) -> float:
-    """max over s = 1, -1 of |mean exp(i (a - s b))|: 1 if they agree up to rotation and reflection.
+    """Return the maximum over s = 1, -1 of |mean exp(i (a - s b))|; it is 1 if a = s b + constant, modulo 2 pi.
 
     Args:
         first: (n,) angles a, rad.
         second: (n,) angles b, rad.
 
     Raises:
-        ValueError: if they are not of one length, at least 1.
+        ValueError: if the lengths differ or are 0, or angles are not finite.
 
     >>> angle = np.linspace(0, 6, 50)
     >>> round(circular_correlation(angle, 1 - angle), 6)

@@ -1,8 +1,8 @@
-"""Data without the shape in question, to compare the lengths of bars with. Each draw takes a torch.Generator.
+"""Null models: surrogate data without the manifold under test, whose bars are compared with those of the data.
 
-A null keeps what says nothing about the manifold (spread, marginals, time course, degrees) and redraws the rest.
-Untrained networks are a null as well: `ModuliRecovery(nulls=[function])` takes any function of the data and a
-generator, such as one that returns the states of a freshly drawn net.
+A null keeps what says nothing about the manifold (spread, marginals, time course) and draws the rest anew from a
+torch.Generator. `ModuliRecovery(nulls=[function])` takes any function of the data and a generator as a null, for
+example one that returns the states of an untrained network.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from riemod._arrays import as_array, check_points
+from riemod._arrays import check_points
 from riemod._statistics import rank_p_value
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "gaussian",
     "holm",
     "rank_p_value",
-    "rewired",
     "rolled",
     "shuffled",
     "uniform_ball",
@@ -34,11 +33,11 @@ Null = Callable[[Any, torch.Generator], Any]
 
 
 def shuffled(points: Any, generator: torch.Generator) -> Points:
-    """Each column in an order of its own: the marginals stay, what joins the columns goes.
+    """Permute each column independently; this keeps the marginals and removes the dependence between columns.
 
     Args:
         points: (n, k).
-        generator: of the draws.
+        generator: draws the permutations.
 
     >>> shuffled([[1.0, 5.0], [2.0, 6.0]], torch.Generator().manual_seed(0)).sum(axis=0)
     array([ 3., 11.])
@@ -49,11 +48,11 @@ def shuffled(points: Any, generator: torch.Generator) -> Points:
 
 
 def rolled(points: Any, generator: torch.Generator) -> Points:
-    """Each column rolled in time by an offset of its own: every unit keeps its time course.
+    """Shift each column in time by a random offset, cyclically; every unit keeps its time course.
 
     Args:
         points: (time, units), rows in the order of time, from one uninterrupted walk.
-        generator: of the draws.
+        generator: draws the offsets.
 
     >>> sorted(rolled([[1.0], [2.0], [3.0]], torch.Generator().manual_seed(0)).ravel().tolist())
     [1.0, 2.0, 3.0]
@@ -64,11 +63,11 @@ def rolled(points: Any, generator: torch.Generator) -> Points:
 
 
 def gaussian(points: Any, generator: torch.Generator) -> Points:
-    """A Gaussian with the mean and covariance of the points.
+    """Draw from a Gaussian with the mean and covariance of the points.
 
     Args:
         points: (n, k).
-        generator: of the draws.
+        generator: draws the points.
 
     >>> gaussian([[1.0, 2.0], [1.0, 4.0]], torch.Generator().manual_seed(0))[:, 0]
     array([1., 1.])
@@ -81,12 +80,12 @@ def gaussian(points: Any, generator: torch.Generator) -> Points:
 
 
 def uniform_ball(n: int, dim: int, generator: torch.Generator) -> Points:
-    """Uniform points in the unit ball of a dimension: the bars that sampling alone makes.
+    """Draw uniformly from the unit ball; any bars of these points come from sampling.
 
     Args:
-        n: how many.
+        n: how many points.
         dim: of the ball, >= 1.
-        generator: of the draws.
+        generator: draws the points.
 
     >>> bool((np.linalg.norm(uniform_ball(9, 3, torch.Generator().manual_seed(0)), axis=1) <= 1).all())
     True
@@ -96,62 +95,16 @@ def uniform_ball(n: int, dim: int, generator: torch.Generator) -> Points:
     return (radius * drawn / drawn.norm(dim=1, keepdim=True)).numpy()
 
 
-def rewired(weight: Any, generator: torch.Generator, swaps: int = 10) -> Float[np.ndarray, "n n"]:
-    """A random graph with the same degrees and the same weights: edges swap ends, then trade their weights.
-
-    A swap takes edges a-b and c-d to a-d and c-b, unless that makes a loop or a double edge.
-
-    Args:
-        weight: (n, n) symmetric, zero where there is no edge; the diagonal is not looked at.
-        generator: of the draws.
-        swaps: attempts an edge.
-
-    Returns:
-        (n, n) symmetric, zero on the diagonal.
-
-    Raises:
-        ValueError: for a matrix that is not square, finite and symmetric.
-
-    Reference: Maslov and Sneppen, https://doi.org/10.1126/science.1065103
-
-    >>> ring = np.roll(np.eye(6), 1, 0) + np.roll(np.eye(6), -1, 0)
-    >>> rewired(ring, torch.Generator().manual_seed(0)).sum(axis=0)
-    array([2., 2., 2., 2., 2., 2.])
-    """
-    array = as_array(weight)
-    if array.ndim != 2 or array.shape[0] != array.shape[1] or not np.isfinite(array).all():
-        raise ValueError(f"weight must be a finite square matrix, got the shape {array.shape}")
-    if not np.allclose(array, array.T):
-        raise ValueError("weight must be symmetric; (|W| + |W'|) / 2 is")
-    rows, columns = np.nonzero(np.triu(array, 1))
-    edges = np.stack([rows, columns], axis=1).tolist()
-    weights, count = array[rows, columns], len(rows)
-    if count > 1:
-        present = {tuple(edge) for edge in edges}
-        picks = torch.randint(count, (swaps * count, 2), generator=generator).tolist()
-        flips = torch.randint(2, (swaps * count,), generator=generator).tolist()
-        for (first, second), flip in zip(picks, flips, strict=True):
-            (a, b), (c, d) = edges[first], edges[second][:: 1 - 2 * flip]
-            new = (min(a, d), max(a, d)), (min(c, b), max(c, b))
-            if len({a, b, c, d}) == 4 and not present & set(new):
-                present -= {tuple(edges[first]), tuple(edges[second])}
-                present |= set(new)
-                edges[first], edges[second] = list(new[0]), list(new[1])
-    result = np.zeros_like(array)
-    if count:
-        ends = np.array(edges).T
-        result[ends[0], ends[1]] = weights[torch.randperm(count, generator=generator).numpy()]
-    return result + result.T
-
-
 BY_NAME: Mapping[str, Null] = {"shuffled": shuffled, "rolled": rolled, "gaussian": gaussian}
 
 
 def holm(p_values: Mapping[int, float]) -> dict[int, float]:
-    """Holm's correction: the i-th smallest of m p-values times m - i + 1, never falling, at most 1.
+    """Correct m p-values by Holm's method: multiply the i-th smallest by m - i + 1.
+
+    Corrected values are at most 1 and keep the order of the p-values.
 
     Args:
-        p_values: by any key.
+        p_values: p-values by key.
 
     Reference: https://www.jstor.org/stable/4615733
 

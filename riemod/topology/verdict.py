@@ -1,4 +1,4 @@
-"""From bars to a verdict: what is counted, what it is compared with, and which manifold it adds up to."""
+"""From bars to a verdict: which bars count, and which manifold has these Betti numbers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,60 +9,56 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from riemod.manifolds import KleinBottle, Sphere, Torus
+from riemod.topology.landmarks import Landmarks
 from riemod.topology.persistence import Diagram, collapsed_edges, enclosing_radius, rips_diagrams
 
 Name = Literal["circle", "sphere", "torus", "klein bottle", "contractible", "undecided"]
 PRIMES = (2, 3)
 # Filtrations end at this share of the enclosing radius: the classes of a closed manifold are born long before, and
-# beyond it lie most of the simplices.
+# most simplices appear after it.
 REACH = 0.6
-# Bars with a smaller ratio of death to birth are never counted, whatever the nulls: uneven sampling makes them.
+# Bars with a smaller ratio of death to birth never count, whatever the nulls, because uneven sampling makes them.
 FLOORS = {1: 2.5, 2: 1.3}
-# Landmarks farther apart than this many covering radii have a gap in the data between them.
+# Landmarks that are farther apart than this many covering radii are not joined: there is a gap between them.
 GAP = 3.0
-# A piece with a smaller share of the landmarks is a few outliers.
+# A piece with a smaller share of the landmarks is taken for outliers.
 SMALLEST_PIECE = 0.05
 _CLOSED = {"circle": Sphere(1), "sphere": Sphere(2), "torus": Torus(2), "klein bottle": KleinBottle()}
 
 
 class Betti(NamedTuple):
-    """Betti numbers in degrees 0, 1 and 2: those most nets agree on, and the lowest and highest over all of them."""
+    """Holds Betti numbers in degrees 0, 1 and 2: the most frequent ones over all counts, the lowest and the highest."""
 
     numbers: tuple[int, ...]
     low: tuple[int, ...]
     high: tuple[int, ...]
 
 
-class Net(NamedTuple):
-    """Landmarks: distances between them, and the covering radius, beyond which no point is from a landmark."""
-
-    distances: np.ndarray
-    radius: float
-
-
 class Bars(NamedTuple):
-    """Diagrams by prime, cut at `threshold`, where what lives is taken to die."""
+    """Holds diagrams by prime, cut at `threshold`: classes that live there are taken to die there."""
 
     diagrams: Mapping[int, list[Diagram]]
     threshold: float
 
 
-def bars(net: Net, primes: tuple[int, ...] = PRIMES) -> Bars:
-    """The bars of a net up to `REACH` of its enclosing radius.
+def bars(landmarks: Landmarks, primes: tuple[int, ...] = PRIMES) -> Bars:
+    """Compute the bars of landmarks up to `REACH` of their enclosing radius.
 
     Args:
-        net: the landmarks.
+        landmarks: distances between them, and their covering radius.
         primes: of the coefficients.
     """
-    threshold = REACH * enclosing_radius(net.distances)
-    edges = collapsed_edges(net.distances, threshold)
+    threshold = REACH * enclosing_radius(landmarks.distances)
+    edges = collapsed_edges(landmarks.distances, threshold)
     diagrams = {prime: rips_diagrams(edges, prime) for prime in primes}
     cut = {prime: [np.minimum(diagram, threshold) for diagram in found] for prime, found in diagrams.items()}
     return Bars(cut, threshold)
 
 
 def ratios(diagram: Diagram) -> np.ndarray:
-    """death / birth of each bar, longest first: what sampling makes of it depends little on the data, nor on its scale.
+    """Return death / birth of each bar, the largest first.
+
+    The ratios of bars that sampling makes hardly depend on the distribution of the data, and not on their scale.
 
     Args:
         diagram: (n, 2), births > 0.
@@ -73,23 +69,24 @@ def ratios(diagram: Diagram) -> np.ndarray:
 
 
 def longest(found: Bars) -> dict[int, float]:
-    """The largest ratio in degrees 1 and 2, modulo 2; 1 if there is no bar.
+    """Return the largest ratio in degrees 1 and 2, modulo 2; it is 1 if there is no bar.
 
     Args:
-        found: bars, prime 2 among them.
+        found: bars modulo 2, and perhaps other primes.
     """
     return {degree: max(1.0, *ratios(found.diagrams[2][degree])[:1], 1.0) for degree in FLOORS}
 
 
-def count(net: Net, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple[int, ...]]:
-    """Betti numbers by prime: pieces with a gap between them, and bars whose ratio exceeds the floor of their degree.
+def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple[int, ...]]:
+    """Count Betti numbers by prime: pieces with a gap between them, and bars whose ratio exceeds their degree's floor.
 
     Args:
-        net: the landmarks.
+        landmarks: distances between them, and their covering radius.
         found: their bars.
         floors: ratio by degree.
     """
-    _, piece = connected_components(csr_matrix(net.distances <= GAP * net.radius), directed=False)
+    joined = csr_matrix(landmarks.distances <= GAP * landmarks.radius)
+    _, piece = connected_components(joined, directed=False)
     pieces = int((np.bincount(piece) >= SMALLEST_PIECE * len(piece)).sum())
     return {
         prime: (pieces, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
@@ -98,17 +95,17 @@ def count(net: Net, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple
 
 
 @dataclasses.dataclass(frozen=True)
-class Evidence:
-    """All that a verdict rests on.
+class Findings:
+    """Holds everything that a verdict depends on.
 
     Args:
-        points: how many distinct points were looked at.
-        coordinates: how many coordinates they have; None for a distance matrix.
-        betti: by prime.
-        agreement: share of the nets with these Betti numbers, at both primes.
+        points: number of distinct points.
+        coordinates: number of their coordinates; None for a distance matrix.
+        betti: Betti numbers by prime.
+        agreement: share of the counts, of all points and of subsamples, that have these Betti numbers at both primes.
         p_values: by degree, corrected.
         dimension: two local estimates.
-        alpha: level of significance.
+        alpha: significance level.
     """
 
     points: int
@@ -121,50 +118,50 @@ class Evidence:
 
 
 FEWEST_FOR_VERDICT = 100
-# Of fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
+# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
 FEWEST_FOR_ABSENCE = 500
 LEAST_AGREEMENT = 0.5
 
 
-def decide(evidence: Evidence) -> tuple[Name, str]:
-    """The manifold and, in a sentence, why.
+def decide(findings: Findings) -> tuple[Name, str]:
+    """Return the manifold, and the reason in a sentence.
 
-    A closed manifold needs its Betti numbers at both primes, the same in half of the nets or more, and a p-value
-    of at most alpha in every degree where it has a class; a sphere also needs one above alpha in degree 1, where it
-    has none. "contractible" needs Betti numbers (1, 0, 0), as stable, p-values above alpha if there are fewer than 500
-    points, and no room for classes above degree 2, which nothing here would see: at most 3 coordinates, or both
-    dimensions below 2.5.
+    A closed manifold needs its Betti numbers at both primes, in at least half of the counts, and a p-value of at most
+    alpha in every degree in which it has a class. A sphere, which has no class in degree 1, also needs a p-value above
+    alpha there. "contractible" needs Betti numbers (1, 0, 0) in at least half of the counts, p-values above alpha if
+    there are fewer than 500 points, and no room for classes above degree 2, which are not computed: at most 3
+    coordinates, or both dimensions below 2.5.
 
     Args:
-        evidence: what was found.
+        findings: what was measured.
     """
-    found = tuple(evidence.betti[prime].numbers for prime in PRIMES)
+    found = tuple(findings.betti[prime].numbers for prime in PRIMES)
     text = " and ".join(f"{numbers} mod {prime}" for prime, numbers in zip(PRIMES, found, strict=True))
-    if evidence.points < FEWEST_FOR_VERDICT:
+    if findings.points < FEWEST_FOR_VERDICT:
         return (
             "undecided",
-            f"{evidence.points} distinct points are fewer than the {FEWEST_FOR_VERDICT} that a verdict needs",
+            f"{findings.points} distinct points are fewer than the {FEWEST_FOR_VERDICT} that a verdict needs",
         )
-    if evidence.agreement < LEAST_AGREEMENT:
-        return "undecided", f"Betti numbers {text}, but only {evidence.agreement:.0%} of the nets agree"
-    short = [degree for degree, p in evidence.p_values.items() if p <= evidence.alpha and not found[0][degree]]
+    if findings.agreement < LEAST_AGREEMENT:
+        return "undecided", f"Betti numbers {text}, but only {findings.agreement:.0%} of the counts agree"
+    short = [degree for degree, p in findings.p_values.items() if p <= findings.alpha and not found[0][degree]]
     missed = f"in degree {short[0]} a bar is longer than the nulls', and too short to count" if short else ""
     for name, manifold in _CLOSED.items():
         if found != tuple((*manifold.betti(prime), 0)[:3] for prime in PRIMES):
             continue
-        weak = [degree for degree, p in evidence.p_values.items() if found[0][degree] and p > evidence.alpha]
+        weak = [degree for degree, p in findings.p_values.items() if found[0][degree] and p > findings.alpha]
         if weak:
-            why = f"p = {evidence.p_values[weak[0]]:.3g} in degree {weak[0]}"
+            why = f"p = {findings.p_values[weak[0]]:.3g} in degree {weak[0]}"
             return "undecided", f"Betti numbers {text} would be a {name}, but {why}"
         if name == "sphere" and short:
             return "undecided", f"Betti numbers {text} would be a sphere, but {missed}"
         return name, f"Betti numbers {text}"  # pyright: ignore[reportReturnType]
     if found == ((1, 0, 0),) * 2:
-        if short and evidence.points < FEWEST_FOR_ABSENCE:
+        if short and findings.points < FEWEST_FOR_ABSENCE:
             return "undecided", f"Betti numbers {text} would be contractible, but {missed}"
-        low = evidence.coordinates is not None and evidence.coordinates <= 3
-        if low or max(evidence.dimension) < 2.5:
+        low = findings.coordinates is not None and findings.coordinates <= 3
+        if low or max(findings.dimension) < 2.5:
             why = "in at most 3 coordinates" if low else "of local dimension at most 2"
             return "contractible", f"one component, no bar beyond the nulls in degree 1 or 2, {why}"
         return "undecided", "no bar beyond the nulls, but the local dimension leaves room for classes above degree 2"
-    return "undecided", f"Betti numbers {text} are those of no manifold known here"
+    return "undecided", f"Betti numbers {text} belong to none of the manifolds known here"

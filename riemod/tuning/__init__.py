@@ -1,4 +1,4 @@
-"""What units are tuned to: rate maps over any arena, preferred positions, information and grid scores."""
+"""Tuning of units: rate maps over any arena, preferred positions, spatial information and grid scores."""
 
 from riemod.tuning.bins import Bins, landmark_bins, regular_bins
 from riemod.tuning.gridness import GridScores, autocorrelograms, grid_scores

@@ -1,28 +1,27 @@
-"""Parts of an arena: the cells of nearest centers by geodesic distance.
+"""Bins of an arena: the cells of points that are nearest to each of some centers.
 
-Squares of a box or torus, arcs of a circle and landmarks elsewhere are thereby one case.
+Squares of a box or torus, arcs of a circle, and the cells of landmarks on any other manifold all have this form.
 """
 
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod.manifolds import Euclidean, KleinBottle, Manifold, Sphere, Torus
+from riemod.manifolds import Euclidean, Manifold
 
 __all__ = ["Bins", "landmark_bins", "regular_bins"]
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Parts of a manifold: all that is nearer to one center than to the others.
+    """Holds the centers of the bins of a manifold; a bin is what is nearer to its center than to any other.
 
     Args:
         manifold: the arena.
         centers: (b, coordinate_dim), float64.
-        shape: of an image of all bins, the first coordinate first; (b,) for landmarks.
+        shape: of an image of all bins, with the first coordinate as its first axis; (b,) for landmarks.
         widths: of a bin along each axis of the image; None for landmarks.
     """
 
@@ -33,68 +32,54 @@ class Bins:
 
 
 def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None = None) -> Bins:
-    """count^dim equal cubes of a box, torus or Klein bottle, count arcs of a circle, or count cells on the 2-sphere.
+    """Divide an arena into regular bins.
 
-    The sphere's centers are a Fibonacci lattice; its cells have nearly equal areas.
+    These are count^dim equal cubes of a box, torus or Klein bottle, count arcs of a circle, or count cells of nearly
+    equal area on the 2-sphere, whose centers are a Fibonacci lattice.
 
     Args:
         manifold: Euclidean, Torus, KleinBottle, or Sphere of dimension 1 or 2.
-        count: bins along each axis, or in all on spheres; >= 2.
-        box: lowest and highest coordinate, the same for all axes of a Euclidean space; (0, side) if None.
+        count: number of bins along each axis, or in total on spheres; >= 2.
+        box: lowest and highest coordinate on every axis of a Euclidean space; (0, side) if None.
 
     Returns:
         The bins.
 
     Raises:
-        TypeError: for another manifold: use `landmark_bins`.
-        ValueError: if count is not an integer >= 2, or box is not increasing or not for a Euclidean space.
+        TypeError: if the manifold is another one, for which there is `landmark_bins`.
+        ValueError: if count is not an integer >= 2, or box is not increasing or is given for a space that is not
+            Euclidean.
 
     Reference: Gonzalez 2010, https://arxiv.org/abs/0912.4540 (the Fibonacci lattice)
 
+    >>> from riemod.manifolds import Torus
     >>> regular_bins(Torus(1, period=8.0), 4).centers.flatten().tolist()
     [1.0, 3.0, 5.0, 7.0]
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-        raise ValueError(f"count must be an integer >= 2, got {count!r}")
-    if box is not None and not isinstance(manifold, Euclidean):
-        raise ValueError(f"box is for a Euclidean space, and {manifold} has an extent of its own")
-    steps = torch.arange(count, dtype=torch.float64) + 0.5
-    match manifold:
-        case Sphere(dim=1):
-            angles = steps * (2 * math.pi / count)
-            centers = torch.stack((angles.cos(), angles.sin()), dim=1)
-            return Bins(manifold, centers, (count,), (2 * math.pi * manifold.radius / count,))
-        case Sphere(dim=2):
-            height, angles = 1 - 2 * steps / count, steps * (math.pi * (3 - math.sqrt(5)))
-            flat = torch.sqrt(1 - height.square())
-            return Bins(manifold, torch.stack((flat * angles.cos(), flat * angles.sin(), height), dim=1), (count,))
-        case Euclidean():
-            low, high = (0.0, manifold.side) if box is None else box
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"box must be two increasing numbers, got {box!r}")
-        case Torus() | KleinBottle():
-            low, high = 0.0, manifold.period
-        case _:
-            raise TypeError(f"manifold has no regular bins: {manifold}; give centers to landmark_bins")
-    width = (high - low) / count
-    axes = torch.meshgrid([low + width * steps] * manifold.dim, indexing="ij")
-    centers = torch.stack(axes, dim=-1).reshape(-1, manifold.dim)
-    return Bins(manifold, centers, (count,) * manifold.dim, (width,) * manifold.dim)
+    if box is None:
+        return Bins(manifold, *manifold.lattice(count))
+    if not isinstance(manifold, Euclidean):
+        raise ValueError(f"box must be None for {manifold}, which has an extent of its own, got {box!r}")
+    low, high = box
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"box must be two increasing numbers, got {box!r}")
+    centers, shape, widths = Euclidean(manifold.dim, side=high - low).lattice(count)
+    return Bins(manifold, low + centers, shape, widths)
 
 
-def landmark_bins(manifold: Manifold, centers: Float[Tensor, "b k"]) -> Bins:
-    """The Voronoi cells of given points, such as the landmarks of a place code.
+def landmark_bins(centers: Float[Tensor, "b k"], manifold: Manifold) -> Bins:
+    """Divide an arena into the Voronoi cells of given points, for example of the landmarks of a place code.
 
     Args:
-        manifold: any.
         centers: (b, coordinate_dim), b >= 2.
+        manifold: of the centers.
 
     Returns:
         The bins.
 
     Raises:
         TypeError: if the centers are not a floating-point tensor.
-        ValueError: if they are not points of the manifold, or fewer than 2.
+        ValueError: if they are not points of the manifold, or there are fewer than 2.
     """
     manifold.check_points(centers, "centers")
     if len(centers) < 2:

@@ -1,4 +1,4 @@
-"""Whether a unit's rate map is a hexagonal lattice: autocorrelograms and the 60-degree grid score."""
+"""Autocorrelograms and the grid score, which tells whether a rate map is a hexagonal lattice."""
 
 import math
 from typing import NamedTuple
@@ -8,8 +8,9 @@ from jaxtyping import Float
 from numpy.fft import irfft2, rfft2
 from scipy.ndimage import map_coordinates, maximum_filter
 
+from riemod._checks import check_integer
 from riemod.manifolds import Euclidean, Torus
-from riemod.tuning.rate_maps import RateMaps
+from riemod.tuning.rate_maps import LEAVE_OUT, RateMaps, refuse_units
 
 __all__ = ["GridScores", "autocorrelograms", "grid_scores"]
 
@@ -19,44 +20,39 @@ _PEAKS = 6
 
 
 class GridScores(NamedTuple):
-    """What `grid_scores` found, one entry a unit."""
+    """Holds what `grid_scores` finds, one entry a unit."""
 
     score: Float[np.ndarray, " n"]
-    """In [-2, 2]."""
+    """The grid score, in [-2, 2]."""
     spacing: Float[np.ndarray, " n"]
-    """Median distance of the six peaks, in the manifold's unit; NaN with fewer than six."""
+    """The median distance of the six peaks from the center, in the manifold's unit; NaN for fewer than six peaks."""
     orientation: Float[np.ndarray, " n"]
-    """Of the lattice's axes from the first coordinate axis, rad, in [0, pi/3); NaN with fewer than six peaks."""
+    """The angle of the lattice from the first coordinate axis, rad, in [0, pi/3); NaN for fewer than six peaks."""
 
 
 def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarray, "n h w"]:
-    """Pearson's correlation of each map with itself shifted by every lag, over the bins that both cover.
+    """Compute Pearson's correlation of each map with itself, shifted by every lag, over the bins that overlap.
 
-    In a box lags go up to its side, and NaN bins are left out of every sum; on a torus the map goes round, and lags go
-    up to half a period. Lag 0 is the central bin. By FFT: O(b log b) a unit.
+    In a box, lags go up to its side, and bins that are NaN are left out of every sum. On a torus the map is periodic,
+    and lags go up to half a period. Lag 0 is the central bin. Takes O(b log b) time a unit, by FFT.
 
     Args:
-        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units that vary.
-        least_bins: overlap below which a lag is NaN, >= 3.
+        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units whose rates vary.
+        least_bins: the correlation is NaN at lags with a smaller overlap; >= 3.
 
     Returns:
         (n, h, w), with h and w odd, in [-1, 1] up to rounding.
 
     Raises:
-        ValueError: for maps on other bins, a constant map, or least_bins < 3.
+        ValueError: if the maps are on other bins, a map is constant, or least_bins < 3.
 
     Reference: Hafting et al. 2005, https://doi.org/10.1038/nature03721 (supplement)
     """
     periodic = isinstance(maps.bins.manifold, Torus)
     if not (isinstance(maps.bins.manifold, Torus | Euclidean) and maps.bins.widths and len(maps.bins.shape) == 2):
         raise ValueError(f"maps must be on regular_bins of Euclidean(2) or Torus(2), not of {maps.bins.manifold}")
-    if isinstance(least_bins, bool) or not isinstance(least_bins, int) or least_bins < 3:
-        raise ValueError(f"least_bins must be an integer >= 3, got {least_bins!r}")
-    if not maps.varying.all():
-        raise ValueError(
-            f"maps: {(~maps.varying).sum()} of {len(maps.rates)} units have constant rates, the first of them unit "
-            f"{maps.varying.argmin()}; leave them out by maps.only(maps.varying)"
-        )
+    check_integer("least_bins", least_bins, 3)
+    refuse_units(~maps.varying, "not have constant rates", LEAVE_OUT)
     rows, columns = maps.bins.shape
     known = np.isfinite(maps.rates)
     scale = np.nanmax(np.abs(maps.rates), axis=1, keepdims=True)
@@ -74,7 +70,7 @@ def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarra
     product = count * correlate(value, value) - here * there
     first = count * correlate(square, mask) - here**2
     second = count * correlate(mask, square) - there**2
-    # Where a part of the map is constant only rounding is left of its variance.
+    # A variance this small is rounding: that part of the map is constant.
     least = 1e-9 * first[:, :1, :1]
     defined = (count >= least_bins) & (first > least) & (second > least)
     correlation = np.divide(
@@ -88,20 +84,23 @@ def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarra
 
 
 def grid_scores(maps: RateMaps, *, least_bins: int = 20) -> GridScores:
-    """min(c_60, c_120) - max(c_30, c_90, c_150), c_a a ring of the autocorrelogram against itself turned by a.
+    """Compute the grid score min(c_60, c_120) - max(c_30, c_90, c_150).
 
-    The ring leaves out the central peak, up to the first minimum of the mean over directions at radius e, and ends e /
-    2 beyond the median distance of the six peaks nearest to the center (at the largest lag if there is none). It is
-    read along circles by linear interpolation and weighted by area. A map needs several fields across: bins at most a
-    fifth of the spacing. For a p-value, `shuffle_test(..., lambda maps: grid_scores(maps).score)`: noise, too, has
-    scores well above 0 by chance. About 2 ms a unit at 20 x 20 bins.
+    c_a is the correlation of a ring of the autocorrelogram with itself, rotated by a degrees. The ring begins at the
+    radius e where the mean over directions has its first minimum, which excludes the central peak. It ends e / 2 beyond
+    the median distance of the six peaks nearest to the center, or at the largest lag if there is no peak. It is read
+    along circles by linear interpolation and weighted by area.
+
+    A map must have several fields along each axis, and its bins must be at most a fifth of the spacing. Noise has
+    scores well above 0 by chance: for a p-value use `shuffle_test(..., lambda maps: grid_scores(maps).score)`. Takes
+    about 2 ms a unit at 20 x 20 bins.
 
     Args:
-        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units that vary.
+        maps: on `regular_bins` of Euclidean(2) or Torus(2), of units whose rates vary.
         least_bins: as `autocorrelograms`.
 
     Returns:
-        Score, spacing and orientation, by unit.
+        Score, spacing and orientation of each unit.
 
     Raises:
         ValueError: as `autocorrelograms`.
@@ -127,7 +126,7 @@ def _score(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, 
     edge = width * (minima[0] if len(minima) else 1)
     filled = np.where(np.isfinite(image), image, -np.inf)
     is_peak = (filled == maximum_filter(filled, size=3, mode="nearest")) & (filled > 0) & (radius > edge)
-    # Peaks on the rim of the autocorrelogram are where it ends, not where it turns.
+    # The largest value at the rim of the autocorrelogram need not be a peak: the rest is cut off.
     is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
     peaks = np.argwhere(is_peak)[np.argsort(radius[is_peak], kind="stable")][:_PEAKS]
     places = (np.array([_summit(filled, peak) for peak in peaks]).reshape(-1, 2) - middle[:, 0, 0]) * widths
@@ -141,7 +140,7 @@ def _score(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, 
 
 
 def _summit(image: np.ndarray, peak: np.ndarray) -> list[float]:
-    """Where the parabolas through a peak and its neighbors along each axis are highest."""
+    """Refine a peak to the maxima of the parabolas through it and its neighbors along each axis."""
     place = []
     for axis, at in enumerate(peak):
         before, top, after = (image[tuple(peak + shift * (np.arange(2) == axis))] for shift in (-1, 0, 1))
@@ -151,7 +150,7 @@ def _summit(image: np.ndarray, peak: np.ndarray) -> list[float]:
 
 
 def _turned(image: np.ndarray, middle: np.ndarray, widths: tuple[float, ...], inner: float, outer: float) -> float:
-    """The score of a ring; half of it is read, for an autocorrelogram is the same turned by 180 degrees."""
+    """Compute the score of a ring, from half of it: a rotation by 180 degrees leaves an autocorrelogram as it is."""
     radii = np.linspace(min(inner, outer), outer, _RADII)[:, None]
     angles = np.linspace(0, math.pi, _DEGREES, endpoint=False)[None]
     places = [middle[0] + radii * np.cos(angles) / widths[0], middle[1] + radii * np.sin(angles) / widths[1]]

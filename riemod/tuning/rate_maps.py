@@ -1,10 +1,9 @@
-"""What single units say of the position: rate maps on any manifold, preferred positions, spatial information, nulls.
+"""Rate maps on any manifold, preferred positions, spatial information, and shuffle tests of them.
 
-Positions are points of the arena's manifold, activity is one row a sample and one column a unit. Lengths are in the
-manifold's unit.
+Positions are points of the arena's manifold. Activity has one row a sample and one column a unit. Lengths are in the
+unit of the manifold.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from riemod._arrays import as_array, check_points
+from riemod._checks import check_at_least, check_integer, check_positive
 from riemod._statistics import rank_p_value
 from riemod.tuning.bins import Bins
 
@@ -27,21 +27,22 @@ __all__ = [
     "spatial_information",
 ]
 
-# A smoothing kernel ends at so many of its standard deviations.
+# The smoothing kernel is cut off at this many standard deviations.
 _REACH = 3.0
 _PAIRS_AT_ONCE = 1 << 22
+LEAVE_OUT = "; leave them out by maps.only(maps.varying)"
 _MEAN_STEPS = 60
 _LEAST_STRIDE = 1e-3
 
 
 @dataclass(frozen=True)
 class RateMaps:
-    """Mean activity of each unit in each bin.
+    """Holds the mean activity of each unit in each bin.
 
     Args:
-        bins: the parts of the arena.
-        rates: (n, b), in the unit of the activity, or 1/s if it was counts; NaN in bins that no sample is near.
-        occupancy: (b,), share of the samples in each bin; sums to 1.
+        bins: of the arena.
+        rates: (n, b), in the unit of the activity, or in 1/s for spike counts; NaN in bins that no sample is near.
+        occupancy: (b,), the share of the samples in each bin; sums to 1.
     """
 
     bins: Bins
@@ -50,52 +51,54 @@ class RateMaps:
 
     @property
     def images(self) -> Float[np.ndarray, "n ..."]:
-        """(n, *shape), one map a unit."""
+        """The maps as images, (n, *shape)."""
         return self.rates.reshape(len(self.rates), *self.bins.shape)
 
     @property
     def varying(self) -> Bool[np.ndarray, " n"]:
-        """(n,), which units' rates differ between bins by more than rounding."""
+        """Whether the rates of each unit differ between bins by more than rounding, (n,)."""
         low, high = np.nanmin(self.rates, axis=1), np.nanmax(self.rates, axis=1)
         return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
 
     def only(self, units: Any) -> "RateMaps":
-        """The maps of some units, by a mask or by indices."""
+        """Return the maps of the units that a mask or indices select."""
         return RateMaps(self.bins, self.rates[np.asarray(units)], self.occupancy)
 
 
 class ShuffleTest(NamedTuple):
-    """What `shuffle_test` found, one entry a unit."""
+    """Holds what `shuffle_test` finds, one entry a unit."""
 
     statistic: Float[np.ndarray, " n"]
-    """Of the data."""
+    """The statistic of the data."""
     drawn: Float[np.ndarray, "m n"]
-    """Of each shuffle."""
+    """The statistic of each shuffle."""
     p_values: Float[np.ndarray, " n"]
-    """(1 + b) / (1 + m): b of m shuffles reached the statistic; not corrected over units."""
+    """(1 + b) / (1 + m), where b of m shuffles reach the statistic; not corrected for the number of units."""
 
 
 def rate_maps(
     activity: Any, positions: Tensor, bins: Bins, *, smoothing: float = 0.0, seconds: float | None = None
 ) -> RateMaps:
-    """r_b = sum_c K_bc (sum of activity in c) / sum_c K_bc (samples in c), K_bc = exp(-d(b, c)^2 / 2 s^2) up to 3 s.
+    """Average the activity of each unit in each bin, with a Gaussian between bins.
 
-    Sums and occupancy are smoothed before they are divided, so that rarely visited bins count less. Distances between
-    samples and centers are made in pieces of 32 MiB.
+    r_b = sum_c K_bc (sum of activity in c) / sum_c K_bc (samples in c), with K_bc = exp(-d(b, c)^2 / 2 s^2) for
+    d(b, c) <= 3 s and 0 beyond. Sums and sample counts are smoothed before the division, so rarely visited bins weigh
+    less. Distances between samples and centers are computed in pieces of 32 MiB.
 
     Args:
-        activity: (t, n), one row a sample: activations, or counts of spikes with `seconds`.
-        positions: (t, coordinate_dim), where each sample was taken.
+        activity: (t, n), one row a sample: activations, or spike counts with `seconds`.
+        positions: (t, coordinate_dim), the position at each sample.
         bins: from `regular_bins` or `landmark_bins`.
-        smoothing: s, >= 0, a length; 0 for none.
-        seconds: length of a sample, s, if activity counts spikes: rates are then per second.
+        smoothing: s, a length >= 0; 0 for no smoothing.
+        seconds: duration of a sample, s, if activity is spike counts: rates are then in 1/s.
 
     Returns:
-        The maps, NaN where no sample is within the bin (or 3 s of its center).
+        The maps, NaN in bins without a sample (with smoothing: without a sample within 3 s).
 
     Raises:
-        TypeError: if positions is not a floating-point tensor.
-        ValueError: for NaN, positions off the manifold, sizes that differ, or a negative smoothing or seconds <= 0.
+        TypeError: if positions are not a floating-point tensor.
+        ValueError: if activity or positions hold NaN, positions are not on the manifold, sizes differ, smoothing is
+            negative, or seconds <= 0.
 
     Reference: Skaggs et al. 1996, https://doi.org/10.1002/(SICI)1098-1063(1996)6:2%3C149::AID-HIPO6%3E3.0.CO;2-K
 
@@ -109,19 +112,20 @@ def rate_maps(
 
 
 def spatial_information(maps: RateMaps, *, per_second: bool = False) -> Float[np.ndarray, " n"]:
-    """I = sum_b p_b (r_b / r) log2(r_b / r), r = sum_b p_b r_b: bits per spike; times r: bits per second.
+    """Compute the spatial information I = sum_b p_b (r_b / r) log2(r_b / r), in bits per spike.
 
-    p is the occupancy. It is biased upwards by chance differences between bins: compare it with `shuffle_test`.
+    p is the occupancy and r = sum_b p_b r_b the mean rate; I r is in bits per second. Chance differences between bins
+    bias it upwards: compare it with `shuffle_test`.
 
     Args:
         maps: with rates >= 0.
-        per_second: whether to multiply by r; rates are then taken to be in 1/s.
+        per_second: whether to return I r; rates must then be in 1/s.
 
     Returns:
-        (n,), >= 0 up to rounding; at most log2 of the inverse share of the least bin.
+        (n,), >= 0 up to rounding, and at most -log2 of the smallest occupancy.
 
     Raises:
-        ValueError: if a rate is negative, or a unit is silent everywhere.
+        ValueError: if a rate is negative, or a unit is silent in all bins.
 
     Reference: Skaggs, McNaughton, Gothard and Markus 1993, An information-theoretic approach to deciphering the
     hippocampal code, https://proceedings.neurips.cc/paper/1992/hash/5dd9db5e033da9c6fb5ba83c7a7ebea9-Abstract.html
@@ -134,26 +138,27 @@ def spatial_information(maps: RateMaps, *, per_second: bool = False) -> Float[np
     """
     known = np.isfinite(maps.rates) & (maps.occupancy > 0)
     rates = np.where(known, maps.rates, 0.0)
-    _refuse(rates.min(axis=1) < 0, "have negative rates, which carry no bits per spike")
+    refuse_units(rates.min(axis=1) < 0, "not have negative rates")
     share = np.where(known, maps.occupancy, 0.0)
     share = share / share.sum(axis=1, keepdims=True)
     mean = (share * rates).sum(axis=1)
-    _refuse(mean == 0, "are silent everywhere")
+    refuse_units(mean == 0, "not be silent everywhere")
     relative = rates / mean[:, None]
     bits = (share * relative * np.log2(np.where(relative > 0, relative, 1.0))).sum(axis=1)
     return bits * mean if per_second else bits
 
 
 def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, "n k"]:
-    """argmin over x of sum_b (r_b - min r) d(x, b)^2, the weighted Frechet mean; or the center of the highest bin.
+    """Find the weighted Frechet mean of each map, argmin over x of sum_b (r_b - min r) d(x, b)^2, or its peak.
 
-    The mean is searched from the best bin by steps exp_x(sum w log_x b / sum w), halved where they do not help: the
-    local minimum beside the best bin. All bins weigh alike, so they should have equal areas. Units with several fields,
-    or round a whole circle, have a mean between them: take the peak.
+    The search starts at the best bin and takes steps exp_x(sum w log_x b / sum w), which are halved where they do not
+    help. It ends in the local minimum near the best bin. Bins should have equal areas, because the sum does not weight
+    them by area. The mean of a unit with several fields lies between them, and so does that of a field around a whole
+    circle: take the peak of such units.
 
     Args:
-        maps: of units that vary (`maps.only(maps.varying)`).
-        peak: whether to take the highest bin.
+        maps: of units whose rates vary (`maps.only(maps.varying)`).
+        peak: whether to return the center of the bin with the highest rate instead of the mean.
 
     Returns:
         (n, coordinate_dim), float64.
@@ -169,7 +174,7 @@ def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, 
     >>> preferred_positions(maps).item() % 4.0
     0.0
     """
-    _refuse(~maps.varying, "have constant rates and prefer no position; leave them out by maps.only(maps.varying)")
+    refuse_units(~maps.varying, "not have constant rates", LEAVE_OUT)
     centers, manifold = maps.bins.centers, maps.bins.manifold
     if peak:
         return centers[torch.from_numpy(np.nanargmax(maps.rates, axis=1))]
@@ -203,35 +208,35 @@ def shuffle_test(
     smoothing: float = 0.0,
     seconds: float | None = None,
 ) -> ShuffleTest:
-    """p = (1 + b) / (1 + m), b of m shuffles reaching the statistic: each rolls every unit in time by its own offset.
+    """Test a statistic of rate maps against its values after random circular shifts of activity in time.
 
-    Rolling keeps each unit's time course and breaks its tie to the position. Offsets are uniform between `least_shift`
-    and t - `least_shift`; this should exceed the time over which positions are correlated. Of many
-    walks, put one after the other, not all their first samples first.
+    p = (1 + b) / (1 + m), where b of m shuffles reach the statistic. A shift keeps the time course of a unit and
+    removes its relation to the position. Each unit has its own shift, uniform between `least_shift` and
+    t - `least_shift`. `least_shift` should exceed the time over which positions are correlated. Concatenate several
+    walks one after the other; do not interleave them.
 
     Args:
         activity: (t, n), samples in the order of time.
         positions: (t, coordinate_dim).
         bins: as `rate_maps`.
-        statistic: of the maps, one number a unit, large for what is looked for.
+        statistic: maps rate maps to one number a unit, which is large under the alternative.
         shuffles: m, >= 1.
-        least_shift: samples, >= 1.
-        generator: of the offsets, on the CPU.
+        least_shift: in samples, >= 1.
+        generator: of the shifts, on the CPU.
         smoothing: as `rate_maps`.
         seconds: as `rate_maps`.
 
     Returns:
-        The statistic, its m draws and p-values, by unit.
+        The statistic, its m draws and the p-value of each unit.
 
     Raises:
         TypeError: as `rate_maps`.
-        ValueError: as `rate_maps`, for shuffles or least_shift < 1, or fewer than 2 least_shift samples.
+        ValueError: as `rate_maps`, or if shuffles or least_shift < 1, or there are fewer than 2 least_shift samples.
 
     Reference: Wills et al. 2010, https://doi.org/10.1126/science.1188224 (time-shifted spike trains as the null)
     """
-    for name, value in (("shuffles", shuffles), ("least_shift", least_shift)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    check_integer("shuffles", shuffles, 1)
+    check_integer("least_shift", least_shift, 1)
     maps_at = _sampled(activity, positions, bins, smoothing, seconds)
     samples = len(positions)
     if samples < 2 * least_shift:
@@ -245,15 +250,14 @@ def shuffle_test(
 def _sampled(
     activity: Any, positions: Tensor, bins: Bins, smoothing: float, seconds: float | None
 ) -> Callable[[int | Int64[Tensor, " n"]], RateMaps]:
-    """The maps of the activity rolled by offsets, with the bins of the positions found once."""
+    """Return a function of offsets that gives the maps of the shifted activity; find the bins of positions once."""
     activity = torch.from_numpy(check_points(activity, "activity"))
     bins.manifold.check_points(positions, "positions")
     if len(positions) != len(activity):
         raise ValueError(f"positions must be as many as samples of activity, {len(activity)}, got {len(positions)}")
-    if not (isinstance(smoothing, int | float) and 0 <= smoothing < math.inf):
-        raise ValueError(f"smoothing must be a finite length >= 0, got {smoothing!r}")
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise ValueError(f"seconds must be positive and finite, got {seconds!r}")
+    check_at_least("smoothing", smoothing, 0)
+    if seconds is not None:
+        check_positive("seconds", seconds)
     manifold, centers = bins.manifold, bins.centers
     with torch.no_grad():
         pieces = positions.detach().double().cpu().split(max(1, _PAIRS_AT_ONCE // len(centers)))
@@ -278,8 +282,8 @@ def _sampled(
     return maps_at
 
 
-def _refuse(units: Bool[np.ndarray, " n"], what: str) -> None:
-    if units.any():
-        raise ValueError(
-            f"maps: {units.sum()} of {len(units)} units {what}; the first of them is unit {units.argmax()}"
-        )
+def refuse_units(wrong: Bool[np.ndarray, " n"], what: str, advice: str = "") -> None:
+    """Raise a ValueError that counts the units of the maps that are wrong, if there are any."""
+    if wrong.any():
+        units = f"{wrong.sum()} of {len(wrong)} units, the first of them unit {wrong.argmax()}"
+        raise ValueError(f"maps must {what}, got {units}{advice}")

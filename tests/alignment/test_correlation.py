@@ -137,9 +137,9 @@ def test_distances_are_geodesic_on_a_manifold_and_correlations_between_tuning_cu
         (np.eye(6), "second must be zero on the diagonal"),
         (-drawn(6, 0), "second must not be negative"),
         (np.ones((6, 3)), "second must be a square matrix"),
-        (drawn(7, 0), "second must be of as many units as first, 6, got 7"),
-        (1.0 - np.eye(6), "second: .*(equal|constant)"),
-        (np.zeros((6, 6)), "second: .*(equal|constant)"),
+        (drawn(7, 0), "second must have as many units as first, 6, got 7"),
+        (1.0 - np.eye(6), "second must (have distances that differ|not be constant)"),
+        (np.zeros((6, 6)), "second must (have distances that differ|not be constant)"),
         (sparse.csr_matrix(drawn(6, 0)), "second must be a dense matrix"),
     ],
 )
@@ -158,7 +158,7 @@ def test_other_bad_arguments_are_refused():
         mantel_test(first, first, method="kendall")
     with pytest.raises(ValueError, match="alternative must be"):
         mantel_test(first, first, alternative="both")
-    with pytest.raises(ValueError, match="2 of 3 rows are constant, the first of them row 1"):
+    with pytest.raises(ValueError, match="got 2 of 3, the first of them row 1"):
         distance_matrix([[0.0, 1.0], [2.0, 2.0], [1.0, 1.0]], "correlation")
     with pytest.raises(ValueError, match="metric must be"):
         distance_matrix(np.ones((3, 2)), "cosine")

@@ -38,7 +38,7 @@ def sample(manifold, n, seed):
 def test_an_isometry_is_found_again(manifold, seed):
     points = sample(manifold, 12, seed)
     targets = moved(manifold, points, seed + 1)
-    found = manifold_procrustes(manifold, points, targets)
+    found = manifold_procrustes(points, targets, manifold)
     size = manifold.distance(points, points).max().item()
     assert math.sqrt(found.residual) < 1e-6 * size
     assert found.p_value is None
@@ -58,7 +58,7 @@ def residuals(manifold, points, targets, matrix, shifts):
 @pytest.mark.parametrize("manifold", [Torus(1), Sphere(1), Torus(2), KleinBottle()], ids=repr)
 def test_no_isometry_of_a_grid_leaves_less_of_unrelated_points(manifold, seed):
     points, targets = sample(manifold, 9, seed), sample(manifold, 9, seed + 100)
-    found = manifold_procrustes(manifold, points, targets).residual
+    found = manifold_procrustes(points, targets, manifold).residual
     best = math.inf
     if isinstance(manifold, Sphere):
         for angle, sign in itertools.product(np.linspace(0, 2 * math.pi, 1000), (1.0, -1.0)):
@@ -90,7 +90,7 @@ def test_no_random_rotation_of_a_sphere_leaves_less_of_unrelated_points(dim):
     sphere = Sphere(dim, radius=1.0)
     for seed in range(4):
         points, targets = sample(sphere, 8, seed), sample(sphere, 8, seed + 100)
-        found = manifold_procrustes(sphere, points, targets).residual
+        found = manifold_procrustes(points, targets, sphere).residual
         turns = torch.linalg.qr(torch.randn(20_000, dim + 1, dim + 1, generator=generator(seed)).double()).Q
         turns[::2, :, 0] *= -1
         angles = torch.arccos(((points @ turns.mT) * targets).sum(-1).clamp(-1, 1))
@@ -103,13 +103,13 @@ def test_no_random_rotation_of_a_sphere_leaves_less_of_unrelated_points(dim):
 def test_scaled_points_agree_with_scipy(seed, factor):
     space = Euclidean(3)
     points, targets = sample(space, 10, seed), sample(space, 10, seed + 1) * factor
-    residual = manifold_procrustes(space, points, targets, scale=True).residual
+    residual = manifold_procrustes(points, targets, space, scale=True).residual
     spread = (targets - targets.mean(0)).square().sum().item()
     disparity = scipy.spatial.procrustes(targets.numpy(), points.numpy())[2]
     assert residual * 10 / spread == pytest.approx(disparity, abs=1e-9)
     copy = 2.5 * points @ rotation(3, seed).T + 1.0
-    assert manifold_procrustes(space, points, copy, scale=True).residual < 1e-18
-    assert manifold_procrustes(space, points, copy).residual > 1e-3
+    assert manifold_procrustes(points, copy, space, scale=True).residual < 1e-18
+    assert manifold_procrustes(points, copy, space).residual > 1e-3
 
 
 @pytest.mark.parametrize("manifold", [Euclidean(2), Torus(2), Sphere(2), KleinBottle()], ids=repr)
@@ -120,13 +120,13 @@ def test_p_values_tell_noisy_copies_from_unrelated_points(manifold):
     length = 0.1 * min(manifold.diameter, 10.0)
     copies = manifold.geometry.expmap(points, length * noise / manifold.geometry.norm(points, noise, keepdim=True))
     targets = moved(manifold, copies, 5)
-    near = manifold_procrustes(manifold, points, targets, permutations=19, generator=source)
+    near = manifold_procrustes(points, targets, manifold, permutations=19, generator=source)
     assert near.p_value == 0.05
     assert near.residual <= length**2 + 1e-9
     if isinstance(manifold, Sphere):
         return  # its pairings are drawn by the same code and take the longest
     unrelated = [
-        manifold_procrustes(manifold, points, sample(manifold, 10, s), permutations=19, generator=source).p_value
+        manifold_procrustes(points, sample(manifold, 10, s), manifold, permutations=19, generator=source).p_value
         for s in range(50, 58)
     ]
     assert sum(p <= 0.05 for p in unrelated) <= 2
@@ -137,7 +137,7 @@ def test_p_values_tell_noisy_copies_from_unrelated_points(manifold):
 def test_isometries_keep_dtype_and_manifold(seed, dtype):
     sphere = Sphere(2)
     points = sphere.sample(6, generator=generator(seed), dtype=dtype)
-    found = manifold_procrustes(sphere, points, -points)
+    found = manifold_procrustes(points, -points, sphere)
     image = found.isometry(points)
     assert image.dtype == dtype
     sphere.check_points(image)
@@ -148,20 +148,20 @@ def test_bad_arguments_are_refused():
     torus = Torus(2)
     points = sample(torus, 5, 0)
     with pytest.raises(ValueError, match="targets must be as many as points, 5, got 4"):
-        manifold_procrustes(torus, points, points[:4])
+        manifold_procrustes(points, points[:4], torus)
     with pytest.raises(ValueError, match="targets must be finite"):
-        manifold_procrustes(torus, points, points * torch.nan)
+        manifold_procrustes(points, points * torch.nan, torus)
     with pytest.raises(ValueError, match="points must be at least 2, got 1"):
-        manifold_procrustes(torus, points[:1], points[:1])
-    with pytest.raises(ValueError, match="scale: only points of a Euclidean space"):
-        manifold_procrustes(torus, points, points, scale=True)
-    with pytest.raises(ValueError, match="scale: points coincide"):
-        manifold_procrustes(Euclidean(2), torch.ones(3, 2), torch.rand(3, 2), scale=True)
+        manifold_procrustes(points[:1], points[:1], torus)
+    with pytest.raises(ValueError, match="scale must be False outside Euclidean space, got True"):
+        manifold_procrustes(points, points, torus, scale=True)
+    with pytest.raises(ValueError, match="scale must be False for points that coincide"):
+        manifold_procrustes(torch.ones(3, 2), torch.rand(3, 2), Euclidean(2), scale=True)
     with pytest.raises(ValueError, match="permutations must be an integer >= 0"):
-        manifold_procrustes(torus, points, points, permutations=-1)
+        manifold_procrustes(points, points, torus, permutations=-1)
     with pytest.raises(TypeError, match="manifold must be Euclidean, Sphere, Torus or KleinBottle"):
-        manifold_procrustes(PoincareBall(2), points / 100, points / 100)
+        manifold_procrustes(points / 100, points / 100, PoincareBall(2))
     with pytest.raises(TypeError, match="manifold must be a Manifold, got str"):
-        manifold_procrustes("torus", points, points)
+        manifold_procrustes(points, points, "torus")
     with pytest.raises(TypeError, match="points must be a tensor, got list"):
         Isometry(torus, torch.eye(2), torch.zeros(2))([[1.0, 2.0]])

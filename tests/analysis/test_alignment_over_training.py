@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from analysis import alignment_over_training as study
-from analysis import nets
+from analysis import small_nets
 from riemod.tasks.navigation.task import Navigation
-from tests.analysis.test_nets import small
+from tests.analysis.test_small_nets import small
 
 
 def test_moments_are_recorded_and_tabulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,13 +17,13 @@ def test_moments_are_recorded_and_tabulated(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(study, "MOMENTS", (0.0, 0.5, 1.0))
     file = tmp_path / "records.jsonl"
     small_rows = {"hidden_size": 16, "epochs": 2, "tail_epochs": 1, "batches_per_epoch": 5, "evaluation_batches": 1}
-    cases: list[nets.Case] = [("torus", 0), ("torus", 1)]
-    nets.run_missing(file, study.NAMES, cases, lambda *case: study.rows(*case, **small_rows))
-    found = nets.read(file)
+    cases: list[small_nets.Case] = [("torus", 0), ("torus", 1)]
+    small_nets.run_missing(file, study.NAMES, cases, lambda *case: study.rows(*case, **small_rows))
+    found = small_nets.read(file)
     assert [(row["seed"], row["step"]) for row in found] == [(seed, step) for seed in (0, 1) for step in (0, 5, 10)]
     assert all(row[pair] <= 1 and 0.1 <= row[f"{pair} p"] <= 1 for row in found for pair in study.PAIRS)
     before = file.read_bytes()
-    nets.run_missing(file, study.NAMES, cases, lambda *case: study.rows(*case, **small_rows))
+    small_nets.run_missing(file, study.NAMES, cases, lambda *case: study.rows(*case, **small_rows))
     assert file.read_bytes() == before
     table = study.tables(found)
     assert "| torus | 5 | 2 |" in table
@@ -39,7 +39,7 @@ def test_a_geometry_agrees_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Navigation(small("sphere", hidden_size=20))
     points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
     apart = torch.cdist(points, points)
-    found = study.agreements(task, nets.fresh(task), {"points": apart, "co-activity": 2 * apart})
+    found = study.agreements(task, small_nets.fresh(task), {"points": apart, "co-activity": 2 * apart})
     assert found["points, co-activity"] == pytest.approx(1)
     assert found["points, co-activity rank"] == pytest.approx(1)
     assert found["points, co-activity p"] == 0.05

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import appendix_h, nets, recovered
+from analysis import appendix_h, recovered, small_nets
 from analysis.points import Follower, ReadOut, agreement, units_of
 from riemod.manifolds import Euclidean, Sphere, Torus
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian
 from riemod.tasks.navigation.task import Navigation
-from tests.analysis.test_nets import SMALL, small
+from tests.analysis.test_small_nets import SMALL, small
 
 TINY: dict[str, Any] = SMALL | {"hidden_size": 24, "batches_per_epoch": 5, "epochs": 2}
 
@@ -60,7 +60,7 @@ def test_a_ring_has_a_long_loop_and_noise_has_none() -> None:
 
 def test_read_outs_move_and_the_net_does_not_notice() -> None:
     task = Navigation(small())
-    alone, watched = nets.fresh(task), nets.fresh(task)
+    alone, watched = small_nets.fresh(task), small_nets.fresh(task)
     draw = torch.Generator().manual_seed(0)
     outs = [
         ReadOut(Euclidean(3), "weights", DifferenceOfGaussians(), 12, draw),
@@ -68,8 +68,8 @@ def test_read_outs_move_and_the_net_does_not_notice() -> None:
     ]
     starts = [out.embedding.points.detach().clone() for out in outs]
     follower = Follower(watched, outs)
-    nets.train(task, alone)
-    nets.train(task, watched, watch=follower)
+    small_nets.train(task, alone)
+    small_nets.train(task, watched, watch=follower)
     assert torch.equal(alone.rnn.get_parameter("weight_hh_l0"), watched.rnn.get_parameter("weight_hh_l0"))
     assert len(follower.factors) == 1
     assert all(not torch.equal(start, out.embedding.points) for start, out in zip(starts, outs, strict=True))
@@ -89,7 +89,7 @@ def test_followed_weights_are_near_where_they_are_large() -> None:
 @pytest.mark.parametrize("arena", ["circle", "box"])
 def test_units_have_places_in_the_arena(arena: str) -> None:
     task = Navigation(small(arena))
-    units = units_of(task, nets.fresh(task), walks=60)
+    units = units_of(task, small_nets.fresh(task), walks=60)
     count = int(units.awake.sum())
     assert units.places.shape == (count, 2)
     assert units.weights.shape == units.truths["tuning"].shape == units.truths["places"].shape == (count, count)
@@ -101,9 +101,9 @@ def test_rows_of_read_outs_and_of_penalized_nets_make_tables(tmp_path: Path, mon
     quiet(monkeypatch)
     monkeypatch.setattr(appendix_h, "RULES", ("weights dog", "fitted dog"))
     file, net = tmp_path / "records.jsonl", "coactivity gaussian, strength 0.1, R^3"
-    cases: list[nets.Case] = [("circle", "read-outs", 0), ("circle", net, 0)]
-    nets.run_missing(file, appendix_h.NAMES, cases, lambda *case: appendix_h.rows(*case, **TINY))
-    found = nets.read(file)
+    cases: list[small_nets.Case] = [("circle", "read-outs", 0), ("circle", net, 0)]
+    small_nets.run_missing(file, appendix_h.NAMES, cases, lambda *case: appendix_h.rows(*case, **TINY))
+    found = small_nets.read(file)
     assert [row["source"] for row in found].count("trained") == 2 + 1
     assert [row["source"] for row in found].count("true places") == 1
     assert {row["net"] for row in found} == {"read-outs", net}

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import confusion, nets
+from analysis import confusion, small_nets
 from riemod.tasks.navigation.task import Navigation, NavigationConfig
 
 
-def row(arena: str, seed: int, control: str, manifold: str) -> nets.Row:
+def row(arena: str, seed: int, control: str, manifold: str) -> small_nets.Row:
     numbers = {"error": 2.0 + seed, "error floor": 1.0, "likelihood": 0.5, "likelihood floor": 0.25, "still": 9.0}
     angles = [0.99, 0.9] if arena == "torus" and control == "trained" else []
     names = {"arena": arena, "seed": seed, "control": control, "manifold": manifold}

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 import torch
 
-from analysis import coactivity, nets, spheres
+from analysis import coactivity, small_nets, spheres
 from riemod.manifolds import Sphere, Torus
 from riemod.regularization import NeuronEmbedding
 from riemod.training import train
 from riemod.training.folder import RunDescription, RunFolder
 from riemod.training.run import start
-from tests.analysis.test_nets import SMALL, small
+from tests.analysis.test_small_nets import SMALL, small
 
 LARGER: dict[str, Any] = SMALL | {"hidden_size": 40}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = nets.config
-    monkeypatch.setattr(nets, "config", lambda arena, seed, **changes: plain(arena, seed, **LARGER | changes))
+    plain = small_nets.config
+    monkeypatch.setattr(small_nets, "config", lambda arena, seed, **changes: plain(arena, seed, **LARGER | changes))
     monkeypatch.setattr(spheres, "WALKS", 200)
     for name in ("OWN_RESTARTS", "RESTARTS"):
         monkeypatch.setattr(spheres, name, 1)
@@ -75,8 +75,8 @@ def test_tables_have_means_and_counts(tmp_path: Path, monkeypatch: pytest.Monkey
         for points, value, verdict in (("during", 0.5, "circle"), ("after", 0.75, "torus"))
     ]
     for arena in ("circle", "torus"):
-        nets.run_missing(coactivity.file_of("training"), ("arena", "seed"), [(arena, 0)], lambda *_: rows)
-    nets.run_missing(coactivity.file_of("training"), ("arena", "seed"), [("circle", 1)], lambda *_: rows)
+        small_nets.run_missing(coactivity.file_of("training"), ("arena", "seed"), [(arena, 0)], lambda *_: rows)
+    small_nets.run_missing(coactivity.file_of("training"), ("arena", "seed"), [("circle", 1)], lambda *_: rows)
     lines = coactivity.table("training").splitlines()
     assert lines[0] == "| arena | points | n | tuning | verdict |"
     assert lines[2:] == [

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis import nets, which_space
+from analysis import small_nets, which_space
 from riemod.regularization import controls, inhibitors
 from riemod.tasks.navigation.task import Navigation
-from tests.analysis.test_nets import SMALL
+from tests.analysis.test_small_nets import SMALL
 
 ROW = SMALL | {"epochs": 3, "tail_epochs": 1, "dense_epochs": 0}
 
@@ -27,7 +27,7 @@ def test_a_row_is_of_a_pruned_net(arm: str) -> None:
     assert (row["cheap share"] is None) == (arm == "none")
 
 
-def rows(seeds: int) -> list[nets.Row]:
+def rows(seeds: int) -> list[small_nets.Row]:
     """Made up: the own manifold is 1 better than the others, and seeds differ by 10."""
     return [
         {"arena": arena, "arm": arm, "seed": seed, "ratio": 10.0 * seed + 5 - (arm == arena) + 2 * (arm == "none")}
@@ -47,10 +47,10 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_the_shuffled_arm_has_the_coefficients_of_the_arenas_manifold_and_every_arm_the_same_mean() -> None:
-    task = Navigation(nets.config("klein", 0, **ROW))
+    task = Navigation(small_nets.config("klein", 0, **ROW))
     found = {}
     for arm in ("klein", "shuffled", "circle"):
-        moduli = which_space.penalty(nets.fresh(task), "klein", arm, 3)
+        moduli = which_space.penalty(small_nets.fresh(task), "klein", arm, 3)
         assert moduli is not None
         found[arm] = moduli.coefficients()
         assert moduli.strength * found[arm].mean().item() == pytest.approx(which_space.MEAN_COST)

@@ -97,7 +97,7 @@ def test_the_net_is_left_as_it_was():
     ("arguments", "message"),
     [
         ({"states": torch.full((2, 2), torch.nan)}, "states must be finite"),
-        ({"states": torch.ones(2, 3)}, "step does not take states of size 3"),
+        ({"states": torch.ones(2, 3)}, "step must take states of size 3"),
         ({"u": torch.ones(2, 1)}, r"u must have the shape \(m,\), got \(2, 1\)"),
         ({"u": torch.full((1,), torch.inf)}, "u must be finite"),
         ({"tolerance": 0.0}, "tolerance must be positive and finite, got 0.0"),

@@ -17,7 +17,7 @@ def test_blocks_follow_the_points_and_the_rest_goes_one_by_one(kind):
     moduli = ModuliRegularizer(net.rnn, Torus(2), generator=generator(0))
     pruner = MagnitudePruner(net, scope="tensor", blocks=4, order=moduli)
     pruner.prune(2 / 3)
-    order = curve_order(Torus(2), moduli.points)
+    order = curve_order(moduli.points, Torus(2))
     gates = {nn.RNN: 1, nn.GRU: 3}[kind]
     assert is_whole(net.rnn.weight_hh_l0_mask, 4, gates, order)
     assert not is_whole(net.rnn.weight_hh_l0_mask, 4, gates)
@@ -60,7 +60,7 @@ def test_two_sets_of_neurons_have_two_orders():
     moduli = ModuliRegularizer([chain(first, second), recurrent(cell, "transition")], Torus(2), generator=generator(0))
     pruner = MagnitudePruner(model, blocks=3, order=moduli)
     pruner.prune(0.5)
-    orders = [curve_order(Torus(2), own.points) for own in moduli.embeddings]
+    orders = [curve_order(own.points, Torus(2)) for own in moduli.embeddings]
     found = pruner.orders()
     expected = {"0.weight": (1, 0), "1.weight": (2, 1), "2.transition": (3, 3)}
     assert found.keys() == expected.keys()
@@ -77,7 +77,7 @@ def test_groups_are_formed_anew_when_another_block_has_to_go():
     moduli = ModuliRegularizer(net, Torus(2), learn=True, generator=generator(0))
     pruner = MagnitudePruner(net, targets=["weight_hh_l0"], blocks=4, order=moduli)
     pruner.prune(0.5)
-    first, before = curve_order(Torus(2), moduli.points), state(net)
+    first, before = curve_order(moduli.points, Torus(2)), state(net)
     with torch.no_grad():
         moduli.points.copy_(Torus(2).sample(16, generator=generator(1)))
     # At the same sparsity, a lower one, or one that is less than a block away, nothing changes, the order neither.
@@ -86,7 +86,7 @@ def test_groups_are_formed_anew_when_another_block_has_to_go():
         assert same(state(net), before)
     assert torch.equal(net.weight_hh_l0_order, first)
     pruner.prune(0.75)
-    second = curve_order(Torus(2), moduli.points)
+    second = curve_order(moduli.points, Torus(2))
     assert torch.equal(net.weight_hh_l0_order, second)
     assert is_whole(net.weight_hh_l0_mask, 4, order=second)
     assert pruner.sparsity()["total"] == 0.75

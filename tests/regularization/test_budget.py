@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from riemod import inhibitors, manifolds
-from riemod.manifolds import KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
-from riemod.regularization.budget import Scaled, cheap_share, match_budget, rescaled
+from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus
+from riemod.regularization.budget import Scaled, cheap_share, match_budget
+from tests.manifolds.cylinder import Cylinder
 from tests.regularization.formulas import MANIFOLDS, SMOOTH
 from tests.strategies import generator
 
@@ -93,7 +94,7 @@ def test_the_same_seed_gives_the_same_scale():
 @pytest.mark.parametrize("factor", [0.3, 2.5])
 def test_rescaling_scales_every_distance(name: str, factor: float):
     manifold = MANIFOLDS[name]()
-    larger = rescaled(manifold, factor)
+    larger = manifold.scaled(factor)
     x, y = (each.sample(7, generator=generator(3), dtype=torch.float64) for each in (manifold, larger))
     torch.testing.assert_close(larger.distance(y, y), factor * manifold.distance(x, x), rtol=1e-5, atol=1e-6)
     assert sum(p.numel() for p in larger.parameters()) == sum(p.numel() for p in manifold.parameters())
@@ -131,51 +132,18 @@ def test_bad_budgets(changes: dict[str, Any], error: type[Exception], message: s
 def test_bad_scales():
     for factor in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="factor must be positive"):
-            rescaled(Torus(2), factor)
+            Torus(2).scaled(factor)
         with pytest.raises(ValueError, match="factor must be positive"):
             Scaled(DOG, factor)
     with pytest.raises(TypeError, match="inhibitor must be an Inhibitor"):
         Scaled(lambda d: d, 1.0)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_kind_that_is_not_known_can_have_its_law_rescaled():
-    class Foreign(Manifold):
-        """The torus behind a class that `rescaled` has not heard of."""
-
-        def __init__(self) -> None:
-            inner = Torus(2)
-            super().__init__(2, 2, inner.tile_dim, inner.geometry)
-            self.inner = inner
-
-        @property
-        def diameter(self) -> float:
-            return self.inner.diameter
-
-        def betti(self, prime: int) -> tuple[int, ...]:
-            return self.inner.betti(prime)
-
-        def sample(self, n: int, **options: Any) -> torch.Tensor:
-            return self.inner.sample(n, **options)
-
-        def coordinates(self, points: torch.Tensor) -> torch.Tensor:
-            return self.inner.coordinates(points)
-
-        def squared_distance(self, row_coordinates: torch.Tensor, column_coordinates: torch.Tensor) -> torch.Tensor:
-            return self.inner.squared_distance(row_coordinates, column_coordinates)
-
-        def to_space(self, points: torch.Tensor) -> Any:
-            return self.inner.to_space(points)
-
-        def _make_space(self) -> Any:
-            return self.inner.space
-
-        def _complaint(self, points: torch.Tensor, tolerance: float) -> str | None:
-            return None
-
-    foreign = Foreign()
-    _, law = match_budget(foreign, DOG, 0.1, rescale="inhibitor", pairs=PAIRS)
-    assert cheap_share(foreign, law, pairs=PAIRS) == pytest.approx(0.1, abs=1e-4)
-    with pytest.raises(TypeError, match=r"manifold must be one of riemod\.manifolds to be rescaled, got Foreign"):
-        match_budget(foreign, DOG, 0.1, pairs=PAIRS)
-    with pytest.raises(TypeError, match="got Foreign"):
-        rescaled(Product([PoincareBall(2), foreign]), 2.0)
+def test_a_kind_without_a_scale_can_have_its_law_rescaled():
+    cylinder = Cylinder()
+    _, law = match_budget(cylinder, DOG, 0.1, rescale="inhibitor", pairs=PAIRS)
+    assert cheap_share(cylinder, law, pairs=PAIRS) == pytest.approx(0.1, abs=1e-4)
+    with pytest.raises(TypeError, match=r"manifold must be of a kind that has the method 'scaled', got Cylinder"):
+        match_budget(cylinder, DOG, 0.1, pairs=PAIRS)
+    with pytest.raises(TypeError, match="got Cylinder"):
+        Product([PoincareBall(2), cylinder]).scaled(2.0)

@@ -16,7 +16,7 @@ from tests.strategies import generator, seeds
 
 def test_neurons_are_ordered_by_their_points():
     embedding = NeuronEmbedding(Torus(2), 30, generator=generator(0))
-    assert torch.equal(order_neurons(embedding), curve_order(Torus(2), embedding.points))
+    assert torch.equal(order_neurons(embedding), curve_order(embedding.points, Torus(2)))
     moduli = ModuliRegularizer(nn.GRU(2, 30), Torus(2), points=embedding.points.detach())
     assert torch.equal(order_neurons(moduli), order_neurons(embedding))
     control = ModuliRegularizer(nn.GRU(2, 30), Torus(2), costs=controls.Mean(), points=embedding.points.detach())

@@ -1,5 +1,6 @@
 """`ModuliRecovery` on manifolds that are known, on data without one, and on bad input."""
 
+import importlib
 import logging
 from typing import Any
 
@@ -14,9 +15,11 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import riemod
 from analysis.clouds import KNOWN, NOISES, circle
 from riemod.alignment import graph_distances
-from riemod.topology import ModuliRecovery, nulls, recovery
-from riemod.topology import landmarks as nets
+from riemod.topology import ModuliRecovery, _neighbors, nulls, recovery
 from riemod.topology.verdict import bars, longest
+
+# The package's attribute of this name is the function.
+landmarks = importlib.import_module("riemod.topology.landmarks")
 
 # Enough for a corrected p-value of 0.04 in two degrees, and so for a verdict.
 QUICK: dict[str, Any] = {"n_nulls": 50, "n_subsamples": 2}
@@ -76,7 +79,7 @@ def test_distances_of_a_weight_graph() -> None:
     assert found.manifold_ == "circle", found.report()
 
 
-def test_nulls_of_one_s_own() -> None:
+def test_functions_as_nulls() -> None:
     seen = []
 
     def null(data: np.ndarray, generator: torch.Generator) -> np.ndarray:
@@ -88,11 +91,35 @@ def test_nulls_of_one_s_own() -> None:
     assert [len(kind) for kind in found.null_ratios_[1]] == [50, 50]
 
 
+@pytest.mark.parametrize(("metric", "searches"), [("auto", 2), ("euclidean", 1)])
+def test_each_cloud_is_searched_and_projected_once(metric: Any, searches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The points once, their projection once more for its metric; then 2 subsamples and a null."""
+    calls = {"neighborhood": 0, "local_axes": 0}
+
+    def counted(name: str) -> Any:
+        inner = getattr(_neighbors, name)
+
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return inner(*arguments)
+
+        return call
+
+    search = counted("neighborhood")
+    for module in (recovery, landmarks):
+        monkeypatch.setattr(module, "neighborhood", search)
+    monkeypatch.setattr(_neighbors, "local_axes", counted("local_axes"))
+    ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((200, 3)))
+    # Local axes of 40 points give the dimension, those of 20 the projection.
+    assert calls == {"neighborhood": searches + 3, "local_axes": 2 + 3}
+
+
 def test_nulls_are_alike_modulo_2_and_3() -> None:
-    """Bars of null data have no torsion worth a mention, so p-values are computed modulo 2 alone."""
+    """Bars of null data have hardly any torsion, so p-values are computed modulo 2 only."""
     g = torch.Generator().manual_seed(0)
     for _ in range(5):
-        found = bars(nets.landmark_net(nulls.gaussian(rng().standard_normal((400, 4)), g), "euclidean", g))
+        drawn = landmarks.denoised(nulls.gaussian(rng().standard_normal((400, 4)), g))
+        found = bars(landmarks.landmark_distances(drawn, "euclidean", g))
         other = longest(found._replace(diagrams={2: found.diagrams[3]}))
         assert longest(found) == pytest.approx(other, rel=0.03)
 
@@ -135,7 +162,7 @@ def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatc
     points = KNOWN["flat-torus"][1](600, rng())
     found = []
     for count in (600, 300):
-        monkeypatch.setattr(nets, "PATH_POINTS", count)
+        monkeypatch.setattr(landmarks, "PATH_POINTS", count)
         found.append(ModuliRecovery(metric="geodesic", n_nulls=1, n_subsamples=1).fit(points).longest_)
     assert found[0] == pytest.approx(found[1], rel=0.2)
 
@@ -188,17 +215,19 @@ APART = cdist(POINTS, POINTS)
     ("points", "options", "message"),
     [
         (np.where(POINTS > 0.9, np.nan, POINTS), {}, "NaN"),
-        (np.ones((20, 3)), {}, "all 3 columns are constant"),
+        (np.ones((20, 3)), {}, "X must have a column that is not constant, got 3"),
         (POINTS[:5], {}, "minimum of 10"),
-        (np.repeat(POINTS[:4], 9, axis=0), {}, "4 distinct points"),
+        (np.repeat(POINTS[:4], 9, axis=0), {}, "at least 10 distinct points, got 4"),
         (APART + np.triu(APART), {"metric": "precomputed"}, "symmetric"),
         (APART + np.eye(50), {"metric": "precomputed"}, "zero on the diagonal"),
         (POINTS, {"metric": "precomputed"}, "square"),
         (POINTS, {"metric": "cosine"}, "metric"),
         (POINTS, {"n_nulls": 0}, "n_nulls"),
-        (POINTS, {"nulls": ["poisson"]}, "unknown kind 'poisson'"),
+        (POINTS, {"n_subsamples": 0}, "n_subsamples"),
+        (POINTS, {"nulls": [lambda X, g: np.full_like(X, np.nan)]}, "a function in nulls returns must be finite"),
+        (POINTS, {"nulls": ["poisson"]}, "'uniform', got 'poisson'"),
         (POINTS, {"nulls": "shuffled"}, "a list of kinds"),
-        (APART, {"metric": "precomputed", "nulls": ["rolled"]}, "order of time"),
+        (APART, {"metric": "precomputed", "nulls": ["rolled"]}, "must not hold 'rolled' for distances"),
     ],
 )
 def test_bad_input(points: np.ndarray, options: dict[str, Any], message: str) -> None:

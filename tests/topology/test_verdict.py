@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from riemod.topology.verdict import Bars, Betti, Evidence, Net, bars, count, decide, longest, ratios
+from riemod.topology.landmarks import Landmarks
+from riemod.topology.verdict import Bars, Betti, Findings, bars, count, decide, longest, ratios
 
 
-def evidence(mod_2: tuple[int, ...], mod_3: tuple[int, ...] | None = None, **changes: Any) -> Evidence:
+def findings(mod_2: tuple[int, ...], mod_3: tuple[int, ...] | None = None, **changes: Any) -> Findings:
     betti = {2: Betti(mod_2, mod_2, mod_2), 3: Betti(mod_3 or mod_2, mod_2, mod_2)}
     p_values = {degree: 0.01 if mod_2[degree] else 0.9 for degree in (1, 2)}
-    return dataclasses.replace(Evidence(1000, 5, betti, 1.0, p_values, (2.0, 2.1), 0.05), **changes)
+    return dataclasses.replace(Findings(1000, 5, betti, 1.0, p_values, (2.0, 2.1), 0.05), **changes)
 
 
 @pytest.mark.parametrize(
@@ -30,20 +31,20 @@ def evidence(mod_2: tuple[int, ...], mod_3: tuple[int, ...] | None = None, **cha
     ],
 )
 def test_betti_numbers_decide(mod_2: tuple[int, ...], mod_3: tuple[int, ...], name: str) -> None:
-    assert decide(evidence(mod_2, mod_3))[0] == name
+    assert decide(findings(mod_2, mod_3))[0] == name
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"points": 60}, "60 distinct points"),
-        ({"agreement": 0.4}, "40% of the nets"),
+        ({"agreement": 0.4}, "40% of the counts"),
         ({"p_values": {1: 0.2, 2: 0.01}}, "p = 0.2 in degree 1"),
         ({"p_values": {1: 0.01, 2: 0.06}}, "p = 0.06 in degree 2"),
     ],
 )
-def test_weak_evidence_is_undecided(changes: dict[str, Any], words: str) -> None:
-    name, why = decide(evidence((1, 2, 1), **changes))
+def test_weak_findings_are_undecided(changes: dict[str, Any], words: str) -> None:
+    name, why = decide(findings((1, 2, 1), **changes))
     assert name == "undecided"
     assert words in why
 
@@ -66,13 +67,13 @@ LOOP = {1: 0.01, 2: 0.01}
 def test_a_bar_too_short_to_count_may_be_a_loop_seen_through_few_points(
     betti: tuple[int, ...], points: int, p_values: dict[int, float], name: str
 ) -> None:
-    found, why = decide(evidence(betti, points=points, p_values=p_values))
+    found, why = decide(findings(betti, points=points, p_values=p_values))
     assert found == name
     assert ("longer than the nulls', and too short to count" in why) == (name == "undecided")
 
 
 def test_a_circle_needs_no_class_of_degree_2() -> None:
-    assert decide(evidence((1, 1, 0), p_values={1: 0.01, 2: 1.0}))[0] == "circle"
+    assert decide(findings((1, 1, 0), p_values={1: 0.01, 2: 1.0}))[0] == "circle"
 
 
 @pytest.mark.parametrize(
@@ -88,26 +89,26 @@ def test_a_circle_needs_no_class_of_degree_2() -> None:
 def test_contractible_needs_room_for_nothing_else(
     dimension: tuple[float, float], coordinates: int | None, name: str
 ) -> None:
-    assert decide(evidence((1, 0, 0), dimension=dimension, coordinates=coordinates))[0] == name
+    assert decide(findings((1, 0, 0), dimension=dimension, coordinates=coordinates))[0] == name
 
 
 def test_bars_end_at_a_share_of_the_enclosing_radius() -> None:
     angle = 2 * np.pi * np.arange(60) / 60
     points = np.stack([np.cos(angle), np.sin(angle)], 1)
-    net = Net(cdist(points, points), 0.05)
-    found = bars(net)
+    chosen = Landmarks(cdist(points, points), 0.05)
+    found = bars(chosen)
     assert found.threshold == pytest.approx(1.2)
     np.testing.assert_allclose(found.diagrams[3][1], [[2 * np.sin(np.pi / 60), 1.2]], rtol=1e-6)
     assert longest(found) == pytest.approx({1: 0.6 / np.sin(np.pi / 60), 2: 1.0})
-    assert count(net, found, {1: 2.5, 2: 1.3}) == {2: (1, 1, 0), 3: (1, 1, 0)}
+    assert count(chosen, found, {1: 2.5, 2: 1.3}) == {2: (1, 1, 0), 3: (1, 1, 0)}
 
 
 def test_pieces_need_a_gap_and_a_share() -> None:
     line = np.concatenate([np.arange(40.0), 100 + np.arange(40.0), [500.0]])[:, None]
-    net = Net(cdist(line, line), 1.0)
+    chosen = Landmarks(cdist(line, line), 1.0)
     nothing = Bars({2: [np.empty((0, 2))] * 3}, 1.0)
-    assert count(net, nothing, {1: 2.5, 2: 1.3}) == {2: (2, 0, 0)}
-    assert count(Net(net.distances, 30.0), nothing, {1: 2.5, 2: 1.3}) == {2: (1, 0, 0)}
+    assert count(chosen, nothing, {1: 2.5, 2: 1.3}) == {2: (2, 0, 0)}
+    assert count(Landmarks(chosen.distances, 30.0), nothing, {1: 2.5, 2: 1.3}) == {2: (1, 0, 0)}
 
 
 def test_ratios_come_longest_first() -> None:

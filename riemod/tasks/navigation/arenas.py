@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from riemod.manifolds import KleinBottle, Manifold, Sphere, Torus
+from riemod.manifolds.sphere import fibonacci_lattice
 
 ArenaName = Literal["box", "circle", "torus", "sphere", "klein"]
 
@@ -105,9 +106,4 @@ def _square(side: float, spacing: float) -> Tensor:
 
 
 def _globe(side: float, spacing: float) -> Tensor:
-    """The Fibonacci lattice: equal areas, each a golden angle further east than the last."""
-    count = max(64, math.ceil((side / spacing) ** 2))
-    index = torch.arange(count, dtype=torch.float64)
-    height = 1 - (2 * index + 1) / count
-    angle, radius = index * (math.pi * (3 - math.sqrt(5))), torch.sqrt(1 - height * height)
-    return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle), height), dim=-1).float()
+    return fibonacci_lattice(max(64, math.ceil((side / spacing) ** 2)), offset=0.0).float()

@@ -1,7 +1,7 @@
-"""What the studies of small navigation nets share: configurations, a training loop, and records.
+"""What the studies of small navigation nets share: configurations, a training loop, records and tables.
 
-Nets have 120 ReLU units and walk 10 steps; one takes 5 to 10 s on one core. Place codes are 0.45 of the arena's
-diameter wide, and in the box as wide as on the torus. Lengths are in m, errors in cm.
+Nets have 120 ReLU units and walk 10 steps; training one takes 5 to 10 s on one core. The width of place codes is 0.45
+of the arena's diameter; the box has that of the torus. Lengths are in m, errors in cm.
 """
 
 import argparse
@@ -13,11 +13,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
+from benchmarks.intervals import student_interval
 from riemod.coactivity.observe import watching
 from riemod.initialization import seeded_draws
 from riemod.optim import riemannian_adam
@@ -30,9 +29,9 @@ from riemod.training.run import Draw
 
 RECORDS = Path(__file__).parent / "records"
 FIGURES = Path(__file__).parents[1] / "docs" / "_static"
-# Below the size from which tiles are compiled, which takes longer than these nets.
+# Tiles of larger nets are compiled, which takes longer than training these.
 UNITS = 120
-# Of the arena's diameter.
+# Width of the place code, as a share of the arena's diameter.
 WIDE = 0.45
 EPOCHS = 16
 EVALUATION_BATCHES = 20
@@ -41,9 +40,9 @@ Case = tuple[Hashable, ...]
 
 
 def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> NavigationConfig:
-    """A small net in an arena, its place code `code` of the arena's diameter wide.
+    """Configure a small net in an arena, with a place code of width `code` times the arena's diameter.
 
-    The learning rate falls over the second half, or over `tail_epochs`.
+    The learning rate falls over the second half of training, or over `tail_epochs`.
     """
     preset = Navigation.presets["cpu"]
     assert isinstance(preset, NavigationConfig)
@@ -70,7 +69,7 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
 
 
 def fresh(task: Navigation) -> NavigationModel:
-    """The untrained net that the configuration's seed draws."""
+    """Draw the untrained net from the configuration's seed."""
     with seeded_draws(generator_for("cpu", Draw.WEIGHTS, task.config.seed)):
         return task.build_model()
 
@@ -83,16 +82,20 @@ def train(
     watch: Callable[[int, float, Tensor], None] | None = None,
     skip: int = 0,
 ) -> None:
-    """Train a fresh net as the training loop does, in memory.
+    """Train a fresh net in memory, to the same bits as `riemod.training.train`.
+
+    `train` keeps a folder with checkpoints and builds model, points and pruner from names in a configuration. The
+    studies have rescaled manifolds, shuffled coefficients and points that follow the net after each step, which no
+    configuration names.
 
     Args:
         task: with the configuration.
         model: changed in place.
-        moduli: its penalty is added, its learned points are moved, and it is shown the states of every 10th step of
-            an epoch.
+        moduli: its penalty is added and its learned points are moved; it observes the states of every 10th step of an
+            epoch.
         pruner: its schedule is followed.
         watch: called after each step with the number of steps done, the factor of the rates and the hidden states.
-        skip: how many steps of each walk, its first, are not shown to the regularizer.
+        skip: number of first steps of each walk that the regularizer does not observe.
     """
     plan = task.config
     rates = (plan.learning_rate, plan.embedding_learning_rate)
@@ -126,7 +129,7 @@ def train(
 
 
 def errors(task: Navigation, model: NavigationModel) -> Row:
-    """The error by maximum likelihood and that of perfect codes, its floor, cm."""
+    """Return the error by maximum likelihood and its floor, the error of perfect codes, in cm."""
     generator = functools.partial(generator_for, "cpu", Draw.EVALUATION, 0)
     found = task.evaluate(model, generator(), task.config.evaluation_batches)
     levels = task.reference_levels(generator())
@@ -137,7 +140,7 @@ def errors(task: Navigation, model: NavigationModel) -> Row:
 
 
 def read(file: Path, names: Sequence[str] = ()) -> list[Row]:
-    """The rows that there are; a last line that was cut off by a kill is left out."""
+    """Read the rows that have all names; leave out a last line that a kill cut off."""
     if not file.is_file():
         return []
     lines = file.read_bytes().split(b"\n")[:-1]
@@ -147,13 +150,13 @@ def read(file: Path, names: Sequence[str] = ()) -> list[Row]:
 def run_missing(
     file: Path, names: Sequence[str], cases: Iterable[Case], function: Callable[..., Row | list[Row]]
 ) -> None:
-    """Run each case that has no record yet, and append its rows: `names` and their values first, in one write.
+    """Run each case that has no record yet, and append its rows in one write, each with `names` and their values first.
 
     Args:
-        file: of JSON lines; what a kill left of a last line is cut off.
-        names: of a case's values.
+        file: of JSON lines; an incomplete last line, left by a kill, is cut off.
+        names: of the values of a case.
         cases: in the order in which they are run.
-        function: takes a case's values; gives one row or several.
+        function: takes the values of a case and returns one row or several.
     """
     done = {tuple(row[name] for name in names) for row in read(file, names)}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +172,7 @@ def run_missing(
             dict(zip(names, case, strict=True)) | _rounded(row)
             for row in (found if isinstance(found, list) else [found])
         ]
-        # Unbuffered, so that a kill finds all rows of a case written, or none.
+        # Unbuffered: a kill leaves either all rows of a case or none.
         with file.open("ab", buffering=0) as lines:
             lines.write("".join(json.dumps(row) + "\n" for row in rows).encode())
         print(file.stem, *case, flush=True)
@@ -179,23 +182,14 @@ def _rounded(row: Row) -> Row:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
-def interval(values: Iterable[float]) -> tuple[float, float]:
-    """The mean and half the width of its 95 % interval by Student's t; NaN for fewer than two values."""
-    numbers = np.array(list(values), dtype=float)
-    if len(numbers) < 2:
-        return float(numbers.mean()) if len(numbers) else math.nan, math.nan
-    half = float(student.ppf(0.975, len(numbers) - 1)) * numbers.std(ddof=1) / math.sqrt(len(numbers))
-    return float(numbers.mean()), float(half)
-
-
 def summary(values: Iterable[float], digits: int = 2) -> str:
-    """The mean ± half its interval; the value alone if there is one."""
-    mean, half = interval(values)
+    """Format the mean ± half its 95 % interval, or a single value alone."""
+    mean, half = student_interval(values)
     return f"{mean:.{digits}f}" if math.isnan(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *lines))
 
 
@@ -209,17 +203,17 @@ def run_study(
     tables: Callable[[list[Row]], str],
     figure: Callable[[list[Row], Path], None],
 ) -> None:
-    """The command line of a study: run what is missing, print the tables, draw the figure if asked to. One thread.
+    """Run the command line of a study: run missing cases on one thread, print tables, draw the figure on request.
 
     Args:
         description: of the command.
-        file: of the records, unless another is named; the figure has its name.
-        names: of a case's values.
-        cases_of: the cases of so many seeds, in the order in which they are run.
+        file: default file of the records; the figure has its name.
+        names: of the values of a case.
+        cases_of: maps a number of seeds to the cases, in the order in which they are run.
         function: as for `run_missing`.
-        seeds: how many, unless told.
-        tables: of the records.
-        figure: of the records, into a file.
+        seeds: default number of seeds.
+        tables: formats the tables of the records.
+        figure: draws the records into a file.
     """
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

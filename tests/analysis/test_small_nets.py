@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis import nets
+from analysis import small_nets
+from benchmarks.intervals import student_interval
 from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
@@ -30,7 +31,7 @@ SMALL: dict[str, Any] = {
 
 
 def small(arena: str = "circle", **changes: Any) -> NavigationConfig:
-    return nets.config(arena, 0, **SMALL | changes)
+    return small_nets.config(arena, 0, **SMALL | changes)
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -41,7 +42,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
         plan = dataclasses.replace(plan, **extra)
     run = build(RunFolder(tmp_path), RunDescription("navigation", plan, None))
     task = Navigation(plan)
-    model, moduli = nets.fresh(task), None
+    model, moduli = small_nets.fresh(task), None
     if learned:
         assert run.moduli is not None
         moduli = ModuliRegularizer(
@@ -52,7 +53,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
             evidence=Coactivity(),
             points=run.moduli.points.detach().clone(),
         )
-    nets.train(task, model, moduli)
+    small_nets.train(task, model, moduli)
     run.folder.create(run.description)
     train(run)
     for name, parameter in model.named_parameters():
@@ -65,7 +66,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
 
 def test_pruned_weights_stay_zero_and_steps_are_watched() -> None:
     task = Navigation(small())
-    model = nets.fresh(task)
+    model = small_nets.fresh(task)
     pruner = MagnitudePruner(model, ConstantSchedule(0.5), targets=["rnn.weight_hh_l0"])
     seen: list[tuple[int, torch.Size]] = []
 
@@ -73,29 +74,29 @@ def test_pruned_weights_stay_zero_and_steps_are_watched() -> None:
         assert 0 < factor <= 1
         seen.append((step, states.shape))
 
-    nets.train(task, model, pruner=pruner, watch=watch)
+    small_nets.train(task, model, pruner=pruner, watch=watch)
     assert int((model.rnn.weight_hh_l0 == 0).sum()) == 72
     assert seen == [(step, (10, 48, 12)) for step in range(1, 7)]
 
 
 def test_box_has_the_code_of_the_torus() -> None:
-    assert nets.config("box", 0).width == pytest.approx(0.45 * 1.1 * math.sqrt(2))
-    assert nets.config("box", 0).width == nets.config("torus", 0).width
+    assert small_nets.config("box", 0).width == pytest.approx(0.45 * 1.1 * math.sqrt(2))
+    assert small_nets.config("box", 0).width == small_nets.config("torus", 0).width
 
 
 def test_missing_cases_are_run_once_and_a_line_cut_off_is_run_again(tmp_path: Path) -> None:
     file, asked = tmp_path / "records" / "study.jsonl", []
 
-    def function(case: int) -> nets.Row:
+    def function(case: int) -> small_nets.Row:
         asked.append(case)
         return {"value": case + 0.123456}
 
-    cases: list[nets.Case] = [(0,), (1,), (2,)]
-    nets.run_missing(file, ("case",), cases[:2], function)
-    assert nets.read(file) == [{"case": 0, "value": 0.1235}, {"case": 1, "value": 1.1235}]
+    cases: list[small_nets.Case] = [(0,), (1,), (2,)]
+    small_nets.run_missing(file, ("case",), cases[:2], function)
+    assert small_nets.read(file) == [{"case": 0, "value": 0.1235}, {"case": 1, "value": 1.1235}]
     file.write_bytes(file.read_bytes()[:-5])
-    assert nets.read(file) == [{"case": 0, "value": 0.1235}]
-    nets.run_missing(file, ("case",), cases, function)
+    assert small_nets.read(file) == [{"case": 0, "value": 0.1235}]
+    small_nets.run_missing(file, ("case",), cases, function)
     assert asked == [0, 1, 1, 2]
     assert [json.loads(line)["case"] for line in file.read_text().splitlines()] == [0, 1, 2]
 
@@ -103,19 +104,19 @@ def test_missing_cases_are_run_once_and_a_line_cut_off_is_run_again(tmp_path: Pa
 def test_rows_of_one_case_are_written_together(tmp_path: Path) -> None:
     file, calls = tmp_path / "study.jsonl", []
 
-    def function(case: int) -> list[nets.Row]:
+    def function(case: int) -> list[small_nets.Row]:
         calls.append(case)
         return [{"part": part} for part in "ab"]
 
     for _ in range(2):
-        nets.run_missing(file, ("case",), [(7,)], function)
+        small_nets.run_missing(file, ("case",), [(7,)], function)
     assert calls == [7]
-    assert nets.read(file) == [{"case": 7, "part": "a"}, {"case": 7, "part": "b"}]
+    assert small_nets.read(file) == [{"case": 7, "part": "a"}, {"case": 7, "part": "b"}]
 
 
 def test_interval_is_students() -> None:
-    mean, half = nets.interval([1.0, 2.0, 3.0])
+    mean, half = student_interval([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.302653 / math.sqrt(3))
-    assert nets.summary([1.0]) == "1.00"
-    assert nets.summary([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
+    assert small_nets.summary([1.0]) == "1.00"
+    assert small_nets.summary([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
