@@ -71,7 +71,7 @@ class ModuliCallback(Callback):
             pl_module.log_dict({f"sparsity/{name}": value for name, value in self.pruner.sparsity().items()})
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Add the penalty's gradients, then mask all gradients, so that clipping uses the norm of what the step uses."""
+        """Add the penalty's gradients, then mask all gradients, so that clipping sees the norm that the step uses."""
         if self.moduli is not None:
             penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer))
             if self.log:
