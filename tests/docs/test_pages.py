@@ -1,5 +1,6 @@
 """Every Python block of every page runs, page by page, and does what the page says."""
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,7 @@ SETUP: dict[str, Callable[[], dict[str, Any]]] = {
     "api/tuning.md": lambda: dict(zip(("states", "positions"), states_and_positions(4000), strict=True)),
 }
 LIBRARIES = {"api/integrations.md": ("lightning", "transformers", "accelerate"), "topology.md": ("gudhi", "ripser")}
-# These have tests of their own below, which run all their blocks.
+# These pages have tests of their own below, which run all their blocks.
 CHECKED = {"quickstart.md", "sparse.md"}
 
 
@@ -103,6 +104,8 @@ def test_every_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for library in LIBRARIES.get(page, ()):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
+    # One start in place of eight, which would take half a minute.
+    monkeypatch.setitem(inspect.unwrap(riemod.fit_positions).__kwdefaults__, "restarts", 1)
     run(page, SETUP.get(page, dict)())
 
 
