@@ -33,9 +33,8 @@ from benchmarks.intervals import student_interval
 from riemod import alignment, inhibitors, manifolds
 from riemod.coactivity import WIDE
 from riemod.regularization import ModuliRegularizer
-from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.tasks.navigation import Navigation, NavigationModel
+from riemod.training import Stream, generator_for
 
 FILE = small_nets.RECORDS / "alignment_over_training.jsonl"
 NAMES = ("arena", "seed")
@@ -53,12 +52,12 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     plan = small_nets.config(arena, seed, **{"embedding_learning_rate": RATE, "evaluation_batches": 5} | changes)
     task = Navigation(plan)
     model = small_nets.fresh(task)
-    strength = Navigation.presets["cpu"].strength
-    space, draw = manifolds.by_name(arena), generator_for("cpu", Draw.POINTS, seed)
+    strength = Navigation.presets["cpu"].regularization.strength
+    space, draw = manifolds.by_name(arena), generator_for("cpu", Stream.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
     read_out = ReadOut(space, "coactivity", inhibitors.as_inhibitor(WIDE.inhibitor), plan.hidden_size, draw)
     follower = Follower(model, [read_out])
-    steps = plan.epochs * plan.batches_per_epoch
+    steps = plan.training.epochs * plan.training.batches_per_epoch
     moments = {round(moment * steps) for moment in MOMENTS}
     found: list[Row] = []
 

@@ -15,7 +15,6 @@ or in a box. `analysis.recovered` measures every set of points in the same way, 
     python -m analysis.appendix_h --figure        also draws docs/_static/appendix_h.png
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,9 +33,8 @@ from benchmarks.intervals import student_interval
 from riemod.coactivity import WIDE, Coactivity, fit_to_correlations
 from riemod.manifolds import Euclidean
 from riemod.regularization import ModuliRegularizer, inhibitors
-from riemod.tasks.navigation.task import Navigation
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.tasks.navigation import Navigation
+from riemod.training import Stream, generator_for
 
 FILE = small_nets.RECORDS / "appendix_h.jsonl"
 NAMES = ("arena", "net", "seed")
@@ -75,9 +73,9 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             learn=True,
             refresh_every=READ_EVERY,
             evidence=None if evidence == "weights" else Coactivity(),
-            generator=generator_for("cpu", Draw.POINTS, seed),
+            generator=generator_for("cpu", Stream.POINTS, seed),
         )
-        task = Navigation(dataclasses.replace(task.config, embedding_learning_rate=RATE))
+        task = Navigation(task.config.replace(embedding_learning_rate=RATE))
         small_nets.train(task, model, moduli)
         named = {"source": "trained", "rule": rule, "strength": strength, "dim": dim, "noise": 0.0}
         units = units_of(task, model)
@@ -95,7 +93,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
     found = []
     for rule, dim in itertools.product(RULES, DIMS):
         named = {"rule": rule, "strength": 0.0, "dim": dim, "noise": 0.0} | scores
-        draw = generator_for("cpu", Draw.POINTS, seed, dim, RULES.index(rule))
+        draw = generator_for("cpu", Stream.POINTS, seed, dim, RULES.index(rule))
         own = weight if "weights" in rule else units.correlations
         null = before if "weights" in rule else untrained.correlations
         followed = learned.get((rule, dim))
@@ -111,7 +109,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             points = points.embedding.points.detach() if isinstance(points, ReadOut) else points
             found.append({"source": source} | named | measure(points[seen.awake], seen, arena, seed))
     for dim, noise, draw in itertools.product(DIMS, NOISES, range(DRAWS)):
-        generator = generator_for("cpu", Draw.NOISE, seed, dim, draw)
+        generator = generator_for("cpu", Stream.NOISE, seed, dim, draw)
         points = true_points(arena, units.places, dim, noise, generator, task.config.side)
         named = {"source": "true places", "rule": "", "strength": 0.0, "dim": dim, "noise": noise} | scores
         found.append(named | measure(points, units, arena, seed))
@@ -120,7 +118,7 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
 
 def _read_out(rule: str, dim: int, task: Navigation, seed: int) -> ReadOut:
     evidence, law = rule.split()
-    draw = generator_for("cpu", Draw.POINTS, seed, dim, RULES.index(rule))
+    draw = generator_for("cpu", Stream.POINTS, seed, dim, RULES.index(rule))
     size = task.config.hidden_size
     # The wide Gaussian is the default law of co-activity, not the inhibitor of that name.
     chosen = inhibitors.as_inhibitor(WIDE.inhibitor) if law == "gaussian" else inhibitors.by_name(law)

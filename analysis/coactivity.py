@@ -36,10 +36,8 @@ from analysis.small_nets import RECORDS, Row, markdown, read, run_missing, summa
 from riemod import manifolds
 from riemod.coactivity import fit_positions, fit_to_correlations
 from riemod.manifolds import Manifold, Sphere
-from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import start
+from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
+from riemod.training import RunDescription, RunFolder, start, train
 
 ARENAS = ("circle", "torus", "sphere")
 SEEDS = range(3)

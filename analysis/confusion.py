@@ -12,7 +12,6 @@ python -m analysis.confusion --runs DIR               # train what is missing in
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import time
@@ -30,10 +29,8 @@ from riemod.inspection import Sample
 from riemod.inspection.coordinates import recover_coordinates
 from riemod.inspection.navigation import arena_of
 from riemod.plotting import plot_confusion
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import Run, build, load, start
+from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.training import Run, RunDescription, RunFolder, build, load, start, train
 
 RECORDS = Path(__file__).parent / "records" / "confusion"
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "confusion.png"
@@ -54,7 +51,7 @@ def finished_run(arena: str, seed: int, runs: Path) -> Run:
     else:
         preset = Navigation.presets[f"cpu-{arena}"]
         assert isinstance(preset, NavigationConfig)
-        run = start(folder, RunDescription("navigation", dataclasses.replace(preset, seed=seed, threads=1), None))
+        run = start(folder, RunDescription("navigation", preset.replace(seed=seed, threads=1), None))
     if not folder.record_file.is_file():
         train(run)
     return run

@@ -13,7 +13,7 @@ from riemod.manifolds import Euclidean, Manifold
 from riemod.optim import PointAdam
 from riemod.regularization import NeuronEmbedding, moduli_penalty
 from riemod.regularization.inhibitors import Inhibitor
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 
 Evidence = Literal["weights", "coactivity"]
 # Points take one step for every five of the net.

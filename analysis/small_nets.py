@@ -5,7 +5,6 @@ of the arena's diameter; the box has that of the torus. Lengths are in m, errors
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import math
@@ -23,9 +22,8 @@ from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.weights import recurrent_weights
-from riemod.tasks.navigation.task import Navigation, NavigationConfig, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.tasks.navigation import Navigation, NavigationConfig, NavigationModel
+from riemod.training import Stream, generator_for
 
 RECORDS = Path(__file__).parent / "records"
 FIGURES = Path(__file__).parents[1] / "docs" / "_static"
@@ -47,7 +45,7 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
     preset = Navigation.presets["cpu"]
     assert isinstance(preset, NavigationConfig)
     epochs = changes.get("epochs", EPOCHS)
-    like = Navigation(dataclasses.replace(preset, arena="torus" if arena == "box" else arena, landmarks=64, width=0.3))
+    like = Navigation(preset.replace(arena="torus" if arena == "box" else arena, landmarks=64, width=0.3))
     assert like.arena is not None
     plan: Row = {
         "arena": arena,
@@ -65,12 +63,12 @@ def config(arena: str, seed: int, *, code: float = WIDE, **changes: Any) -> Navi
         "tail_epochs": epochs // 2,
         "evaluation_batches": EVALUATION_BATCHES,
     }
-    return dataclasses.replace(preset, **plan | changes)
+    return preset.replace(**plan | changes)
 
 
 def fresh(task: Navigation) -> NavigationModel:
-    """Draw the untrained net from the configuration's seed."""
-    with seeded_draws(generator_for("cpu", Draw.WEIGHTS, task.config.seed)):
+    """The untrained net that the configuration's seed draws."""
+    with seeded_draws(generator_for("cpu", Stream.WEIGHTS, task.config.seed)):
         return task.build_model()
 
 
@@ -97,8 +95,8 @@ def train(
         watch: called after each step with the number of steps done, the factor of the rates and the hidden states.
         skip: number of first steps of each walk that the regularizer does not observe.
     """
-    plan = task.config
-    rates = (plan.learning_rate, plan.embedding_learning_rate)
+    plan, optimization = task.config.training, task.config.optimization
+    rates = (optimization.learning_rate, optimization.embedding_learning_rate)
     optimizer = riemannian_adam(model, moduli, lr=rates[0], embedding_lr=rates[1])
     states: list[Tensor] = []
     model.train()
@@ -111,7 +109,9 @@ def train(
             for member, rate in zip(optimizer.members, rates, strict=False):
                 for group in member.param_groups:
                     group["lr"] = rate * factor
-            batches = task.batches(generator_for("cpu", Draw.BATCHES, plan.seed, epoch), plan.batches_per_epoch)
+            batches = task.batches(
+                generator_for("cpu", Stream.BATCHES, task.config.seed, epoch), plan.batches_per_epoch
+            )
             for step, batch in enumerate(batches):
                 loss = task.loss(model, batch)
                 seen = states.pop()
@@ -129,9 +129,9 @@ def train(
 
 
 def errors(task: Navigation, model: NavigationModel) -> Row:
-    """Return the error by maximum likelihood and its floor, the error of perfect codes, in cm."""
-    generator = functools.partial(generator_for, "cpu", Draw.EVALUATION, 0)
-    found = task.evaluate(model, generator(), task.config.evaluation_batches)
+    """The error by maximum likelihood and that of perfect codes, its floor, cm."""
+    generator = functools.partial(generator_for, "cpu", Stream.EVALUATION, 0)
+    found = task.evaluate(model, generator(), task.config.training.evaluation_batches)
     levels = task.reference_levels(generator())
     return {
         "error": found["error_maximum_likelihood"],

@@ -18,10 +18,8 @@ from riemod import manifolds, topology
 from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
 from riemod.manifolds import Manifold, Sphere, Torus
 from riemod.regularization import ModuliRegularizer, NeuronEmbedding
-from riemod.tasks.navigation.task import Navigation
-from riemod.training.checkpoint import generator_for
-from riemod.training.folder import RunFolder
-from riemod.training.run import Draw, load
+from riemod.tasks.navigation import Navigation
+from riemod.training import RunFolder, Stream, generator_for, load
 
 WALKS = 4000
 # The default law needs more starts than least squares, which reaches the same energy from nearly every start.
@@ -67,7 +65,7 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         learn=True,
         evidence=Coactivity(law=least_squares(sphere)),
         refresh_every=EVERY,
-        generator=generator_for("cpu", Draw.POINTS, seed),
+        generator=generator_for("cpu", Stream.POINTS, seed),
     )
     small_nets.train(task, model, moduli, skip=SKIP)
     units = units_of(task, model, 800, task.config.steps - SKIP)

@@ -25,9 +25,8 @@ from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.tasks.navigation import Navigation, NavigationModel
+from riemod.training import Stream, generator_for
 
 FILE = small_nets.RECORDS / "which_space.jsonl"
 ARENAS = ("circle", "torus", "sphere", "klein")
@@ -55,7 +54,7 @@ def penalty(model: NavigationModel, arena: str, arm: str, seed: int) -> ModuliRe
     if arm == "none":
         return None
     costs = controls.Shuffled() if arm == "shuffled" else None
-    draw = generator_for("cpu", Draw.POINTS, seed)
+    draw = generator_for("cpu", Stream.POINTS, seed)
     moduli = ModuliRegularizer(
         model, space(arena if arm == "shuffled" else arm), strength=1.0, costs=costs, generator=draw
     )
@@ -69,7 +68,8 @@ def row(arena: str, arm: str, seed: int, **changes: Any) -> Row:
     task = Navigation(plan)
     model = small_nets.fresh(task)
     moduli = penalty(model, arena, arm, seed)
-    schedule = CubicSchedule(SPARSITY, plan.epochs, tail=plan.tail_epochs, start=plan.dense_epochs)
+    course = plan.training
+    schedule = CubicSchedule(SPARSITY, course.epochs, tail=course.tail_epochs, start=course.dense_epochs)
     pruner = MagnitudePruner(model, schedule, targets=["rnn.weight_hh_l0"])
     small_nets.train(task, model, moduli, pruner)
     found = small_nets.errors(task, model)

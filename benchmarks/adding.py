@@ -60,7 +60,9 @@ TICKETS = {
 def ticket(name: str, config: RunConfig, folder: RunFolder) -> Run:
     """The ticket of the finished run of that name, at the config's draw and rate."""
     parent = load(RunFolder(RUNS / SUITE.name / name))
-    return lottery(parent, folder, initialization=config.initialization, learning_rate=config.learning_rate)
+    return lottery(
+        parent, folder, initialization=config.initialization, learning_rate=config.optimization.learning_rate
+    )
 
 
 def run_all(threads: int) -> None:

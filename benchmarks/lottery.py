@@ -50,13 +50,13 @@ TICKETS = [
 
 def ticket(name: str, config: RunConfig, folder: RunFolder) -> Run:
     """The ticket of a parent's mask, drawn and trained as the config says."""
-    arm = next(arm for arm in MASKS if name == run_name(arm, config.sparsity, config.seed))
-    parent = load(RunFolder(RUNS / PARENTS.name / run_name(MASKS[arm], config.sparsity, config.seed)))
+    arm = next(arm for arm in MASKS if name == run_name(arm, config.masks.sparsity, config.seed))
+    parent = load(RunFolder(RUNS / PARENTS.name / run_name(MASKS[arm], config.masks.sparsity, config.seed)))
     generator = torch.Generator().manual_seed(config.seed)
     if arm == "random":
         for mask in parent.pruner.masks().values():
             mask.copy_(mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask))
-    moduli = None if config.manifold == "none" else parent.moduli
+    moduli = None if config.regularization.manifold == "none" else parent.moduli
     drawn = lottery_ticket(
         parent.model, parent.pruner, moduli, generator=generator, initialize=by_name(config.initialization)
     )

@@ -53,8 +53,9 @@ TICKETS = {
 
 def ticket(name: str, config: RunConfig, folder: RunFolder, parents: Suite) -> Run:
     """The ticket of the parent of that seed, its recurrent blocks at the spectral radius in the run's name."""
-    radius = next(radius for radius in RADII if name == run_name(f"radius {radius:g}", config.sparsity, config.seed))
-    parent = load(RunFolder(RUNS / parents.name / run_name("none", config.sparsity, config.seed)))
+    sparsity, seed = config.masks.sparsity, config.seed
+    radius = next(radius for radius in RADII if name == run_name(f"radius {radius:g}", sparsity, seed))
+    parent = load(RunFolder(RUNS / parents.name / run_name("none", sparsity, seed)))
     draw = functools.partial(sparsity_aware, spectral_radius=radius)
     generator = torch.Generator().manual_seed(config.seed)
     drawn = lottery_ticket(parent.model, parent.pruner, generator=generator, initialize=draw)

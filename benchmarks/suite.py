@@ -1,6 +1,5 @@
 """Many runs of one task: arms by sparsities by seeds, resumable, each leaving a small record."""
 
-import dataclasses
 import itertools
 import json
 import shutil
@@ -57,8 +56,8 @@ class Suite:
         """The configuration of every run, by its name; seeds outermost, so that a part of the suite is balanced."""
         preset = task_class(self.task).presets[self.preset]
         return {
-            run_name(arm, sparsity, seed): dataclasses.replace(
-                preset, **self.options, **self.arms[arm], sparsity=sparsity, seed=seed
+            run_name(arm, sparsity, seed): preset.replace(
+                **self.options, **self.arms[arm], sparsity=sparsity, seed=seed
             )
             for seed, sparsity, arm in itertools.product(self.seeds, self.sparsities, self.arms)
         }
@@ -94,7 +93,7 @@ def run_processes(suite: Suite, runs: Path, jobs: int = 2) -> None:
             name = next(iter(waiting))
             config, folder = waiting.pop(name), RunFolder(runs / suite.name / name)
             if not folder.config_file.is_file():
-                folder.create(RunDescription(suite.task, dataclasses.replace(config, threads=1), None))
+                folder.create(RunDescription(suite.task, config.replace(threads=1), None))
             command = [sys.executable, "-m", "riemod", "resume", str(folder.path), "--quiet"]
             running[name] = subprocess.Popen(command)
         time.sleep(0.5)

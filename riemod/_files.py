@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing of files, each either whole or not at all."""
 
 import json
 import os
@@ -9,12 +9,12 @@ _PARTIAL = ".partial"
 
 
 def is_partial(path: Path) -> bool:
-    """Whether a file is what a crash left of an atomic write."""
+    """Return whether a file is what an interrupted atomic write left behind."""
     return path.name.endswith(_PARTIAL)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it holds either the old content or the new, never a part."""
+    """Write a file that after a crash holds either the old content or the new, never a part of it."""
     temporary = path.with_name(f".{path.name}{_PARTIAL}")
     with temporary.open("wb") as file:
         file.write(content)

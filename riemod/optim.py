@@ -1,4 +1,4 @@
-"""Optimizers for a net and its embedding: torch's fused AdamW moves the weights, geoopt's RiemannianAdam the points."""
+"""Optimizers for a net and its embedding: AdamW or gradient descent for weights, Riemannian Adam for points."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_positive
+from riemod._checks import check_at_least, check_positive
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
 
 
 class PointAdam(geoopt.optim.RiemannianAdam):
-    """geoopt's Riemannian Adam, which goes on to the same bits when its state was loaded or copied.
+    """Runs geoopt's Riemannian Adam, and continues with the same bits after its state was loaded or copied.
 
-    Torch's Adam makes the count of steps a float32 tensor then, in which geoopt's bias corrections round otherwise.
+    Loading or copying turns torch's step count into a float32 tensor, with which geoopt's bias corrections round
+    differently; here it becomes an int again.
     """
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -24,20 +25,20 @@ class PointAdam(geoopt.optim.RiemannianAdam):
             own["step"] = int(own["step"])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step along the manifold; a closure is evaluated once, before."""
+        """Take one step along the manifold; a closure is evaluated once, before the step."""
         return super().step(closure)
 
 
 class JointOptimizer(torch.optim.Optimizer):
-    """Several optimizers that step together and look like one: one list of parameter groups, one state, one state dict.
+    """Joins several optimizers into one, with one list of parameter groups, one state and one state dict.
 
-    Learning-rate schedulers work on it, since the parameter groups are those of the members themselves.
+    Learning-rate schedulers work on it, because the parameter groups are those of the members themselves.
 
     Args:
         members: optimizers of disjoint parameters.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: there is no member, or two members share a parameter.
     """
 
     def __init__(self, members: Iterable[torch.optim.Optimizer]) -> None:
@@ -47,27 +48,29 @@ class JointOptimizer(torch.optim.Optimizer):
         super().__init__([group for member in self.members for group in member.param_groups], {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take up a group of a member, as torch's constructor does; nobody would step any other.
+        """Add a parameter group of a member, as torch's constructor does.
+
+        A group of no member is refused, because no member would update it.
 
         Raises:
-            ValueError: if no member has that group.
+            ValueError: no member has that group.
         """
         if not any(param_group is group for member in self.members for group in member.param_groups):
-            raise ValueError("param_group must be that of a member: add it to one before they are joined")
+            raise ValueError("param_group must be that of a member, got another: add it to a member before joining")
         super().add_param_group(param_group)
 
     @property
     def state(self) -> dict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The state of every parameter, as the members keep it."""
+        """The state of every parameter, as the members hold it."""
         return {parameter: state for member in self.members for parameter, state in member.state.items()}
 
     @state.setter
     def state(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Torch's constructor sets an empty state; the members keep their own."""
+        """Ignore the empty state that torch's constructor sets; the members hold their own."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One step of every member; a closure is evaluated once, before."""
+        """Take one step with every member; a closure is evaluated once, before the step."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -77,14 +80,14 @@ class JointOptimizer(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """{"members": [state dict of each]}."""
+        """Return {"members": [state dict of each member]}."""
         return {"members": [member.state_dict() for member in self.members]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned.
+        """Load what `state_dict` returned.
 
         Raises:
-            ValueError: if it holds other members or groups; then nothing is taken over.
+            ValueError: it holds other members or groups; then nothing is loaded.
         """
         states = state_dict.get("members", ())
         if len(states) != len(self.members):
@@ -100,7 +103,7 @@ class JointOptimizer(torch.optim.Optimizer):
         self.param_groups = [group for member in self.members for group in member.param_groups]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Torch's own leaves out whatever it does not know, the members too.
+        # torch's own method leaves the members out.
         return {"defaults": self.defaults, "members": self.members, "param_groups": self.param_groups}
 
 
@@ -114,22 +117,23 @@ def riemannian_adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> JointOptimizer:
-    """AdamW for the model's weights and Riemannian Adam for the neurons' points, as one optimizer.
+    """Build one optimizer: AdamW for the model's weights, Riemannian Adam for the neurons' points.
 
-    Weight decay (decoupled) acts on the weights alone, never on points. Weights that riemod's pruning masks hold at
-    zero stay there: their gradients and their optimizer state are masked before each step.
+    Decoupled weight decay acts on the weights alone, never on points. Weights that masks (`riemod.masks`) hold at 0
+    stay there: their gradients and their optimizer state are masked before each step.
 
     Args:
-        model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.
-        moduli: the regularizer whose points (and learned curvature) are trained; None, or one with nothing to learn.
+        model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`.
+        moduli: the regularizer whose points (and learned curvature) are trained; it may have nothing to learn, or be
+            None.
         lr: learning rate of the weights, > 0.
-        embedding_lr: learning rate of the points in units of the manifold's length a step; `lr` if not given.
+        embedding_lr: learning rate of the points, the length of a first step in the manifold's unit; `lr` if not given.
         betas: decay rates of Adam's two moments, both in [0, 1).
         eps: added to the denominator, > 0.
         weight_decay: decoupled weight decay of the weights, >= 0.
 
     Raises:
-        ValueError: if a rate is out of its range, or there is nothing to train.
+        ValueError: a rate is out of its range, or there is nothing to train.
 
     Reference: Becigneul and Ganea 2019, https://arxiv.org/abs/1810.00760.
 
@@ -143,7 +147,7 @@ def riemannian_adam(
         check_positive(name, rate)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
-    _check_decay(weight_decay)
+    check_at_least("weight_decay", weight_decay, 0)
     weights, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []
     if weights:
@@ -163,26 +167,28 @@ def sgd_with_riemannian_adam(
     embedding_lr: float = 1e-3,
     weight_decay: float = 0.0,
 ) -> JointOptimizer:
-    """w <- w - lr (gradient + weight_decay w) for the model's weights, Riemannian Adam for the neurons' points.
+    """Build one optimizer: gradient descent for the model's weights, Riemannian Adam for the neurons' points.
 
-    Weight decay and pruning masks act as in `riemannian_adam`.
+    A weight moves by w <- w - lr (gradient + weight_decay w). Points have no weight decay. Masks act as in
+    `riemannian_adam`.
 
     Args:
-        model: its parameters are trained, but for points on a manifold, which follow `embedding_lr`.
-        moduli: the regularizer whose points (and learned curvature) are trained; None, or one with nothing to learn.
+        model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`.
+        moduli: the regularizer whose points (and learned curvature) are trained; it may have nothing to learn, or be
+            None.
         lr: learning rate of the weights, > 0.
-        embedding_lr: learning rate of the points in units of the manifold's length a step, > 0.
+        embedding_lr: learning rate of the points, the length of a first step in the manifold's unit, > 0.
         weight_decay: weight decay of the weights, >= 0.
 
     Raises:
-        ValueError: if a rate is out of its range, or there is nothing to train.
+        ValueError: a rate is out of its range, or there is nothing to train.
 
     >>> [type(member).__name__ for member in sgd_with_riemannian_adam(nn.RNN(2, 8), lr=0.5).members]
     ['SGD']
     """
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr)):
         check_positive(name, rate)
-    _check_decay(weight_decay)
+    check_at_least("weight_decay", weight_decay, 0)
     weights, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []
     if weights:
@@ -192,13 +198,8 @@ def sgd_with_riemannian_adam(
     return _joined(members, model)
 
 
-def _check_decay(weight_decay: float) -> None:
-    if not 0 <= weight_decay < float("inf"):
-        raise ValueError(f"weight_decay must be non-negative and finite, got {weight_decay!r}")
-
-
 def _split(model: nn.Module, moduli: ModuliRegularizer | None) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The weights to train, and the points and manifold parameters to train, each parameter once."""
+    """Return the weights to train, and the points and manifold parameters to train, each parameter once."""
     points = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     weights = []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from riemod.tasks import NavigationConfig
-from riemod.tasks.navigation.task import NavigationModel
+from riemod.tasks.navigation import NavigationModel
 
 STEP_SECONDS, TURN_STD, SPEED, BORDER, SLOWDOWN = 0.02, 11.52, 0.8168, 0.03, 0.25
 
@@ -69,19 +69,23 @@ class NavigationLoop:
         self.model = NavigationModel(config.landmarks, config.hidden_size)
         self.landmarks = (torch.rand(config.landmarks, 2) - 0.5) * config.side
         self.points = nn.Parameter(10 * torch.rand(config.hidden_size, 2))
-        self.optimizer = torch.optim.AdamW([*self.model.parameters(), self.points], lr=config.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            [*self.model.parameters(), self.points], lr=config.optimization.learning_rate
+        )
 
     def step(self) -> tuple[float, float]:
         """One batch, one step; the loss and the error in cm."""
         config = self.config
-        walks = numpy_walks(config.batch_size, config.steps, config.side, self.rng)
+        walks = numpy_walks(config.training.batch_size, config.steps, config.side, self.rng)
         start, velocity, position = (torch.tensor(part, dtype=torch.float32) for part in walks)
         code = place_code(position, self.landmarks, config.width).transpose(0, 1)
         inputs = place_code(start[:, None], self.landmarks, config.width)[:, 0], velocity.transpose(0, 1)
         self.optimizer.zero_grad()
         scores = self.model(*inputs)
         loss = -(code * torch.log_softmax(scores, dim=-1)).sum(-1).mean()
-        loss = loss + config.strength * broadcast_penalty(self.model.rnn.get_parameter("weight_hh_l0"), self.points)
+        loss = loss + config.regularization.strength * broadcast_penalty(
+            self.model.rnn.get_parameter("weight_hh_l0"), self.points
+        )
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
@@ -89,5 +93,7 @@ class NavigationLoop:
         decoded = self.landmarks[self.model(*inputs).topk(3, dim=-1).indices].mean(-2)
         error = 100 * (decoded - position.transpose(0, 1)).norm(dim=-1).mean()
         self.model.hidden_states(*inputs)
-        penalty = config.strength * broadcast_penalty(self.model.rnn.get_parameter("weight_hh_l0"), self.points)
+        penalty = config.regularization.strength * broadcast_penalty(
+            self.model.rnn.get_parameter("weight_hh_l0"), self.points
+        )
         return (loss - penalty).item(), error.item()

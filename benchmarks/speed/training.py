@@ -23,7 +23,7 @@ LARGE: dict[str, Any] = {"hidden_size": 512, "landmarks": 512, "width": 0.12, "s
 
 def new_run(task: str, preset: str, **changes: Any) -> Run:
     """A fresh run, its first epoch begun; its folder is gone, for nothing here saves."""
-    config = dataclasses.replace(task_class(task).presets[preset], **changes)
+    config = task_class(task).presets[preset].replace(**changes)
     with tempfile.TemporaryDirectory() as folder:
         run = start(RunFolder(Path(folder) / "run"), RunDescription(task, config, None))
     start_epoch(run)
@@ -40,7 +40,7 @@ def endless(run: Run) -> Iterator[Batch]:
     """Batches as epochs draw them, one epoch after the other."""
     for epoch in itertools.count():
         generator = torch.Generator(run.task.device).manual_seed(epoch)
-        yield from run.task.batches(generator, run.config.batches_per_epoch)
+        yield from run.task.batches(generator, run.config.training.batches_per_epoch)
 
 
 def navigation_step(rounds: int, matmul: str = "highest") -> Result:
@@ -53,7 +53,7 @@ def navigation_step(rounds: int, matmul: str = "highest") -> Result:
         with matmul_precision(matmul):
             own()
 
-    n, rows, landmarks = run.config.hidden_size, run.config.steps * run.config.batch_size, run.config.landmarks
+    n, rows, landmarks = run.config.hidden_size, run.config.steps * run.config.training.batch_size, run.config.landmarks
     # Forward, and two products backward, of the recurrent layer and of the decoder; the loop's other two forwards.
     once = 2 * rows * n * (n + landmarks)
     notes = {"flop_of_products": {"ours": 3 * once, "baseline": 5 * once - 2 * rows * n * landmarks}, "matmul": matmul}

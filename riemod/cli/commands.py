@@ -1,6 +1,5 @@
 """The command `riemod`: train, resume, lottery, compress, evaluate, analyze, show, demo."""
 
-import dataclasses
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
 from riemod.tasks import RunConfig, task_class
-from riemod.tasks.base import InitializationName
+from riemod.tasks.config import InitializationName
 from riemod.training import (
     CheckpointError,
     Reporter,
@@ -242,9 +241,7 @@ def _train_command(task_name: str, arguments: list[str]) -> None:
         return
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise RunError(f"out must be a new or empty folder, got {options.out}: resume its runs, or name another folder")
-    configs = [
-        dataclasses.replace(options.config, seed=options.config.seed + index) for index in range(options.replicas)
-    ]
+    configs = [options.config.replace(seed=options.config.seed + index) for index in range(options.replicas)]
     folders = [RunFolder(options.out / f"seed{config.seed}") for config in configs]
     descriptions = [RunDescription(task_name, config, None) for config in configs]
     check_replicas(folders, descriptions)
@@ -265,9 +262,9 @@ def _preset(arguments: list[str], known: list[str]) -> str:
 
 
 def _use_threads(config: RunConfig, threads: int | None = None) -> None:
-    config = config if threads is None else dataclasses.replace(config, threads=threads)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    config = config if threads is None else config.replace(threads=threads)
+    if config.computation.threads is not None:
+        torch.set_num_threads(config.computation.threads)
 
 
 def _train(run: Run, quiet: bool) -> None:

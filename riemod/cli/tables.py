@@ -47,7 +47,9 @@ def progress_table(name: str, description: tuple[str, Any, str | None], rows: li
         rows: of metrics.jsonl.
     """
     task, config, _ = description
-    title = f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.epochs} epochs: riemod resume {name}"
+    title = (
+        f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.training.epochs} epochs: riemod resume {name}"
+    )
     columns = list(rows[-1]) if rows else ["epoch"]
     table = Table(*columns, title=title, title_justify="left")
     for row in rows[-10:]:

@@ -1,9 +1,10 @@
-"""Fresh weights from a seed of one's own.
+"""Fresh weights for a model, drawn from a given generator.
 
-Every draw has one signature, `(model, *, generator=None, skip=None, ...)`. It first draws all of the model as torch
-does, biases included, and then sets what it is named for: the recurrent matrices of `nn.RNN`, `nn.GRU` and `nn.LSTM`
-(each layer, direction and gate block alone) and of their cells; `sparsity_aware` also sets input matrices and
-`nn.Linear`. Weights that a mask of `riemod.pruning` drops are exactly 0 afterwards. Draws are in float64, then rounded.
+Every draw has the signature `(model, *, generator=None, skip=None, ...)`. It first draws the whole model as torch does,
+biases included. Then it sets the weights that it is named for: the recurrent matrices of `nn.RNN`, `nn.GRU` and
+`nn.LSTM` (each layer, direction and gate alone) and of their cells; `sparsity_aware` also sets input matrices and
+`nn.Linear`. Weights that a mask (`riemod.masks`) drops are exactly 0 afterwards. Draws are made in float64, then
+rounded.
 """
 
 from riemod.initialization.draws import (

@@ -1,4 +1,4 @@
-"""Draws of a model's weights: torch's own, orthogonal, identity, a non-normal chain, and one that knows the mask."""
+"""Draws of a model's weights: torch's own, orthogonal, identity, a non-normal chain, and one that reads the masks."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -7,17 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Module
 
-from riemod._checks import check_positive
+from riemod._checks import check_choice, check_positive
 from riemod.initialization.fresh import children_first, reset_parameters
 from riemod.initialization.spectrum import spectral_radius as radius_of
+from riemod.masks import masked_parameters
 
 GATED_RADIUS = 3**-0.5
-"""Spectral radius of torch's own draw of a dense n x n block, uniform on +-1/sqrt(n), for large n."""
+"""Spectral radius of a dense n x n block drawn as torch does, uniformly on +-1/sqrt(n), for large n."""
 
 
 @runtime_checkable
 class Initializer(Protocol):
-    """Draws a model's weights in place; what `lottery_ticket(initialize=...)` takes."""
+    """Describes a function that draws a model's weights in place; `lottery_ticket(initialize=...)` takes one."""
 
     def __call__(
         self, model: Module, *, generator: torch.Generator | None = None, skip: Module | None = None
@@ -25,7 +26,7 @@ class Initializer(Protocol):
 
 
 def default(model: Module, *, generator: torch.Generator | None = None, skip: Module | None = None) -> None:
-    """w ~ as each torch module draws itself (recurrent: uniform on +-1/sqrt(n)), then w <- mask * w.
+    """Draw each module as torch does (recurrent layers: uniform on +-1/sqrt(n)), then set w <- mask * w.
 
     Args:
         model: changed in place; parameters stay the same objects.
@@ -34,7 +35,7 @@ def default(model: Module, *, generator: torch.Generator | None = None, skip: Mo
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: a submodule owns parameters and has no `reset_parameters`; nothing was changed.
+        ValueError: a submodule owns parameters and has no `reset_parameters`. Nothing was changed.
 
     >>> layer = nn.RNN(2, 4)
     >>> default(layer, generator=torch.Generator().manual_seed(0))
@@ -48,7 +49,7 @@ def default(model: Module, *, generator: torch.Generator | None = None, skip: Mo
 def orthogonal(
     model: Module, *, generator: torch.Generator | None = None, skip: Module | None = None, gain: float = 1.0
 ) -> None:
-    """W = gain * Q for each recurrent block, Q uniform (Haar) on the orthogonal group; the rest as torch draws it.
+    """Set each recurrent block to W = gain * Q, Q uniform (Haar) on the orthogonal group; draw the rest as torch does.
 
     Args:
         model: changed in place. Masks are applied after the draw: a masked block is no longer orthogonal.
@@ -58,7 +59,7 @@ def orthogonal(
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: `gain` not positive, an LSTM that projects its state, or as `default`; nothing was changed.
+        ValueError: `gain` is not positive, an LSTM projects its state, or as for `default`. Nothing was changed.
 
     Reference: Saxe et al. 2014, https://arxiv.org/abs/1312.6120.
 
@@ -75,17 +76,19 @@ def orthogonal(
 def identity(
     model: Module, *, generator: torch.Generator | None = None, skip: Module | None = None, scale: float = 1.0
 ) -> None:
-    """W = scale * I for each recurrent block (the IRNN for a ReLU `nn.RNN` at scale 1); the rest as torch draws it.
+    """Set each recurrent block to W = scale * I; draw the rest as torch does.
+
+    For a ReLU `nn.RNN` at scale 1 this is the IRNN.
 
     Args:
         model: changed in place.
         generator: source of the other draws; None draws from torch's global generator.
         skip: submodule that is left alone.
-        scale: > 0.
+        scale: weight of each neuron on itself, > 0.
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: `scale` not positive, an LSTM that projects its state, or as `default`; nothing was changed.
+        ValueError: `scale` is not positive, an LSTM projects its state, or as for `default`. Nothing was changed.
 
     Reference: Le, Jaitly and Hinton 2015, https://arxiv.org/abs/1504.00941 (who also set the biases to 0).
 
@@ -106,11 +109,12 @@ def nonnormal_chain(
     scale: float = 0.5,
     chain: float = 0.5,
 ) -> None:
-    """W[j, k] = scale [j = k] + chain [j = k + 1]: an identity and a feed-forward chain 0 -> 1 -> 2 -> ..., not normal.
+    """Set each recurrent block to an identity plus a feed-forward chain 0 -> 1 -> 2 -> ..., a non-normal matrix.
 
-    A chain amplifies a signal on its way before it decays, which among linear nets with additive noise preserves the
-    most of it; the identity holds it. All eigenvalues are `scale`, and no vector grows by more than scale + chain a
-    step. The defaults, where nothing grows, are untuned. A sparse mask leaves little of a chain.
+    W[j, k] = scale [j = k] + chain [j = k + 1]; the rest is drawn as torch does. A chain amplifies a signal before it
+    decays, which preserves the most of it among linear nets with additive noise; the identity holds it. All eigenvalues
+    are `scale`, and no vector grows by more than scale + chain a step. With the defaults nothing grows; they are not
+    tuned. A sparse mask cuts the chain in most places.
 
     Args:
         model: changed in place.
@@ -121,7 +125,8 @@ def nonnormal_chain(
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: a weight not positive, an LSTM that projects its state, or as `default`; nothing was changed.
+        ValueError: `scale` or `chain` is not positive, an LSTM projects its state, or as for `default`. Nothing was
+            changed.
 
     Reference: Ganguli, Huh and Sompolinsky 2008, https://doi.org/10.1073/pnas.0804451105 (chains are optimal); Orhan
     and Pitkow 2020, https://arxiv.org/abs/1905.13715, and Orhan's note "Common initialization schemes for recurrent
@@ -150,28 +155,29 @@ def sparsity_aware(
     spectral_radius: float | None = None,
     gain: float = 1.0,
 ) -> None:
-    """w_jk ~ N(0, gain^2 / m_j) on the mask, m_j the inputs that row j keeps; recurrent blocks rescaled to a radius.
+    """Draw kept weights from N(0, gain^2 / m_j), m_j the inputs that row j keeps, and rescale recurrent blocks.
 
-    Input matrices and `nn.Linear` weights have that variance. Each recurrent block (each gate's of a GRU or LSTM) is
-    drawn with gain 1 and multiplied by one number, so that the largest modulus of the *masked* block's eigenvalues is
-    `spectral_radius`. A block whose mask leaves no cycle has radius 0 whatever its weights are, and keeps the variance
-    1 / m_j. Rows that keep nothing stay 0; a linear weight tied to an embedding counts as linear.
+    Input matrices and `nn.Linear` weights have that variance. Each recurrent block (one for each gate of a GRU or LSTM)
+    is drawn with gain 1 and multiplied by one number, so that the largest modulus of the *masked* block's eigenvalues
+    is `spectral_radius`. A block whose mask leaves no cycle has radius 0 for any weights, and keeps the variance
+    1 / m_j. Rows that keep nothing stay 0. A linear weight tied to an embedding is drawn as linear.
 
     Measured on tickets of the adding problem (128 ReLU neurons, `docs/results.md`): at 95 % and Adam at 1e-3, 9 of 9
-    tickets train from trained masks, against 5 of 9 with torch's draw; at 98 % 9 of 9 against 0 of 9. Radii from 0.5
-    to 1.5 made no difference that three seeds can show for ReLU, GRU and LSTM layers.
+    tickets train from trained masks, against 5 of 9 with torch's draw; at 98 % 9 of 9 against 0 of 9. For ReLU, GRU and
+    LSTM layers three seeds showed no difference between radii from 0.5 to 1.5.
 
     Args:
         model: changed in place.
         generator: source of the draws; None draws from torch's global generator.
         skip: submodule that is left alone.
-        spectral_radius: of every recurrent block, > 0. None: 1 for `nn.RNN` and its cell, 1/sqrt(3) for GRU and LSTM,
-            which is what torch's own draw gives a large dense block.
+        spectral_radius: of every recurrent block, > 0. None takes 1 for `nn.RNN` and its cell, and 1/sqrt(3) for GRU
+            and LSTM, the radius of a large dense block as torch draws it.
         gain: factor of the input and linear weights, > 0.
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: a number not positive, an LSTM that projects its state, or as `default`; nothing was changed.
+        ValueError: `gain` or `spectral_radius` is not positive, an LSTM projects its state, or as for `default`.
+            Nothing was changed.
 
     Reference: variance by fan-in: He et al. 2015, https://arxiv.org/abs/1502.01852; radius: Jaeger 2001 (echo states).
 
@@ -213,26 +219,24 @@ BY_NAME: dict[str, Initializer] = {
 
 
 def by_name(name: str) -> Initializer:
-    """The draw of that name, for its default parameters.
+    """Return the draw of that name, with its default parameters.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: the name is unknown.
 
     >>> by_name("default") is default
     True
     """
-    if name not in BY_NAME:
-        raise ValueError(f"initializer must be one of {', '.join(BY_NAME)}, got {name!r}")
-    return BY_NAME[name]
+    return BY_NAME[check_choice("initializer", name, BY_NAME)]
 
 
 def _drawn_layers(model: Module, skip: Module | None) -> list[Module]:
-    """The recurrent layers, cells and linear layers of a model; an error where a recurrent matrix is not square."""
+    """Return the recurrent layers, cells and linear layers of a model; raise if a recurrent matrix is not square."""
     if not isinstance(model, Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     modules = [module for _, module in children_first(model, "", set() if skip is None else {skip})]
     if any(isinstance(module, nn.RNNBase) and module.proj_size for module in modules):
-        raise ValueError("model: must not project its hidden state: nn.LSTM(proj_size=...) is not supported")
+        raise ValueError("model must not project its hidden state: nn.LSTM(proj_size=...) is not supported")
     return [module for module in modules if isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Linear)]
 
 
@@ -256,7 +260,7 @@ def _normal(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor
 
 def _haar(n: int, generator: torch.Generator | None) -> Tensor:
     rotation, triangle = torch.linalg.qr(_normal((n, n), generator))
-    # LAPACK's choice of signs is not uniform.
+    # LAPACK's choice of signs is not uniform, so take positive ones.
     return rotation * triangle.diagonal().sign()
 
 
@@ -271,9 +275,6 @@ def _with_radius(block: Tensor, radius: float) -> Tensor:
 
 
 def _masks(model: Module) -> dict[int, Tensor]:
-    # Here, because riemod.pruning draws its tickets with this module.
-    from riemod.masks import masked_parameters
-
     return {id(parameter): mask for _, parameter, mask in masked_parameters(model)}
 
 

@@ -1,4 +1,4 @@
-"""Fresh weights from a seed of one's own, each module's by its own `reset_parameters()`."""
+"""Draw the weights of every module anew by its own `reset_parameters()`, from a given generator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from riemod.manifolds._geoopt import geoopt
 
 @contextmanager
 def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
-    """Inside, torch's global random numbers (CPU, and CUDA once in use) follow a seed drawn from `generator`.
+    """Seed torch's global generators (CPU, and CUDA once in use) from `generator` inside the block, then restore them.
 
-    Modules draw their weights from the global generators; this lends them a seed and gives the global state back.
+    Modules draw their weights from the global generators, so that their draws follow `generator` inside the block.
 
     Args:
         generator: advances by one draw; None leaves the global generators as they are.
 
     Raises:
-        TypeError: `generator` is neither.
+        TypeError: `generator` is neither a torch.Generator nor None.
 
     >>> before = torch.get_rng_state()
     >>> with seeded_draws(torch.Generator().manual_seed(0)):
@@ -34,7 +34,7 @@ def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
         yield
         return
     if not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device, dtype=torch.int64))
     in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
@@ -48,13 +48,13 @@ def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
 def reset_parameters(module: Module, generator: torch.Generator | None = None, *, skip: Module | None = None) -> None:
     """Draw all weights of a module anew, each submodule by its own `reset_parameters()`, as when it was built.
 
-    Submodules come in module order and before their parent, as in construction and in `Module.apply`, so that a
-    parent's own draw has the last word. geoopt ManifoldParameters (points of an embedding) are left alone.
+    Submodules are drawn in module order and before their parent, as in construction and in `Module.apply`, so a parent
+    may overwrite what its children drew. geoopt ManifoldParameters (points of an embedding) keep their values.
 
     Args:
         module: changed in place; parameters stay the same objects.
         generator: source of the draws; None draws from torch's global generator.
-        skip: submodule that is left alone, with all below it that is not reached otherwise.
+        skip: submodule that is left alone, with those below it that have no other parent.
 
     Raises:
         TypeError: `module` is no module.
@@ -68,7 +68,7 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
     True
     """
     if not isinstance(module, Module):
-        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     resets = []
     for name, submodule in children_first(module, "", set() if skip is None else {skip}):
         reset = getattr(submodule, "reset_parameters", None)
@@ -79,8 +79,8 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
         if own:
             where = f"submodule {name!r}" if name else "the module itself"
             raise ValueError(
-                f"module: {where} ({type(submodule).__name__}) owns {', '.join(own)} but has no reset_parameters(), "
-                "so how to draw it is not known; give it that method"
+                f"module must own weights only in parts with reset_parameters(), got {where} "
+                f"({type(submodule).__name__}) that owns {', '.join(own)} without that method"
             )
     points = [value for value in module.parameters() if isinstance(value, geoopt.ManifoldParameter)]
     saved = [point.detach().clone() for point in points]
@@ -98,7 +98,7 @@ def _is_drawn(parameter: Tensor) -> bool:
 
 
 def children_first(module: Module, name: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:
-    """Every module below one that is not in `seen` yet, with its name, each before its parent."""
+    """Yield a module and those below it that are not in `seen`, with their names, each before its parent."""
     if module in seen:
         return
     seen.add(module)

@@ -8,17 +8,17 @@ _DENSE_EIGENVALUES = 500
 
 
 def spectral_radius(matrix: Tensor) -> float:
-    """max |eigenvalue|, in float64, over the strongly connected parts of the graph of non-zero entries.
+    """Return max |eigenvalue| in float64, computed for each strongly connected part of the graph of non-zero entries.
 
-    Part by part, a matrix without a cycle has radius exactly 0: rounding would give its eigenvalues a size of
-    eps^(1/n). Parts of more than 500 neurons go by Arnoldi iteration (ARPACK, relative tolerance 1e-8), unless that
-    does not converge.
+    A matrix without a cycle then has radius exactly 0; the eigenvalues of the whole matrix would have a size of
+    eps^(1/n) by rounding. Parts of more than 500 neurons use Arnoldi iteration (ARPACK, relative tolerance 1e-8), and
+    all their eigenvalues if it does not converge.
 
     Args:
         matrix: (n, n), finite.
 
     Raises:
-        ValueError: if it is not square, or holds NaN or infinity.
+        ValueError: the matrix is not square, or holds NaN or infinity.
 
     >>> spectral_radius(torch.tensor([[0.0, 2.0], [8.0, 0.0]])), spectral_radius(torch.ones(3, 3).tril(-1))
     (4.0, 0.0)

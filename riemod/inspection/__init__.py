@@ -14,10 +14,7 @@ from riemod.inspection.figures import NAMES, draw_figures
 from riemod.inspection.navigation import alignment, arena_of, decoding, tuning
 from riemod.inspection.states import Sample, draw_states
 from riemod.topology import ModuliRecovery
-from riemod.training import Run, RunError
-from riemod.training.checkpoint import generator_for
-from riemod.training.folder import environment
-from riemod.training.run import Draw
+from riemod.training import Run, RunError, Stream, environment, generator_for
 
 __all__ = ["Coordinates", "Sample", "analyze_run", "draw_states"]
 
@@ -70,7 +67,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
         record["coordinates"] = coordinates.to_dict()
     if arena is not None:
         right = {arena.truth: "right", "undecided": "undecided"}.get(recovery.manifold_, "wrong")
-        generator = generator_for("cpu", Draw.ANALYSIS, 1)
+        generator = generator_for("cpu", Stream.ANALYSIS, 1)
         found = tuning(sample, arena, generator)
         places = found.places
         record |= {

@@ -14,7 +14,7 @@ from riemod.alignment import distance_matrix, graph_distances, mantel_test
 from riemod.inspection.states import Sample
 from riemod.manifolds import Euclidean, Manifold, Sphere
 from riemod.tasks import Task
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run
 from riemod.tuning import Bins, preferred_positions, rate_maps, regular_bins, shuffle_test, spatial_information
 

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from riemod.coactivity.observe import watching
 from riemod.regularization.weights import recurrent_weights
-from riemod.tasks.navigation.task import Navigation
-from riemod.training import Run
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.tasks.navigation import Navigation
+from riemod.training import Run, Stream, generator_for
 
 # Largest number of entries of the states of all steps of the walks that are drawn at once.
 _NUMBERS_AT_ONCE = 1 << 24
@@ -50,7 +48,7 @@ def draw_states(run: Run, count: int) -> Sample:
         The sample, which is the same for the same model.
     """
     task, model = run.task, run.model.eval()
-    generator = generator_for(task.device, Draw.ANALYSIS, 0)
+    generator = generator_for(task.device, Stream.ANALYSIS, 0)
     if isinstance(task, Navigation):
         at_once = max(1, _NUMBERS_AT_ONCE // (task.config.steps * task.config.hidden_size))
         sizes = [min(at_once, count - first) for first in range(0, count, at_once)]
@@ -65,7 +63,7 @@ def draw_states(run: Run, count: int) -> Sample:
             raise _Enough
 
     with torch.no_grad(), suppress(_Enough), watching(recurrent_weights(model)[-1], take):
-        task.evaluate(model, generator, run.config.evaluation_batches)
+        task.evaluate(model, generator, run.config.training.evaluation_batches)
     states = torch.cat(seen)
-    order = torch.randperm(len(states), generator=generator_for("cpu", Draw.ANALYSIS, 2))
+    order = torch.randperm(len(states), generator=generator_for("cpu", Stream.ANALYSIS, 2))
     return Sample(states[order[:count]], None)

@@ -1,49 +1,26 @@
-"""Which blocks of several weights are the smallest: tiles of neurons that stand next to each other in an order.
+"""Rank blocks of several weights and drop the smallest: tiles of neurons that stand next to each other in an order.
 
 A weight (gates * n, m) or a kernel (n, m, ...) is cut into tiles of `block` rows by `block` columns, each gate's n rows
-apart; what is left over at the end of an axis makes smaller tiles. A kernel's slices go whole. The order of the neurons
-at the last grouping is kept in int64 buffers beside the mask: `<parameter>_order` for the rows of each gate, and
-`<parameter>_source_order` for the columns if these are other neurons. They are absent where the order is that of the
-indices.
+apart. What is left over at the end of an axis makes smaller tiles. The slices of a kernel are dropped whole.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import Module, RNNBase, RNNCellBase
 
-from riemod.regularization.neurons import neuron_order
-from riemod.regularization.regularizer import ModuliRegularizer
-from riemod.regularization.weights import recurrent_weights
-
-__all__ = [
-    "BlockLayout",
-    "Grid",
-    "Order",
-    "block_layouts",
-    "check_permutation",
-    "drop_smallest_blocks",
-    "find_orders",
-    "missing_orders",
-    "order_names",
-    "store_orders",
-    "tile_sums",
-]
-
-Order = ModuliRegularizer | Tensor
+__all__ = ["Grid", "drop_smallest_blocks", "tile_sums"]
 
 
 class Grid(NamedTuple):
-    """One weight's blocks as they are now: its gates, and the neurons in their order.
+    """Holds how one weight is cut now: its number of gates, and the order of its neurons.
 
     Args:
-        gates: how many n-row blocks the weight has.
-        rows: (n,) the order of each gate's rows; None for that of the indices, on both axes.
+        gates: number of gates, n rows each.
+        rows: (n,) the order of each gate's rows; None takes rows and columns by their index.
         sources: (m,) the order of the columns, if these are other neurons than the rows.
     """
 
@@ -52,109 +29,21 @@ class Grid(NamedTuple):
     sources: Tensor | None = None
 
     def orders(self) -> tuple[Tensor, Tensor] | None:
-        """Those of the rows and of the columns."""
+        """Return the order of the rows and that of the columns, or None if both go by index."""
         return None if self.rows is None else (self.rows, self.rows if self.sources is None else self.sources)
 
     def arrange(self, tensor: Tensor) -> Tensor:
-        """(gates, n, m, entries of a kernel slice) of a weight or mask, rows and columns in the order."""
+        """Return a weight or mask as (gates, n, m, entries of a kernel slice), rows and columns in the order."""
         stacked = tensor.reshape(self.gates, len(tensor) // self.gates, tensor.shape[1], -1)
         orders = self.orders()
         return stacked if orders is None else stacked[:, orders[0]][:, :, orders[1]]
 
     def restore(self, kept: Bool[Tensor, "g n m"], shape: torch.Size) -> Bool[Tensor, "..."]:
-        """The mask of that shape, of what `arrange` has put in order."""
+        """Return the mask of a shape from slices that `arrange` has put in order."""
         orders = self.orders()
         if orders is not None:
             kept = kept[:, orders[0].argsort()][:, :, orders[1].argsort()]
         return kept[..., None].expand(*kept.shape, math.prod(shape[2:])).reshape(shape)
-
-
-@dataclass(frozen=True)
-class BlockLayout:
-    """Where a weight's order comes from.
-
-    Args:
-        gates: how many n-row blocks the weight has.
-        order: a regularizer that the weight is one of, a permutation of its neurons, or None for the indices' order.
-        layer: which of the regularizer's weights it is.
-    """
-
-    gates: int
-    order: Order | None = None
-    layer: int = 0
-
-    def grid(self, device: torch.device) -> Grid:
-        """The blocks as the points are now.
-
-        Raises:
-            ValueError: if a point is NaN, infinite or off its manifold.
-        """
-        if self.order is None:
-            return Grid(self.gates)
-        if isinstance(self.order, Tensor):
-            return Grid(self.gates, self.order.to(device))
-        sides = self.order.sides[self.layer]
-        rows = neuron_order(self.order.layer_embeddings(self.layer)).to(device)
-        if sides.sources == sides.targets:
-            return Grid(self.gates, rows)
-        return Grid(self.gates, rows, neuron_order(self.order.source_embeddings(self.layer)).to(device))
-
-
-def block_layouts(
-    model: Module, places: Sequence[tuple[str, Module, str]], order: Order | None
-) -> dict[str, BlockLayout]:
-    """How the weights that are pruned in blocks are laid out, by name: those that the order speaks of, or all.
-
-    Args:
-        model: that the weights belong to.
-        places: name, owner and name in the owner of every weight that is pruned.
-        order: a regularizer, for the weights that it penalizes; a permutation, for every recurrent weight with so many
-            neurons; or None, for all weights.
-
-    Returns:
-        A layout for each of these weights, by name.
-
-    Raises:
-        TypeError: if `order` is of another type.
-        ValueError: if it is no permutation, of another model, or of none of these weights; or, without an order, if a
-            weight has no columns.
-    """
-    weights = {id(owner.get_parameter(attribute)): name for name, owner, attribute in places}
-    if order is None:
-        return {name: BlockLayout(_gates(owner, owner.get_parameter(own), name)) for name, owner, own in places}
-    if isinstance(order, ModuliRegularizer):
-        parameters = {id(parameter) for parameter in model.parameters()}
-        if any(id(target.tensor) not in parameters for target in order.weights):
-            raise ValueError("order: the ModuliRegularizer is on another model than the one to prune")
-        targets = list(enumerate(order.weights))
-        what = f"the weights of the ModuliRegularizer ({', '.join(target.parameter for target in order.weights)})"
-    elif isinstance(order, Tensor):
-        order = check_permutation("order", order).clone()
-        layers = [part for part in model.modules() if isinstance(part, RNNBase | RNNCellBase)]
-        own = [weight for layer in layers for weight in recurrent_weights(layer) if weight.module is layer]
-        targets = [(0, weight) for weight in own if weight.neurons == len(order)]
-        what = f"the recurrent weights with {len(order)} neurons ({len(targets)} in the model)"
-    else:
-        raise TypeError(f"order: expected a ModuliRegularizer, a permutation or None, got {type(order).__name__}")
-    layouts = {
-        weights[id(target.tensor)]: BlockLayout(target.gates, order, layer)
-        for layer, target in targets
-        if id(target.tensor) in weights
-    }
-    if not layouts:
-        raise ValueError(f"order: none of {what} is among the targets, {', '.join(weights.values())}")
-    return layouts
-
-
-def check_permutation(name: str, order: Tensor, size: int | None = None) -> Int64[Tensor, " n"]:
-    """The order, or a ValueError unless it is an int64 permutation of 0 .. n - 1, n the size if one is given."""
-    n = order.numel() if size is None else size
-    if order.dtype != torch.int64 or order.shape != (n,) or not n or order.sort().values.tolist() != list(range(n)):
-        raise ValueError(
-            f"{name}: expected an int64 permutation of {'0 .. n - 1' if size is None else f'{n} neurons'}, got "
-            f"{order.dtype} of shape {tuple(order.shape)}{'' if order.numel() > 16 else f': {order.tolist()}'}"
-        )
-    return order
 
 
 def drop_smallest_blocks(
@@ -165,23 +54,23 @@ def drop_smallest_blocks(
     block: int,
     grids: Sequence[Grid],
 ) -> list[Bool[Tensor, "..."]]:
-    """Masks without the blocks of least root mean square, ranked over all weights: as many as fit into `count` entries.
+    """Drop the blocks of least root mean square, ranked over all weights: as many as fit into `count` entries.
 
-    So at most `count` entries are dropped, and fewer by less than one whole block. Blocks of which nothing is left
-    rank first, then all by the root mean square of what is kept; equal ones by weight, gate, row and column. The masks
-    stay as they are unless another whole block fits (or `count` is everything): so the same count twice changes
-    nothing, whatever the order has become. If it has changed, or the masks were not of blocks, entries of kept blocks
-    come back.
+    At most `count` entries are dropped, and fewer by less than one whole block. Blocks of which nothing is left rank
+    first. The others rank by the root mean square of a block in which pruned entries count as 0; equal ones rank by
+    weight, gate, row and column. The masks stay as they are unless another whole block fits (or `count` is the total
+    number), so the same count twice changes nothing, even if the order has changed. When blocks are dropped under a new
+    order, or from masks that were not made of blocks, pruned entries of kept blocks come back.
 
     Args:
         weights: (gates * n, m) or (n, m, ...), finite.
         masks: bool, of the same shapes; not changed.
         count: number of entries to drop, from 0 to the total number.
         block: side of a block.
-        grids: of each weight.
+        grids: how each weight is cut.
 
     Returns:
-        New masks in the same order.
+        New masks in the order of the weights.
 
     >>> weight = torch.tensor([[1.0, 1.0, 9.0], [1.0, 1.0, 9.0], [5.0, 5.0, 9.0]])
     >>> drop_smallest_blocks([weight], [weight > 0], 7, block=2, grids=[Grid(1)])[0].int().tolist()
@@ -213,7 +102,7 @@ def drop_smallest_blocks(
 
 
 def tile_sums(matrices: Float[Tensor, "*stack n m"], block: int) -> Float[Tensor, "*stack r c"]:
-    """The sum of every tile of `block` rows by `block` columns; those at the end of an axis may have fewer.
+    """Sum every tile of `block` rows by `block` columns; tiles at the end of an axis may be smaller.
 
     >>> tile_sums(torch.ones(3, 3), 2).tolist()
     [[4.0, 2.0], [2.0, 1.0]]
@@ -222,57 +111,3 @@ def tile_sums(matrices: Float[Tensor, "*stack n m"], block: int) -> Float[Tensor
     height, width = min(block, rows), min(block, columns)
     padded = torch.nn.functional.pad(matrices, (0, -columns % width, 0, -rows % height))
     return padded.unflatten(-1, (-1, width)).unflatten(-3, (-1, height)).sum((-3, -1))
-
-
-def order_names(parameter_name: str) -> tuple[str, str]:
-    """Names of the buffers with the order of a parameter's rows and of its columns.
-
-    >>> order_names("weight_hh_l0")
-    ('weight_hh_l0_order', 'weight_hh_l0_source_order')
-    """
-    return f"{parameter_name}_order", f"{parameter_name}_source_order"
-
-
-def find_orders(owner: Module, parameter_name: str) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " m"]] | None:
-    """The order of a weight's rows (of each gate) and of its columns at its last grouping, or None if it has none.
-
-    >>> find_orders(torch.nn.Linear(2, 2), "weight") is None
-    True
-    """
-    rows, columns = (owner._buffers.get(name) for name in order_names(parameter_name))
-    return None if rows is None else (rows, rows if columns is None else columns)
-
-
-def missing_orders(owner: Module, parameter_name: str, grid: Grid) -> dict[str, Tensor]:
-    """The buffers of a weight's order that its owner does not have yet, by name.
-
-    Raises:
-        ValueError: if the owner uses a name for something else.
-    """
-    missing = {}
-    for name, order in zip(order_names(parameter_name), (grid.rows, grid.sources), strict=True):
-        found = owner._buffers.get(name)
-        if order is None or (found is not None and found.dtype == torch.int64 and found.shape == order.shape):
-            continue
-        if hasattr(owner, name):
-            raise ValueError(
-                f"{type(owner).__name__} already has an attribute {name!r} that is not an int64 buffer of shape "
-                f"{tuple(order.shape)}: the order of {parameter_name!r} needs that name"
-            )
-        missing[name] = order.clone()
-    return missing
-
-
-def store_orders(owner: Module, parameter_name: str, grid: Grid) -> None:
-    """Keep the order of a weight that has been grouped, in the buffers that it has."""
-    for name, order in zip(order_names(parameter_name), (grid.rows, grid.sources), strict=True):
-        if order is not None:
-            owner.get_buffer(name).copy_(order)
-
-
-def _gates(owner: Module, weight: Tensor, name: str) -> int:
-    if weight.ndim < 2:
-        raise ValueError(f"blocks: {name} has shape {tuple(weight.shape)}; blocks need rows and columns")
-    neurons = owner.hidden_size if isinstance(owner, RNNBase | RNNCellBase) else len(weight)
-    # weight_hr of an LSTM that projects its state has no gates, and fewer rows than there are neurons.
-    return 1 if len(weight) % int(neurons) else len(weight) // int(neurons)

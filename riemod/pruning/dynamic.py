@@ -1,7 +1,8 @@
-"""Dynamic sparse training: the mask moves while the net trains, at a sparsity that never changes."""
+"""Dynamic sparse training: masks move while the net trains, at a constant sparsity."""
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from riemod._checks import check_integer
 from riemod.masks import mask_optimizer_state, masked_parameters
 from riemod.pruning.geometric import check_temperature, geometric_prior
 from riemod.pruning.selection import drop_smallest
@@ -18,29 +20,30 @@ __all__ = ["DynamicSparsePruner"]
 
 
 class DynamicSparsePruner:
-    """Every k steps drop the alpha_t N kept weights of least |w|; grow as many where |gradient| exp(-f / T) is largest.
+    """Moves masks every k steps: drops the alpha_t N kept weights of least |w|, and grows as many others.
 
-    alpha_t = drop_fraction / 2 (1 + cos(pi t / steps)) at step t; N is the number of kept weights of a parameter, and
-    each parameter that has a mask is treated alone, so its sparsity stays exactly what it was. Without a regularizer
-    every pair is alike: RigL. With one, f is the cost of the pair at the points as they then are; with a control
-    (`riemod.regularization.controls`), the control's. The dropped weights are candidates for growth too, as in RigL's
-    code: one that is chosen stays as it is. Weights that are new start at 0. Ties go by flat index.
+    New weights are those with the largest |gradient| exp(-f / T), where alpha_t = drop_fraction / 2
+    (1 + cos(pi t / steps)) at step t, and N is the number of kept weights of a parameter. Each masked parameter is
+    treated alone, so its sparsity stays exactly the same. Without a regularizer f = 0 for every pair, which is RigL.
+    With one, f is the cost of the pair at the present points, or the cost that a control
+    (`riemod.regularization.controls`) gives. As in RigL's code, dropped weights are candidates for growth too; one that
+    is chosen keeps its value. New weights start at 0. Equal weights rank by flat index.
 
-    Call `step` after `backward`, before gradients are clipped or masked: it wants the gradient of empty entries, which
-    autograd gives anyway. Then `optimizer.step()`; riemod's optimizers, or `attach_masks`, keep the empty entries at 0.
-    (RigL leaves out the optimizer's step whenever it moves the mask; here it is made.)
+    Call `step` after `backward` and before gradients are clipped or masked, because it needs the gradients of dropped
+    entries, which autograd computes anyway. Then call `optimizer.step()`; riemod's optimizers and `attach_masks` keep
+    dropped entries at 0. (RigL skips the optimizer's step whenever it moves the mask; here that step is made.)
 
     Args:
-        model: has masks, as from `apply_masks`; they are looked up anew whenever they are moved.
-        moduli: gives the costs of the weights that it penalizes; None, and any other weight, has f = 0.
-        steps: t at which the mask comes to rest; RigL's choice is three quarters of the training.
+        model: has masks, as from `apply_masks`; they are looked up whenever they are moved.
+        moduli: gives the costs of the weights that it penalizes; f = 0 for all other weights, and for all if None.
+        steps: t from which the masks no longer move, >= 1; RigL takes three quarters of the training.
         update_every: k >= 1.
         drop_fraction: alpha_0, in (0, 1].
         temperature: T > 0 in units of the cost f.
 
     Raises:
-        TypeError: an argument of another type.
-        ValueError: a number out of its range, or a model without masks.
+        TypeError: `model` is no module, or `moduli` no regularizer.
+        ValueError: a number is out of its range, or the model has no masks.
 
     Reference: Evci et al. 2020, https://arxiv.org/abs/1911.11134 (RigL).
 
@@ -71,11 +74,9 @@ class DynamicSparsePruner:
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if moduli is not None and not isinstance(moduli, ModuliRegularizer):
             raise TypeError(f"moduli must be a ModuliRegularizer or None, got {type(moduli).__name__}")
-        for name, value in (("steps", steps), ("update_every", update_every)):
-            _check_count(name, value, 1)
-        if isinstance(drop_fraction, bool) or not isinstance(drop_fraction, int | float):
-            raise TypeError(f"drop_fraction must be a number, got {drop_fraction!r}")
-        if not 0 < drop_fraction <= 1:
+        self.steps = check_integer("steps", steps, 1)
+        self.update_every = check_integer("update_every", update_every, 1)
+        if isinstance(drop_fraction, bool) or not isinstance(drop_fraction, Real) or not 0 < drop_fraction <= 1:
             raise ValueError(f"drop_fraction must be above 0 and at most 1, got {drop_fraction!r}")
         check_temperature(temperature)
         if temperature == 0:
@@ -83,21 +84,20 @@ class DynamicSparsePruner:
         if next(masked_parameters(model), None) is None:
             raise ValueError("model must have masks to move, got none: apply_masks gives it some")
         self.model, self.moduli = model, moduli
-        self.steps, self.update_every = steps, update_every
         self.drop_fraction, self.temperature = drop_fraction, temperature
         self._done = 0
 
     @torch.no_grad()
     def step(self, optimizer: Optimizer | None = None) -> int:
-        """Count one step, and move the masks if it is the turn of that.
+        """Count one step, and move the masks at every k-th.
 
-        A parameter whose weights or gradient hold NaN or infinity is left as it is, and so is one without a gradient.
+        A parameter without a gradient is left as it is, and so is one whose weights or gradient hold NaN or infinity.
 
         Args:
-            optimizer: its moments are zeroed for entries that are dropped or new.
+            optimizer: its moments are set to 0 for entries that are dropped or new.
 
         Returns:
-            How many weights were moved, all masks together.
+            The number of weights that were moved, in all masks together.
         """
         present, self._done = self._done, self._done + 1
         if not 0 < present < self.steps or present % self.update_every:
@@ -119,23 +119,21 @@ class DynamicSparsePruner:
         return moved
 
     def state_dict(self) -> dict[str, int]:
-        """{"step": the number of steps so far}; the masks are in the model's own."""
+        """Return {"step": the number of steps so far}; the masks are in the model's own state dict."""
         return {"step": self._done}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned.
+        """Continue from what `state_dict` returned.
 
         Raises:
-            TypeError: the step is no int.
-            ValueError: it is missing or negative, or there are other keys.
+            ValueError: the step is missing or no integer >= 0, or there are other keys.
         """
         if set(state_dict) != {"step"}:
             raise ValueError(f"state_dict must hold the key step alone, got {sorted(state_dict)}")
-        _check_count("step", state_dict["step"], 0)
-        self._done = state_dict["step"]
+        self._done = check_integer("step", state_dict["step"], 0)
 
     def _priors(self) -> dict[int, Tensor]:
-        """exp(-f / T) for the weights that the regularizer penalizes, broadcast over gates and kernels."""
+        """Return exp(-f / T) for the weights that the regularizer penalizes, to broadcast over gates and kernels."""
         priors: dict[int, Tensor] = {}
         if self.moduli is None or self.temperature == math.inf:
             return priors
@@ -148,15 +146,8 @@ class DynamicSparsePruner:
 
 
 def _moved(weight: Tensor, mask: Tensor, scores: Tensor, share: float) -> Tensor:
-    """The mask after round(share * kept) of the kept entries were exchanged, or as many as there are empty ones."""
+    """Return the mask after round(share * kept) entries were exchanged, or as many as were dropped before."""
     total, kept = mask.numel(), int(mask.count_nonzero())
     count = min(round(share * kept), total - kept)
     left = drop_smallest([weight], [mask], total - kept + count)[0]
     return left | drop_smallest([scores], [~left], total - count)[0]
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")

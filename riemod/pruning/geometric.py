@@ -1,14 +1,15 @@
-"""Sparse from the start: masks straight from where the neurons are, and putting masks on a model.
+"""Masks from the positions of neurons, before any training.
 
-A cost f(d) becomes a mask by way of one number, the temperature T: pairs are drawn without replacement, each in
-proportion to exp(-f / T). T = 0 takes the cheapest pairs; T = infinity draws uniformly, which is the control without
-geometry; the control with it has the same costs shuffled over pairs (`riemod.regularization.controls.Shuffled`).
+The temperature T turns costs f(d) into a mask: pairs are drawn without replacement, each in proportion to exp(-f / T).
+T = 0 takes the cheapest pairs. T = infinity draws uniformly, which is the control without geometry; the control with
+the same costs shuffled over pairs is `riemod.regularization.controls.Shuffled`.
 
-Which T? Under a difference of Gaussians the cheapest pairs of a surface are a ring around each neuron: a lattice, whose
-paths grow with its diameter. Far pairs all cost f_max, and share the weight exp(-f_max / T), small but spread over most
-of the surface: a few of them are drawn as shortcuts, which make a small world of the lattice. For 128 neurons on the
-torus of period 10, 95 % sparse (means of five embeddings), the share of far pairs (f > 60) is 0, 2, 23 and 76 % at
-T = 0, 10, 20 and infinity, and a path from one neuron to another takes 4.5, 3.7, 2.9 and 2.8 steps on average.
+How to choose T: under a difference of Gaussians the cheapest pairs on a surface form a ring around each neuron. They
+make a lattice, whose paths grow with its diameter. Far pairs all cost f_max and have the small weight exp(-f_max / T),
+but they cover most of the surface, so a few of them are drawn as shortcuts, which turn the lattice into a small world.
+For 128 neurons on the torus of period 10 at 95 % sparsity (means of five embeddings), the share of far pairs (f > 60)
+is 0, 2, 23 and 76 % at T = 0, 10, 20 and infinity, and a path between two neurons takes 4.5, 3.7, 2.9 and 2.8 steps on
+average.
 """
 
 import math
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from riemod._checks import check_integer
 from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization import _tiles as tiles
@@ -39,18 +41,18 @@ def geometric_mask(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Bool[Tensor, "n m"]:
-    """The n m - round(sparsity n m) pairs (j, k) of least f(d(x_j, y_k)) / T - G_jk, G standard Gumbel noise.
+    """Draw a mask that keeps the n m - round(sparsity n m) pairs (j, k) of least f(d(x_j, y_k)) / T - G_jk.
 
-    That is a draw without replacement, each next pair with probability proportional to exp(-f / T) among those left; at
-    T = 0 the cheapest pairs, equal ones in the order of their flat index. If n + m or more pairs are kept, then every
-    target keeps an input and every source an output, those that come first, other neurons' and of finite cost: a neuron
-    is no input of itself. Self-connections have no other privilege: they are kept if f(0) is low.
+    G is standard Gumbel noise, so pairs are drawn without replacement, each next one with probability proportional to
+    exp(-f / T) among those left. At T = 0 the cheapest pairs are kept, equal ones in the order of their flat index. If
+    n + m or more pairs are kept, every target keeps an input and every source keeps an output: the pair that comes
+    first among those of finite cost that join two different neurons. A self-connection is kept like any other pair.
 
     Args:
-        geometry: an embedding, whose neurons are both targets and sources; or a regularizer, whose costs are then
-            taken, also those of a control.
+        geometry: an embedding, whose neurons are both targets and sources; or a regularizer or a control, which gives
+            its own costs.
         sparsity: fraction of pairs that are dropped, in [0, 1].
-        inhibitor: f for an embedding, a difference of Gaussians if not given; a regularizer has its own.
+        inhibitor: f for an embedding, by default a difference of Gaussians; None for a regularizer, which has its own.
         layer: which of a regularizer's weights.
         temperature: T >= 0 in units of the cost f; `math.inf` draws uniformly.
         generator: source of G; None draws from torch's global generator. Not used at T = 0.
@@ -60,9 +62,9 @@ def geometric_mask(
         the mask of each gate (`apply_masks` repeats it).
 
     Raises:
-        TypeError: an argument of another type.
-        ValueError: a number out of its range, an inhibitor beside a regularizer, costs that are negative or NaN, fewer
-            pairs of finite cost than are to be kept, or at T = 0 costs that are all the same.
+        TypeError: `geometry` is neither an embedding nor a regularizer.
+        ValueError: a number is out of its range, an inhibitor comes with a regularizer, costs are negative or NaN,
+            fewer pairs have a finite cost than are to be kept, or all costs are the same at T = 0.
 
     Reference: Kool, van Hoof and Welling 2019, https://arxiv.org/abs/1903.06059 (Gumbel top-k is such a draw); small
     worlds: Watts and Strogatz 1998, https://doi.org/10.1038/30918.
@@ -91,18 +93,17 @@ def geometric_mask(
 
 
 def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Tensor, "n m"]:
-    """exp(-(f - min f) / T), in float64: 1 for the cheapest pairs, and by e less for every T that a pair costs more.
+    """Return exp(-(f - min f) / T) in float64: 1 for the cheapest pairs, and less for pairs that cost more.
 
     Args:
-        costs: f >= 0; infinite ones get 0.
-        temperature: T > 0 in units of the cost; `math.inf` gives 1 throughout.
+        costs: f >= 0; an infinite cost gives 0.
+        temperature: T > 0 in units of the cost; `math.inf` gives 1 for every finite cost.
 
     Returns:
         Values in [0, 1], of the same shape.
 
     Raises:
-        TypeError: `temperature` is no number.
-        ValueError: `temperature` not above 0, or no cost is finite.
+        ValueError: `temperature` is no number above 0, or no cost is finite.
 
     >>> geometric_prior(torch.tensor([[3.0, 5.0]]), 2.0)
     tensor([[1.0000, 0.3679]], dtype=torch.float64)
@@ -117,17 +118,14 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
     return prior.masked_fill(costs.isinf(), 0)
 
 
-@torch.no_grad()
 def check_temperature(temperature: float) -> None:
-    """Raise TypeError unless it is a number, ValueError unless it is >= 0; infinity is."""
-    if isinstance(temperature, bool) or not isinstance(temperature, Real):
-        raise TypeError(f"temperature must be a number >= 0, got {temperature!r}")
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be >= 0, in units of the cost, got {temperature!r}")
+    """Raise a ValueError unless the temperature is a number >= 0 or infinity."""
+    if isinstance(temperature, bool) or not isinstance(temperature, Real) or not temperature >= 0:
+        raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {temperature!r}")
 
 
 def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:
-    """(n, m) costs, computed in row tiles, and whether rows and columns are the same neurons."""
+    """Return the (n, m) costs, computed in row tiles, and whether rows and columns are the same neurons."""
     if isinstance(geometry, NeuronEmbedding):
         law = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)  # pyright: ignore[reportArgumentType]
         points, manifold = geometry.coordinates(), geometry.manifold
@@ -137,9 +135,8 @@ def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, boo
     if not isinstance(geometry, ModuliRegularizer):
         raise TypeError(f"geometry must be a NeuronEmbedding or a ModuliRegularizer, got {type(geometry).__name__}")
     if inhibitor is not None:
-        raise ValueError("inhibitor must be left out for a regularizer, which has its own")
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(geometry.weights):
-        raise ValueError(f"layer must be from 0 to {len(geometry.weights) - 1} for this regularizer, got {layer!r}")
+        raise ValueError("inhibitor must be None for a regularizer, which has its own")
+    layer = check_integer("layer", layer, 0, len(geometry.weights) - 1)
     target, sides = geometry.weights[layer], geometry.sides[layer]
     height = max(1, tiles.TILE_ELEMENTS // target.sources)
     spans = ((first, min(first + height, target.neurons)) for first in range(0, target.neurons, height))
@@ -147,7 +144,10 @@ def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, boo
 
 
 def _arrivals(costs: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Keys >= 0 whose order is that of f / T - G: the log times at which exponential clocks of rate exp(-f/T) ring."""
+    """Return keys >= 0 in the order of f / T - G.
+
+    They are the logarithms of exponential waiting times of rate exp(-f / T), shifted so that the least is 0.
+    """
     device = costs.device if generator is None else generator.device
     noise = torch.empty(costs.shape, dtype=costs.dtype, device=device).exponential_(generator=generator)
     keys = noise.clamp_(min=torch.finfo(noise.dtype).tiny).log_().to(costs.device)
@@ -157,7 +157,7 @@ def _arrivals(costs: Tensor, temperature: float, generator: torch.Generator | No
 
 
 def _firsts(keys: Tensor, recurrent: bool) -> Tensor:
-    """True for the first source of every target, and for the first target of every source that has none yet."""
+    """Mark the first source of every target, and the first target of every source that has none yet."""
     others = keys.clone()
     if recurrent:
         others.fill_diagonal_(math.inf)

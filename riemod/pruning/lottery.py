@@ -1,4 +1,4 @@
-"""Lottery tickets: the pruned net's mask with fresh or rewound weights."""
+"""Lottery tickets: the mask of a pruned net with fresh or rewound weights."""
 
 import copy
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from torch.nn import Module
 
 from riemod.initialization import Initializer, sparsity_aware
 from riemod.masks import mask_name, masked_parameters
-from riemod.pruning.blocks import order_names
 from riemod.pruning.magnitude import MagnitudePruner
+from riemod.pruning.orders import order_names
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["LotteryTicket", "lottery_ticket"]
 
 
 class LotteryTicket(NamedTuple):
-    """A model to train again, its pruner, and its regularizer with the embedding held fixed."""
+    """Holds a model to train again, its pruner, and its regularizer with a fixed embedding."""
 
     model: Module
     pruner: MagnitudePruner
@@ -34,25 +34,27 @@ def lottery_ticket(
     initialize: Initializer | None = None,
     rewind: Mapping[str, Any] | None = None,
 ) -> LotteryTicket:
-    """Copies with the same masks, the same embedding, now fixed, and w = mask * w_0, w_0 fresh or of an earlier epoch.
+    """Copy a pruned model with weights w = mask * w_0, where w_0 is drawn anew or taken from an earlier epoch.
+
+    The copies keep the masks and the embedding, which is now fixed.
 
     Args:
-        model: the pruned model; it, the pruner and the regularizer are left as they are.
-        pruner: of this model. The ticket's copy has a constant schedule at the present sparsity: it prunes no further.
+        model: the pruned model; it, the pruner and the regularizer are not changed.
+        pruner: of this model. The ticket's copy has a constant schedule at the present sparsity, so it prunes no more.
         moduli: a `ModuliRegularizer` on this model, or None. Its copy penalizes the copied weights.
         generator: source of the fresh weights; None draws from torch's global generator.
-        initialize: draws the fresh weights; one of `riemod.initialization`, or alike. None is `sparsity_aware`:
-            variance by the inputs that the mask leaves, spectral radius 1 in plain RNNs. Torch's own is `default`.
-        rewind: `state_dict()` of this model from an earlier epoch, from before or after the masks were made. Its
-            weights are taken instead of fresh ones; its masks, and an embedding inside the model, are not.
+        initialize: draws the fresh weights, as the functions of `riemod.initialization` do. None is `sparsity_aware`:
+            variance by the inputs that the mask leaves, spectral radius 1 in plain RNNs. `default` draws as torch does.
+        rewind: `state_dict()` of this model from an earlier epoch, before or after the masks were made. Its weights are
+            taken instead of fresh ones; its masks, and an embedding inside the model, are not.
 
     Returns:
         (model, pruner, moduli), linked to each other as the originals are.
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: the pruner is of another model, `rewind` has missing or unexpected keys or other shapes, it comes
-            with an `initialize` that it would leave unused, or a submodule does not know how to draw its weights.
+        ValueError: the pruner is of another model; `rewind` has missing or unexpected keys, or other shapes; both
+            `rewind` and `initialize` are given; or a submodule cannot draw its weights.
 
     Reference: Frankle and Carbin 2019, https://arxiv.org/abs/1803.03635; rewinding: Frankle et al. 2020,
     https://arxiv.org/abs/1912.05671.
@@ -65,17 +67,17 @@ def lottery_ticket(
     (True, False)
     """
     if not isinstance(model, Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(pruner, MagnitudePruner):
-        raise TypeError(f"pruner: expected a MagnitudePruner, got {type(pruner).__name__}")
+        raise TypeError(f"pruner must be a MagnitudePruner, got {type(pruner).__name__}")
     if pruner.model is not model:
-        raise ValueError("pruner: it prunes another model than the given one")
+        raise ValueError("pruner must be of the given model, got one of another model")
     if moduli is not None and not isinstance(moduli, ModuliRegularizer):
-        raise TypeError(f"moduli: expected a ModuliRegularizer or None, got {type(moduli).__name__}")
+        raise TypeError(f"moduli must be a ModuliRegularizer or None, got {type(moduli).__name__}")
     if initialize is not None and not callable(initialize):
-        raise TypeError(f"initialize: expected a draw of riemod.initialization or None, got {initialize!r}")
+        raise TypeError(f"initialize must be a draw of riemod.initialization or None, got {initialize!r}")
     if initialize is not None and rewind is not None:
-        raise ValueError("initialize: give it or rewind, got both")
+        raise ValueError("initialize must be None if rewind is given, got both")
     weights = None if rewind is None else _checked_weights(model, moduli, rewind)
     ticket = LotteryTicket(*copy.deepcopy((model, pruner, moduli)))
     ticket.pruner.freeze()
@@ -92,9 +94,9 @@ def lottery_ticket(
 
 
 def _checked_weights(model: Module, moduli: object, rewind: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `rewind` to load: exactly the model's, apart from masks and points, or an error."""
+    """Return the entries of `rewind` to load: all of the model's but masks and points; raise unless it has them."""
     if not isinstance(rewind, Mapping):
-        raise TypeError(f"rewind: expected a state_dict, got {type(rewind).__name__}")
+        raise TypeError(f"rewind must be a state_dict, got {type(rewind).__name__}")
     present = model.state_dict()
     ignored = {key for name, _, _ in masked_parameters(model) for key in (mask_name(name), *order_names(name))}
     inside = tuple(f"{name}." for name, part in model.named_modules(remove_duplicate=False) if part is moduli)
@@ -102,11 +104,13 @@ def _checked_weights(model: Module, moduli: object, rewind: Mapping[str, Any]) -
     expected = present.keys() - ignored
     missing, unexpected = sorted(expected - rewind.keys()), sorted(rewind.keys() - present.keys())
     if missing or unexpected:
-        raise ValueError(f"rewind: not of this model; missing keys {missing}, unexpected keys {unexpected}")
+        raise ValueError(
+            f"rewind must be a state_dict of this model, got missing keys {missing} and unexpected keys {unexpected}"
+        )
     for key in sorted(expected):
         old, new = present[key], rewind[key]
         if isinstance(old, Tensor) and not isinstance(new, Tensor):
-            raise TypeError(f"rewind: {key} should be a tensor, got {type(new).__name__}")
+            raise TypeError(f"rewind must hold a tensor as {key}, got {type(new).__name__}")
         if isinstance(old, Tensor) and old.shape != new.shape:
-            raise ValueError(f"rewind: {key} has shape {tuple(new.shape)}, the model's has {tuple(old.shape)}")
+            raise ValueError(f"rewind must hold {key} of shape {tuple(old.shape)}, got {tuple(new.shape)}")
     return {key: rewind[key] for key in expected}

@@ -1,94 +1,68 @@
-"""Magnitude pruning: the smallest weights, or blocks of weights, go."""
+"""Magnitude pruning: drop the smallest weights, or the smallest blocks of weights."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
-from torch.nn import Module, Parameter
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn import Module
 from torch.optim import Optimizer
 
-from riemod.manifolds._geoopt import geoopt
+from riemod._checks import check_choice, check_integer
 from riemod.masks import (
     check_mask_name_is_free,
-    find_mask,
     mask_gradients,
-    mask_name,
     mask_optimizer_state,
     register_mask,
     zero_pruned,
 )
-from riemod.pruning.blocks import (
-    Grid,
-    Order,
-    block_layouts,
-    drop_smallest_blocks,
-    find_orders,
-    missing_orders,
-    store_orders,
-)
-from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity, check_whole
+from riemod.pruning.blocks import Grid, drop_smallest_blocks
+from riemod.pruning.orders import Order, block_layouts, find_orders, missing_orders, store_orders
+from riemod.pruning.places import Place, Targets, find_places
+from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity
 from riemod.pruning.selection import drop_smallest
 
 __all__ = ["MagnitudePruner"]
 
 Scope = Literal["global", "tensor"]
-Targets = Sequence[str] | Sequence[tuple[Module, str]]
-
-
-class _Place(NamedTuple):
-    """Where a parameter lives. It is looked up each time: loading or moving a model may put another tensor there."""
-
-    name: str
-    owner: Module
-    attribute: str
-
-    @property
-    def parameter(self) -> Parameter:
-        return self.owner.get_parameter(self.attribute)
-
-    @property
-    def mask(self) -> Tensor:
-        return self.owner.get_buffer(mask_name(self.attribute))
 
 
 class MagnitudePruner:
-    """Zeroes the round(sparsity * total) weights of least |w|, ranked over all targets together or in each alone.
+    """Prunes the round(sparsity * total) weights of least |w|, ranked over all targets together or in each alone.
 
-    Weights that were pruned stay pruned: they rank first, and a lower sparsity than the present one changes nothing.
-    Ties go by the order of the tensors in the model, then by flat index. The masks are buffers of the model
-    (`riemod.masks`), so a pruner on a model, or a loaded checkpoint, that has masks continues from these, and
-    copying model and pruner in one deepcopy keeps them together. Parameters are changed in place, never replaced.
+    Pruned weights stay pruned: they rank first, and a sparsity below the present one changes nothing. Equal weights
+    rank by the order of the tensors in the model, then by flat index. The masks are buffers of the model
+    (`riemod.masks`), so a pruner on a model or a loaded checkpoint that has masks continues from these. Copy model and
+    pruner in one deepcopy to keep them together. Parameters are changed in place, never replaced.
 
-    With `blocks`, tiles of that many rows and columns go whole, those of least root mean square first: as many as fit
-    into round(sparsity * total) entries, so that the last block is missing at most. Tiles at edges are smaller, and a
-    weight smaller than a block is one; gates are cut apart, and a kernel's slices are whole. `order` groups neurons by
-    their order along the manifold (`riemod.manifolds.curve_order`). Whenever another block has to go, groups are formed
-    anew, of the points as they then are. If the order has changed, entries of kept blocks come back, at the value 0:
-    the one case where a mask gains entries. `orders` has the order of the last grouping.
+    With `blocks`, whole tiles of that many rows and columns are dropped, those of least root mean square first: as many
+    as fit into round(sparsity * total) entries, so the result misses that number by less than one block. Tiles at edges
+    are smaller, and a weight smaller than a block is one tile. Gates are cut apart, and slices of a kernel are dropped
+    whole. `order` groups neurons by their order along the manifold (`riemod.manifolds.curve_order`). Whenever another
+    block has to be dropped, groups are formed anew from the present points. If the order has changed, entries of kept
+    blocks come back with the value 0; only then does a mask gain entries. `orders` returns the order of the last
+    grouping.
 
     Args:
-        model: its weights are changed only by `prune`, `start_epoch` and `apply`; building a pruner adds the masks.
-        schedule: sparsity for each epoch (from 0), for `start_epoch`.
+        model: building a pruner adds the masks; only `prune`, `start_epoch` and `apply` change weights.
+        schedule: gives the sparsity for each epoch (from 0) to `start_epoch`.
         targets: qualified parameter names, or (module, parameter name) pairs. By default every floating-point
             parameter with two or more dimensions: embeddings, input, hidden and output weights, no biases, and no
             geoopt ManifoldParameters. A parameter that is shared (tied) counts once, under its first name.
-        scope: "global" ranks all targets together, "tensor" prunes each to the same sparsity. "global" ranks blocks
-            apart from single weights.
-        blocks: side of a block, >= 1; None for single weights.
-        order: what stands next to what in blocks: a `ModuliRegularizer` of this model, for the weights it penalizes,
-            by its points; or an int64 permutation (n,), for the recurrent weights with n neurons. Other targets are
-            then pruned weight by weight, to the same sparsity. None: blocks in all targets, by index.
+        scope: "global" ranks all targets together, blocks apart from single weights; "tensor" prunes each target to the
+            same sparsity.
+        blocks: side of a block, >= 1; None prunes single weights.
+        order: the order of neurons in which blocks are cut. A `ModuliRegularizer` of this model orders the weights that
+            it penalizes by its points; an int64 permutation (n,) orders the recurrent weights with n neurons. Other
+            targets are then pruned weight by weight, to the same sparsity. None cuts all targets into blocks, by index.
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: an unknown scope or target, a target that cannot be pruned, nothing to prune, a module that uses a
-            mask's or an order's name for something else; `blocks` below 1, an `order` without blocks, of another
-            model, of none of the targets, or no permutation. The model is then as it was.
+        ValueError: an unknown scope or target, a target that cannot be pruned, nothing to prune, or a module that uses
+            the name of a mask or an order for something else; `blocks` is no integer >= 1, or `order` comes without
+            blocks, is of another model or of none of the targets, or is no permutation. The model is then unchanged.
 
     >>> model = torch.nn.Linear(2, 2, bias=False)
     >>> _ = model.load_state_dict({"weight": torch.tensor([[4.0, -1.0], [2.0, 3.0]])})
@@ -109,20 +83,19 @@ class MagnitudePruner:
         order: Order | None = None,
     ) -> None:
         if not isinstance(model, Module):
-            raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if schedule is not None and not callable(schedule):
-            raise TypeError(f"schedule: expected a callable epoch -> sparsity or None, got {schedule!r}")
-        if scope not in ("global", "tensor"):
-            raise ValueError(f'scope: expected "global" or "tensor", got {scope!r}')
+            raise TypeError(f"schedule must be a callable epoch -> sparsity or None, got {schedule!r}")
+        check_choice("scope", scope, ("global", "tensor"))
         if blocks is not None:
-            check_whole("blocks", blocks, 1)
+            blocks = check_integer("blocks", blocks, 1)
         elif order is not None:
-            raise ValueError("order: it is for blocks; give blocks as well")
+            raise ValueError("order must come with blocks, got blocks=None")
         self.model = model
         self.schedule = schedule
         self.scope: Scope = scope
         self.blocks = blocks
-        self._places = _resolve(model, targets)
+        self._places = find_places(model, targets)
         self._layouts = {} if blocks is None else block_layouts(model, self._places, order)
         grids = self._grids()
         for place in self._places:
@@ -142,31 +115,34 @@ class MagnitudePruner:
         """Prune to `schedule(epoch)` and return that sparsity; epochs count from 0.
 
         Raises:
-            ValueError: no schedule, a negative epoch, or as `prune`.
+            ValueError: there is no schedule, the epoch is negative, or as for `prune`.
         """
         if self.schedule is None:
-            raise ValueError("schedule: this pruner was built without one; give it a schedule, or call prune(sparsity)")
+            raise ValueError(
+                "schedule must be given to the pruner for start_epoch, got None; prune(sparsity) needs none"
+            )
         sparsity = self.schedule(epoch)
         self.prune(sparsity)
         return sparsity
 
     def prune(self, sparsity: float) -> None:
-        """Drop the smallest weights, exactly round(sparsity * total), or blocks while they fit, and set these to 0.
+        """Drop the smallest round(sparsity * total) weights, or as many blocks as fit, and set them to 0.
 
         Args:
-            sparsity: fraction of zeros, in [0, 1]; below the present one it changes no mask.
+            sparsity: fraction of zeros, in [0, 1]; one below the present sparsity changes no mask.
 
         Raises:
-            TypeError: `sparsity` is no number.
-            ValueError: `sparsity` outside [0, 1], or a target or a point of the order holds NaN or infinity; nothing
-                was changed.
+            ValueError: `sparsity` is no number in [0, 1], or a target or a point of the order holds NaN or infinity;
+                nothing was changed.
         """
         check_sparsity("sparsity", sparsity)
         for place in self._places:
             if not torch.isfinite(place.parameter).all():
-                raise ValueError(f"model: {place.name} holds NaN or infinity, so its weights have no order; not pruned")
+                raise ValueError(
+                    f"model must have finite weights, but {place.name} holds NaN or infinity; nothing was pruned"
+                )
         grids = self._grids()
-        selected: list[tuple[_Place, Tensor]] = []
+        selected: list[tuple[Place, Tensor]] = []
         for pool in self._pools():
             weights, masks = [place.parameter for place in pool], [place.mask for place in pool]
             drop = drop_smallest
@@ -181,10 +157,10 @@ class MagnitudePruner:
             place.parameter.detach().masked_fill_(~mask, 0)
 
     def apply(self, optimizer: Optimizer | None = None) -> None:
-        """Set pruned weights back to 0, in place; call it after each `optimizer.step()`, unless masks are attached.
+        """Set pruned weights back to 0 in place; call it after each `optimizer.step()`, unless masks are attached.
 
         Args:
-            optimizer: if given, the gradients of pruned weights and its moments for them are zeroed as well.
+            optimizer: if given, the gradients of pruned weights and its moments for them are set to 0 as well.
         """
         for place in self._places:
             zero_pruned(place.parameter, place.mask)
@@ -193,27 +169,30 @@ class MagnitudePruner:
             mask_optimizer_state(optimizer, ((place.parameter, place.mask) for place in self._places))
 
     def mask_gradients(self) -> None:
-        """Zero the gradients of pruned weights, so that clipping by the norm sees only what will be used."""
+        """Set the gradients of pruned weights to 0, so that their norm for clipping counts kept weights alone."""
         mask_gradients((place.parameter, place.mask) for place in self._places)
 
     def freeze(self) -> None:
-        """Replace the schedule by a constant one at the present sparsity, so that `start_epoch` prunes no further."""
+        """Replace the schedule by a constant one at the present sparsity, so that `start_epoch` prunes no more."""
         pools = [[place.mask for place in pool] for pool in self._pools()]
         self.schedule = ConstantSchedule(min(map(_share_dropped, pools)))
 
     def sparsity(self) -> dict[str, float]:
-        """Fraction of pruned entries of each target by name, and of all targets together as "total"."""
+        """Return the fraction of pruned entries of each target by name, and of all targets together as "total"."""
         masks = self.masks()
         return {name: _share_dropped([mask]) for name, mask in masks.items()} | {
             "total": _share_dropped(masks.values())
         }
 
     def masks(self) -> dict[str, Bool[Tensor, "..."]]:
-        """The mask of each target by name, True where kept: the model's own buffers, not copies."""
+        """Return the mask of each target by name, True where kept: the model's own buffers, not copies."""
         return {place.name: place.mask for place in self._places}
 
     def orders(self) -> dict[str, tuple[Int64[Tensor, " n"], Int64[Tensor, " m"]]]:
-        """Of each target in ordered blocks, the order of its rows and of its columns at the last grouping: buffers."""
+        """Return the order of rows and of columns at the last grouping, for each target in ordered blocks.
+
+        The tensors are the model's own buffers, not copies.
+        """
         found = ((place.name, find_orders(place.owner, place.attribute)) for place in self._places)
         return {name: orders for name, orders in found if name in self._layouts and orders is not None}
 
@@ -221,8 +200,8 @@ class MagnitudePruner:
         places = {place.name: place for place in self._places}
         return {name: layout.grid(places[name].parameter.device) for name, layout in self._layouts.items()}
 
-    def _pools(self) -> list[tuple[_Place, ...]]:
-        """Targets that are ranked together."""
+    def _pools(self) -> list[tuple[Place, ...]]:
+        """Return the groups of targets that are ranked together."""
         if self.scope == "tensor":
             return [(place,) for place in self._places]
         in_blocks = tuple(place for place in self._places if place.name in self._layouts)
@@ -233,81 +212,3 @@ class MagnitudePruner:
 def _share_dropped(masks: Collection[Tensor]) -> float:
     total = sum(mask.numel() for mask in masks)
     return (total - sum(int(mask.count_nonzero()) for mask in masks)) / total
-
-
-def _resolve(model: Module, targets: Targets | None) -> tuple[_Place, ...]:
-    """The places to prune, each parameter once."""
-    places = [
-        _Place(f"{prefix}.{name}" if prefix else name, owner, name)
-        for prefix, owner in model.named_modules(remove_duplicate=False)
-        for name, _ in owner.named_parameters(recurse=False, remove_duplicate=False)
-    ]
-    # Under its first name, unless an earlier pruner has put the mask of a shared parameter elsewhere.
-    first: dict[int, _Place] = {}
-    for place in sorted(places, key=lambda place: find_mask(place.owner, place.attribute) is None):
-        first.setdefault(id(place.parameter), place)
-    if targets is None:
-        chosen = [place for place in places if _is_weight(place)]
-    else:
-        chosen = [_find(model, places, target) for target in _as_list(targets)]
-    chosen_places = dict.fromkeys(first[id(place.parameter)] for place in chosen)
-    if not chosen_places:
-        what = "targets: empty list" if targets is not None else "model: no floating-point weight of two dimensions"
-        raise ValueError(f"{what}: nothing to prune; parameters are {_names(places)}")
-    for place in chosen_places:
-        _check_prunable(place)
-    order = {place: index for index, place in enumerate(places)}
-    return tuple(sorted(chosen_places, key=order.__getitem__))
-
-
-def _as_list(targets: Targets) -> Sequence[str | tuple[Module, str]]:
-    if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise TypeError(f"targets: expected a list of names or of (module, name) pairs, got {targets!r}")
-    return targets
-
-
-def _find(model: Module, places: Sequence[_Place], target: str | tuple[Module, str]) -> _Place:
-    if isinstance(target, str):
-        found = next((place for place in places if place.name == target), None)
-        if found is None:
-            raise ValueError(f"targets: no parameter {target!r} in the model; there are {_names(places)}")
-        return found
-    if not (isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], Module)):
-        raise TypeError(f"targets: expected a name or a (module, name) pair, got {target!r}")
-    owner, attribute = target
-    if all(owner is not module for module in model.modules()):
-        raise ValueError(f"targets: this {type(owner).__name__} is not a part of the model")
-    own = [place for place in places if place.owner is owner]
-    found = next((place for place in own if place.attribute == attribute), None)
-    if found is None:
-        names = ", ".join(place.attribute for place in own) or "none"
-        raise ValueError(f"targets: no parameter {attribute!r} in this {type(owner).__name__}; it has {names}")
-    return found
-
-
-def _is_weight(place: _Place) -> bool:
-    if is_lazy(place.parameter):
-        return True
-    if isinstance(place.parameter, geoopt.ManifoldParameter) or not place.parameter.is_floating_point():
-        return False
-    return place.parameter.ndim >= 2 and place.parameter.numel() > 0
-
-
-def _check_prunable(place: _Place) -> None:
-    """Raise ValueError if zeroing entries of the parameter would be impossible or would not zero weights."""
-    if is_lazy(place.parameter):
-        raise ValueError(f"model: {place.name} has no shape yet; run the model once before building a pruner")
-    if isinstance(place.parameter, geoopt.ManifoldParameter):
-        raise ValueError(f"targets: {place.name} holds points of a manifold (geoopt.ManifoldParameter), not weights")
-    if not place.parameter.is_floating_point() or place.parameter.numel() == 0 or place.parameter.ndim == 0:
-        shape, dtype = tuple(place.parameter.shape), place.parameter.dtype
-        raise ValueError(f"targets: {place.name} is {dtype} of shape {shape}; only non-empty float tensors are pruned")
-    if isinstance(place.owner, ParametrizationList):
-        raise ValueError(
-            f"model: {place.name} belongs to a parametrization (torch.nn.utils.parametrize), so its zeros are not the "
-            "weight's; remove the parametrization, or choose other targets"
-        )
-
-
-def _names(places: Sequence[_Place]) -> str:
-    return ", ".join(place.name for place in places) or "none"

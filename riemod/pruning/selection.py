@@ -1,4 +1,4 @@
-"""Which entries of several tensors are the smallest: exact, without sorting and without joining the tensors."""
+"""Select the k smallest entries across several tensors, exactly, by radix select: no sorting, no joint copy."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,11 @@ __all__ = ["drop_smallest"]
 def drop_smallest(
     weights: Sequence[Float[Tensor, "..."]], masks: Sequence[Bool[Tensor, "..."]], count: int
 ) -> list[Bool[Tensor, "..."]]:
-    """Masks with max(count, already dropped) entries False: those of least |w|, ranked over all tensors together.
+    """Drop the `count` entries of least |w|, ranked over all tensors together.
 
-    Entries that are False in `masks` rank first, so nothing comes back; then kept entries by |w|; equal ones by their
-    position in the list, then by flat index.
+    Entries that are False in `masks` rank first, so a dropped entry never comes back: the new masks have
+    max(count, already dropped) entries False. Kept entries rank by |w|, equal ones by their position in the list, then
+    by flat index.
 
     Args:
         weights: tensors of any shapes; finite.
@@ -23,10 +24,10 @@ def drop_smallest(
         count: number of entries to drop, from 0 to the total number.
 
     Returns:
-        New masks in the same order.
+        New masks in the order of the tensors.
 
-    Reference: the order statistic is found digit by digit (radix selection) in the bit patterns, which for
-    non-negative IEEE numbers have the order of their values.
+    The order statistic is found digit by digit (radix select) in the bit patterns; those of non-negative IEEE numbers
+    have the order of their values.
 
     >>> drop_smallest([torch.tensor([3.0, -1.0]), torch.tensor([2.0])], [torch.ones(2) > 0, torch.ones(1) > 0], 2)
     [tensor([ True, False]), tensor([False])]
@@ -52,7 +53,7 @@ def drop_smallest(
 
 
 def _order_statistic(patterns: Sequence[Tensor], rank: int, width: int) -> tuple[int, int]:
-    """The rank-th smallest (from 1) of the non-negative patterns, and how many of its equals are within the rank."""
+    """Return the rank-th smallest (from 1) non-negative pattern, and how many of its equals are within the rank."""
     threshold = 0
     candidates = [pattern.view(-1) for pattern in patterns]
     for shift in range(width - 16, -1, -16):

@@ -1,19 +1,15 @@
-"""2:4 masks: of every four consecutive weights of a row two are kept, which NVIDIA's sparse tensor cores want.
+"""2:4 masks: keep two of every four consecutive weights of a row, the pattern of NVIDIA's sparse tensor cores.
 
-The masks are made and tested on any device. The last step, to torch's compressed tensors, needs a GPU; here it was
-checked against torch's source and its CPU conversion alone, and never run on CUDA.
+Masks are made and tested on any device. The conversion to torch's compressed tensors needs a GPU. It was checked only
+against torch's source and its CPU conversion, and was not run on CUDA.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.sparse import (
-    SparseSemiStructuredTensor,
-    SparseSemiStructuredTensorCUSPARSELT,
-    SparseSemiStructuredTensorCUTLASS,
-    to_sparse_semi_structured,
-)
+from torch.sparse import to_sparse_semi_structured
 
+from riemod._torch import semi_structured_limits
 from riemod.pruning.geometric import geometric_prior
 
 __all__ = ["semi_structured_mask", "semi_structured_weight"]
@@ -25,22 +21,22 @@ _DTYPES = (torch.float16, torch.bfloat16)
 def semi_structured_mask(
     weight: Float[Tensor, "rows m"], costs: Float[Tensor, "n m"] | None = None, *, temperature: float = 10.0
 ) -> Bool[Tensor, "rows m"]:
-    """True for the two of every four w_{j,4i} .. w_{j,4i+3} of largest |w| exp(-f / T); the earlier of equal ones.
+    """Keep the two of every four weights w_{j,4i} .. w_{j,4i+3} with the largest |w| exp(-f / T).
 
-    On weights of 1 it is a mask from the geometry alone.
+    Of equal ones the earlier is kept. With all weights equal to 1 the mask depends on the geometry alone.
 
     Args:
         weight: (gates * n, m), m a multiple of 4; finite.
-        costs: (n, m) costs f >= 0 of the pairs, such as `ModuliRegularizer.coefficients()`, alike for all gates; |w|
-            alone counts without them.
+        costs: (n, m) costs f >= 0 of the pairs, the same for all gates, as from `ModuliRegularizer.coefficients()`.
+            Without them |w| decides alone.
         temperature: T > 0 in units of the cost.
 
     Returns:
-        A mask for `apply_masks`, of the weight's shape; half of it is True.
+        A mask for `apply_masks`, of the weight's shape; half of its entries are True.
 
     Raises:
-        TypeError: an argument of another type.
-        ValueError: a shape that does not fit, weights that are not finite, or T not above 0.
+        TypeError: `weight` is no floating-point tensor.
+        ValueError: a shape does not fit, a weight is not finite, or `temperature` is not above 0.
 
     Reference: Mishra et al. 2021, https://arxiv.org/abs/2104.08378.
 
@@ -69,37 +65,34 @@ def semi_structured_mask(
 
 
 def semi_structured_weight(weight: Float[Tensor, "rows m"]) -> Tensor:
-    """The same matrix as torch's compressed 2:4 tensor, for `torch.nn.functional.linear` on sparse tensor cores.
+    """Return the matrix as torch's compressed 2:4 tensor, for `torch.nn.functional.linear` on sparse tensor cores.
 
     For inference: `linear.weight = nn.Parameter(semi_structured_weight(linear.weight.detach()), requires_grad=False)`.
-    torch's recurrent layers hand their matrices to cuDNN, which takes dense ones: write the loop of such a layer with
-    `torch.nn.functional.linear(state, weight)`. Not run on CUDA here.
+    torch's recurrent layers pass their matrices to cuDNN, which takes dense ones only: write the loop of such a layer
+    with `torch.nn.functional.linear(state, weight)`. This function was not run on CUDA.
 
     Args:
-        weight: contiguous float16 or bfloat16 on a CUDA device, at most two of every four consecutive entries of a row
-            not 0; rows and columns multiples of what torch's backend asks for (16 and 16 for cuSPARSELt, 32 and 64 for
-            CUTLASS). In float32 torch's pattern is 1:2, and it would lose weights of a 2:4 matrix without a word.
+        weight: contiguous, float16 or bfloat16, on a CUDA device, with at most two non-zeros in every four consecutive
+            entries of a row. Its rows and columns are multiples of what torch's backend asks for (16 and 16 for
+            cuSPARSELt, 32 and 64 for CUTLASS). float32 is refused: torch's pattern is then 1:2, and weights of a 2:4
+            matrix would be lost silently.
 
     Returns:
         A `torch.sparse.SparseSemiStructuredTensor`.
 
     Raises:
-        TypeError: another type or dtype.
-        ValueError: another device, shape or layout, or a group of four with three or four weights.
+        TypeError: `weight` is of another type or dtype.
+        ValueError: `weight` has another device, shape or layout, or a group of four with more than two weights.
 
     Reference: https://docs.pytorch.org/docs/stable/sparse.html#sparse-semi-structured-tensors
     """
     if not isinstance(weight, Tensor) or weight.dtype not in _DTYPES:
         kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
         raise TypeError(f"weight must be a float16 or bfloat16 tensor, got {kind}")
-    forced = SparseSemiStructuredTensor._FORCE_CUTLASS
-    backend = SparseSemiStructuredTensorCUTLASS if forced else SparseSemiStructuredTensorCUSPARSELT
-    least = backend._DTYPE_SHAPE_CONSTRAINTS[weight.dtype]
-    rows, columns = least.sparse_min_rows, least.sparse_min_cols
+    backend, rows, columns = semi_structured_limits(weight.dtype)
     if weight.ndim != 2 or weight.numel() == 0 or weight.shape[0] % rows or weight.shape[1] % columns:
         raise ValueError(
-            f"weight must have rows in multiples of {rows}, columns of {columns}, for {backend.BACKEND}, got "
-            f"{_shape(weight)}"
+            f"weight must have rows in multiples of {rows}, columns of {columns}, for {backend}, got {_shape(weight)}"
         )
     if not weight.is_contiguous():
         raise ValueError("weight must be contiguous, got a strided view: call contiguous()")
@@ -107,7 +100,7 @@ def semi_structured_weight(weight: Float[Tensor, "rows m"]) -> Tensor:
     if bool(full.any()):
         row, group = (int(index) for index in full.nonzero()[0])
         raise ValueError(
-            f"weight must have two weights at most in every four of a row, but {int(full.sum())} groups have more, the "
+            f"weight must have at most two weights in every four of a row, but {int(full.sum())} groups have more, the "
             f"first in row {row} from column {4 * group}: semi_structured_mask gives such a mask"
         )
     if weight.device.type != "cuda":

@@ -5,13 +5,9 @@ CPU (C++) or the GPU (Triton), one for each law: manifold, inhibitor and power. 
 cannot be traced, the same function runs eagerly, with the same results and one note in the log.
 """
 
-import contextlib
 import copy
-import importlib
 import itertools
 import logging
-import types
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -19,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from riemod._torch import import_inductor, with_own_code
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import Inhibitor
 
@@ -211,13 +208,8 @@ def _compiled(law: Law | KnownCosts) -> Callable[..., Slopes]:
     def kernel(block: Tensor, slope: Tensor, rows: Tensor, columns: Tensor, factor: Tensor) -> Slopes:
         return tile(law, torch.func.vjp, block, slope, rows, columns, factor)  # pyright: ignore[reportArgumentType]
 
-    with warnings.catch_warnings(), contextlib.suppress(ImportError):
-        # Inductor's import warns of torch's own deprecations, which under an error filter would leave no kernel.
-        warnings.simplefilter("ignore")
-        importlib.import_module("torch._inductor.compile_fx")
-    # torch counts recompilations by code object, of which all laws would share one.
-    own = types.FunctionType(kernel.__code__.replace(), kernel.__globals__, closure=kernel.__closure__)
-    return torch.compile(own, dynamic=True, fullgraph=True)
+    import_inductor()
+    return torch.compile(with_own_code(kernel), dynamic=True, fullgraph=True)
 
 
 _NOTED: set[str] = set()

@@ -1,8 +1,8 @@
-"""How a pruned net runs: in an order of its neurons that puts weights in blocks, and with kept weights alone."""
+"""Run pruned nets fast: order neurons so that weights fall into blocks, and store and multiply kept weights alone."""
 
 from riemod.sparse.compress import Timing, compress, fastest, time_layouts
 from riemod.sparse.files import load, save
-from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.order import block_occupancy, order_neurons, permute_neurons, reverse_cuthill_mckee
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 
@@ -12,7 +12,7 @@ __all__ = [
     "CompressedLinear",
     "CompressedRecurrent",
     "DenseMatrix",
-    "Matrix",
+    "StoredMatrix",
     "Timing",
     "block_occupancy",
     "compress",

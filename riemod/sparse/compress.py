@@ -1,4 +1,4 @@
-"""Compression: the recurrent and linear layers of a pruned model, replaced by ones that store what was kept."""
+"""Compression: replace the recurrent and linear layers of a pruned model by layers that store kept weights alone."""
 
 import copy
 import logging
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule
-from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 from riemod.sparse.timing import median_seconds
 
@@ -20,18 +20,19 @@ __all__ = ["Timing", "compress", "fastest", "time_layouts"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Without an example a batch of so many rows, and of so many steps, is timed.
+# The batch and the number of steps that are timed without an example.
 _BATCH, _STEPS = 32, 10
 # Blocks that hold more than this share of a matrix's entries are not worth a trial.
 _FULLEST = 0.5
 _BLOCK_SIZES = (16, 32, 64)
-_BLOCK = re.compile(r"(?:block|bsr)([1-9]\d*)?")
+_BLOCK = re.compile(r"block([1-9]\d*)?")
 
 
 class Timing(NamedTuple):
-    """One weight, or a whole layer, in one layout.
+    """Holds the measured time and size of one weight, or of a whole layer, in one layout.
 
-    `seconds` is the median time of a product (of the layer's forward), `bytes` what weights and indices take.
+    `seconds` is the median time of a product with the weight, or of the layer's forward; `bytes` is the memory of
+    weights and indices.
     """
 
     name: str
@@ -41,30 +42,31 @@ class Timing(NamedTuple):
 
 
 def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", example_input: Any = None) -> nn.Module:
-    """A copy of a pruned model with the same inputs and outputs, whose layers store and multiply kept weights alone.
+    """Copy a pruned model so that its layers store and multiply kept weights alone.
 
-    `nn.RNN`, `nn.GRU`, `nn.LSTM` and `nn.Linear` become `CompressedRecurrent` and `CompressedLinear`; a layer all of
-    whose weights stay dense stays as it is, as do all other modules. Kept is what a mask says (`riemod.masks`),
-    or what is not 0 where there is none. The copy can be trained: kept weights get gradients, others do not exist.
-    Outputs are those of the model to rounding. In blocks, entries at the edge of a matrix whose size is no multiple
-    of the block's are filled up with zeros, which stay zero.
+    `nn.RNN`, `nn.GRU`, `nn.LSTM` and `nn.Linear` become `CompressedRecurrent` and `CompressedLinear`. A layer stays as
+    it is if all of its weights stay dense, and so do all other modules. Kept weights are those that a mask keeps
+    (`riemod.masks`), or without a mask those that are not 0. The copy has the inputs and outputs of the model, to
+    rounding, and can be trained: kept weights get gradients, the others do not exist. In blocks, a matrix whose size is
+    no multiple of the block's is filled up with zeros at its edges, and these stay 0.
 
     Args:
         module: a layer, or a model that holds some; it is not changed.
-        layout: "auto" times the layouts of each weight that has zeros, and then each layer as a whole, and takes what
-            is fastest; "dense", "csr", "block32" (any size) or "block" (of 16, 32 and 64 the size that stores least;
-            "bsr" is the same) is used for every weight that has zeros; a mapping from names of weights to these for
-            some, the others staying dense.
-        example_input: what the model is called with, a tensor, packed sequence or tuple of arguments, to be timed on;
-            without it 10 steps of 32 sequences are. The copy works for any other batch as well.
+        layout: "auto" times the layouts of each weight that has zeros, then each layer as a whole, and takes the
+            fastest. "dense", "csr", "block32" (or another size) or "block" (of 16, 32 and 64 the size that stores
+            least) is used for every weight that has zeros. A mapping gives one of these to some weights by name; the
+            others stay dense.
+        example_input: the argument of a call of the model that is timed: a tensor, a packed sequence or a tuple of
+            arguments. Without it, 10 steps of 32 sequences are timed. The copy works for any other batch as well.
 
     Returns:
-        The compressed copy. If nothing in `module` is 0, a warning with the speed that would be lost, and a plain copy.
+        The compressed copy. If no weight of `module` is 0, a plain copy, with a warning that tells how much slower CSR
+        would be.
 
     Raises:
         TypeError: `module` is no module, holds no layer of these kinds, or has a mask on a layer of another kind.
-        ValueError: a layout of another name or for another weight, weights that are NaN or infinite, a mask of another
-            shape than its weight, weights that are not 0 where the mask is False, or an LSTM with projections.
+        ValueError: a layout is unknown or for an unknown weight, a weight is NaN or infinite, a mask has another shape
+            than its weight, a weight is not 0 where its mask is False, or an LSTM projects its state.
 
     >>> layer = nn.Linear(4, 2)
     >>> layer.weight.data = torch.tensor([[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0]])
@@ -81,9 +83,9 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     layouts = dict.fromkeys(pruned, layout) if isinstance(layout, str) else layout
     for name, chosen in layouts.items():
         if name not in weights:
-            raise ValueError(f"layout: no weight {name!r} that can be compressed; there are {', '.join(weights)}")
+            raise ValueError(f"layout must name weights that can be compressed, {', '.join(weights)}, got {name!r}")
         if chosen not in ("dense", "csr") and not _BLOCK.fullmatch(chosen) and layout != "auto":
-            raise ValueError(f'layout: expected "auto", "dense", "csr", "block" or "block32", got {chosen!r}')
+            raise ValueError(f'layout must be "auto", "dense", "csr", "block" or "block32", got {chosen!r}')
     if not pruned:
         _warn_of_no_zeros(time_layouts(module, example_input))
         return copy.deepcopy(module)
@@ -102,18 +104,18 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
 
 
 def time_layouts(module: nn.Module, example_input: Any = None) -> list[Timing]:
-    """Every layout of every weight that has zeros, and every layer as it is and compressed at its weights' best.
+    """Time every layout of every weight that has zeros, then every layer dense and with its fastest layouts.
 
     Args:
         module: as for `compress`.
-        example_input: likewise.
+        example_input: as for `compress`.
 
     Returns:
-        For each weight its alternatives; then, under the layer's name, "dense" and "compressed", if any weight of it is
-        faster in another layout than dense. If nothing is 0, each weight has its "dense" and its "csr".
+        For each weight its layouts; then, under the layer's name, "dense" and "compressed" if any of its weights is
+        faster in another layout than dense. If no weight is 0, "dense" and "csr" for each weight.
 
     Raises:
-        TypeError, ValueError: as `compress`.
+        TypeError, ValueError: as for `compress`.
 
     >>> layer = nn.Linear(64, 64)
     >>> layer.weight.data[1:] = 0
@@ -137,7 +139,7 @@ def time_layouts(module: nn.Module, example_input: Any = None) -> list[Timing]:
 
 
 def fastest(timings: list[Timing]) -> dict[str, str]:
-    """The layout of each weight that makes its layer fastest, of what `time_layouts` found.
+    """Choose the layout of each weight that makes its layer fastest, among the times of `time_layouts`.
 
     >>> fastest([Timing("weight", "dense", 2.0, 8), Timing("weight", "csr", 1.0, 4)])
     {'weight': 'csr'}
@@ -154,7 +156,7 @@ def fastest(timings: list[Timing]) -> dict[str, str]:
     }
 
 
-def _matrix(weight: PrunedWeight, layout: str) -> Matrix:
+def _matrix(weight: PrunedWeight, layout: str) -> StoredMatrix:
     if layout == "dense":
         return DenseMatrix(weight.values, weight.kept)
     if layout == "csr":
@@ -168,8 +170,8 @@ def _matrix(weight: PrunedWeight, layout: str) -> Matrix:
 
 
 def _compressed_layer(layer: PrunedLayer, layouts: Mapping[str, str]) -> nn.Module:
-    """The layer with its weights in these layouts, the others dense; training or not, and frozen or not, as it is."""
-    matrices: dict[str, Matrix] = {}
+    """Return the layer with weights in these layouts, others dense, in its mode and with its frozen weights frozen."""
+    matrices: dict[str, StoredMatrix] = {}
     for name, weight in layer.weights.items():
         own = name.rpartition(".")[2]
         matrices[own] = _matrix(weight, layouts.get(name, "dense"))
@@ -181,7 +183,7 @@ def _compressed_layer(layer: PrunedLayer, layouts: Mapping[str, str]) -> nn.Modu
 
 
 def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
-    """The products of one weight with so many columns, in every layout worth a trial."""
+    """Time the product of one weight with a number of columns, in every layout worth a trial."""
     matrices = {"dense": _matrix(weight, "dense"), "csr": _matrix(weight, "csr")}
     if weight.has_zeros:
         sizes = [size for size in _BLOCK_SIZES if size < max(weight.values.shape)]
@@ -190,7 +192,7 @@ def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
         matrices |= {layout: matrix for layout, matrix in blocks.items() if matrix.values.numel() <= limit}
     h = _drawn(weight.values, weight.values.shape[1], columns)
 
-    def product(matrix: Matrix) -> Callable[[], object]:
+    def product(matrix: StoredMatrix) -> Callable[[], object]:
         return lambda: matrix.bind()(h)
 
     seconds = median_seconds({layout: product(matrix) for layout, matrix in matrices.items()}, h.device)
@@ -198,7 +200,7 @@ def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
 
 
 def _time_layer(layer: PrunedLayer, compressed: nn.Module, given: tuple[Any, ...]) -> list[Timing]:
-    """The layer as it is, and compressed, on the same input."""
+    """Time the layer as it is, and compressed, on the same input."""
     sides = {"dense": layer.module, "compressed": compressed}
 
     def forward(side: nn.Module) -> Callable[[], object]:
@@ -210,12 +212,12 @@ def _time_layer(layer: PrunedLayer, compressed: nn.Module, given: tuple[Any, ...
 
 
 def _bytes(module: nn.Module) -> int:
-    """Of a layer's parameters and indices; masks are not counted."""
+    """Return the bytes of a layer's parameters and indices, without masks."""
     return sum(tensor.nbytes for name, tensor in module.state_dict().items() if not name.endswith("_mask"))
 
 
 def _inputs(module: nn.Module, layers: Sequence[PrunedLayer], example_input: Any) -> list[tuple[Any, ...]]:
-    """What each layer is called with when the model is called with the example, or an example of its own."""
+    """Return each layer's arguments in a call of the model with the example; without it, an example for each layer."""
     given = [_example(layer.module) for layer in layers]
     if example_input is None:
         return given
@@ -243,12 +245,12 @@ def _example(layer: nn.Module) -> tuple[Any, ...]:
 
 
 def _drawn(like: Tensor, *shape: int) -> Tensor:
-    """Normal numbers, of a generator of their own: timing leaves torch's as it was."""
+    """Draw normal numbers from a separate generator, so that timing leaves torch's as it was."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like)
 
 
 def _columns(layer: nn.Module, given: tuple[Any, ...]) -> int:
-    """How many columns a product has when the layer is called so."""
+    """Return how many columns a product has in a call of the layer with this input."""
     x = given[0]
     if isinstance(x, PackedSequence):
         return int(x.batch_sizes[0])
@@ -260,7 +262,7 @@ def _columns(layer: nn.Module, given: tuple[Any, ...]) -> int:
 def _warn_of_no_zeros(timings: Sequence[Timing]) -> None:
     dense, csr = (sum(t.seconds for t in timings if t.layout == layout and t.name) for layout in ("dense", "csr"))
     warnings.warn(
-        f"module: none of its weights is 0, so it stays dense; stored as CSR its products would take {csr / dense:.1f} "
-        "times as long",
+        f"module has no weight that is 0, so it stays dense; as CSR its products would take {csr / dense:.1f} times as "
+        "long",
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""Compressed models as safetensors files: kept weights and their indices."""
+"""Write compressed models to safetensors files, kept weights and their indices, and read them."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from riemod._files import write_atomically
 from riemod.masks import mask_name
 from riemod.sparse.layers import KINDS, set_submodule
-from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 
 __all__ = ["load", "save"]
@@ -28,7 +28,7 @@ def save(module: nn.Module, path: str | Path) -> None:
     """Write a compressed model: 4 bytes for each kept float32 weight, and 2 for its column in up to 32,768 columns.
 
     Args:
-        module: what `compress` returned.
+        module: a model that `compress` returned.
         path: of the file, which is written whole or not at all.
 
     Raises:
@@ -36,7 +36,7 @@ def save(module: nn.Module, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     layers = {
         name: {
             "kind": _kind(layer),
@@ -46,7 +46,7 @@ def save(module: nn.Module, path: str | Path) -> None:
         if isinstance(layer, CompressedLinear | CompressedRecurrent)
     }
     tensors = module.state_dict()
-    # Most masks say what is not 0, and need not be stored.
+    # Most masks are True exactly where the weight is not 0; these need not be stored.
     implied = [name for name in _masks(tensors) if torch.equal(tensors[name], tensors[_masked(name)] != 0)]
     tensors = {name: _narrow(tensor) for name, tensor in tensors.items() if name not in implied}
     metadata = {"format": _FORMAT, "layers": json.dumps(layers), "masks": json.dumps(implied)}
@@ -54,24 +54,24 @@ def save(module: nn.Module, path: str | Path) -> None:
 
 
 def load(path: str | Path, module: nn.Module) -> nn.Module:
-    """A compressed model from its file.
+    """Read a compressed model from its file.
 
     Args:
-        path: what `save` wrote.
-        module: a dense model of the same architecture, whose own weights do not matter; it is not changed.
+        path: of a file that `save` wrote.
+        module: a dense model of the same architecture with any weights; it is not changed.
 
     Returns:
-        A copy of it, with the layers of the file in place of its own and every other tensor read from the file.
+        A copy of the model with the compressed layers of the file, and with every other tensor read from the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or none of these, or does not fit the model.
+        ValueError: the file is damaged, has another format, or does not fit the model.
         TypeError: `module` is no module.
     """
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if not Path(path).is_file():
-        raise FileNotFoundError(f"path: no file {path}")
+        raise FileNotFoundError(f"path must be an existing file, got {path}")
     metadata, tensors = _read(path)
     result = copy.deepcopy(module)
     for name, about in json.loads(metadata["layers"]).items():
@@ -80,7 +80,7 @@ def load(path: str | Path, module: nn.Module) -> nn.Module:
     try:
         result.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(f"path: {path} does not fit this {type(module).__name__}: {error}") from error
+        raise ValueError(f"path must fit this {type(module).__name__}, got {path}: {error}") from error
     return result
 
 
@@ -90,9 +90,9 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ValueError(f"path: {path} is damaged, or no safetensors file: {error}") from error
+        raise ValueError(f"path must be an undamaged safetensors file, got {path}: {error}") from error
     if metadata.get("format") != _FORMAT:
-        raise ValueError(f"path: {path} has format {metadata.get('format')!r}, expected {_FORMAT!r}")
+        raise ValueError(f"path must be a file in the format {_FORMAT!r}, got {path} in {metadata.get('format')!r}")
     implied = {name: tensors[_masked(name)] != 0 for name in json.loads(metadata["masks"])}
     return metadata, {name: _widened(tensor) for name, tensor in tensors.items()} | implied
 
@@ -106,7 +106,7 @@ def _masked(name: str) -> str:
 
 
 def _make_room(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Masks, and orders of blocks, of the layers that stayed dense."""
+    """Register the masks, and the orders of blocks, of the layers that stayed dense."""
     present, owners = model.state_dict().keys(), dict(model.named_modules())
     for name, tensor in tensors.items():
         owner, _, own = name.rpartition(".")
@@ -117,12 +117,12 @@ def _make_room(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def _layer(
     path: str | Path, model: nn.Module, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> nn.Module:
-    """The compressed layer of that name, in place of the model's dense one."""
+    """Return the compressed layer of a name, to replace the model's dense one."""
     dense = dict(model.named_modules()).get(name)
     if not isinstance(dense, KINDS) or _kind(dense) != about["kind"]:
         there = "nothing" if dense is None else type(dense).__name__
         there = _kind(dense) if isinstance(dense, KINDS) else there
-        raise ValueError(f"module: {path} has {about['kind']} as {name!r}, the model has {there}")
+        raise ValueError(f"module must have {about['kind']} as {name!r}, as {path} has, got {there}")
     matrices = {
         own: _matrix(f"{name}.{own}" if name else own, stored, tensors) for own, stored in about["weights"].items()
     }
@@ -130,7 +130,7 @@ def _layer(
         parameter = dict(dense.named_parameters(recurse=False)).get(own)
         if parameter is None or tuple(parameter.shape) != matrix.shape:
             shape = "no such weight" if parameter is None else tuple(parameter.shape)
-            raise ValueError(f"module: {path} has {name}.{own} of shape {matrix.shape}, the model has {shape}")
+            raise ValueError(f"module must have {name}.{own} of shape {matrix.shape}, as {path} has, got {shape}")
     if isinstance(dense, nn.RNNBase):
         layer: nn.Module = CompressedRecurrent(dense, matrices)
     else:
@@ -139,7 +139,7 @@ def _layer(
 
 
 def _kind(layer: nn.Module) -> str:
-    """What the layer computes, apart from its sizes."""
+    """Name what the layer computes, without its sizes."""
     if not isinstance(layer, nn.RNNBase | CompressedRecurrent):
         return "Linear"
     order = "batch first" if layer.batch_first else "time first"
@@ -147,7 +147,7 @@ def _kind(layer: nn.Module) -> str:
     return f"{layer.mode}, {layer.num_layers} layers, {order}{directions}"
 
 
-def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Matrix:
+def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> StoredMatrix:
     shape = (int(about["shape"][0]), int(about["shape"][1]))
     values, mask = tensors[f"{name}.values"], tensors.get(f"{name}.values_mask")
     if about["layout"] == "dense":
@@ -158,7 +158,7 @@ def _matrix(name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 
 def _narrow(tensor: Tensor) -> Tensor:
-    """Indices as int16 where they fit; a copy, because tied tensors share memory, which safetensors refuses."""
+    """Copy a tensor for the file, indices as int16 where they fit; safetensors refuses tensors that share memory."""
     if tensor.dtype == torch.int32 and (not tensor.numel() or int(tensor.max()) <= _SHORT):
         tensor = tensor.short()
     return tensor.detach().cpu().contiguous().clone()

@@ -1,8 +1,8 @@
-"""Products of sparse matrices with columns, W h and their gradients, from operations that torch itself has.
+"""Products W h of sparse matrices with columns, and their gradients, made of torch's own operations.
 
-The row-by-row product is `embedding_bag` with weights: rows of h are looked up, scaled and added. On CPUs that is
+The row-by-row product is `embedding_bag` with weights, which looks rows of h up, scales and adds them. On CPUs this is
 FBGEMM's code, about twice as fast as torch's CSR product (MKL) for 32 columns and more, and up to 1.6 times slower for
-2 to 8. The block product gathers the rows of h that some block rows read, as many as the cache holds, and multiplies
+2 to 8. The block product gathers the rows of h that a few block rows read, as many as the cache holds, and multiplies
 them in one batch.
 """
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, pad
 
-# Bytes of h that the block product gathers at a time: more falls out of the cache, less makes many small products.
+# Bytes of h that the block product gathers at a time: more would not fit the cache, less makes many small products.
 GATHERED_BYTES = 5 << 19
 
 
 class SparseProduct(torch.autograd.Function):
-    """W h, with gradients for the values of W and for h.
+    """Computes W h, with gradients for the values of W and for h.
 
     Arguments of `apply`: the values, h (m, batch), and three functions: values, h -> W h; gradient -> W^T gradient;
     gradient, h -> the values' gradient.
@@ -36,7 +36,7 @@ class SparseProduct(torch.autograd.Function):
         transposed_product: Callable[[Tensor], Tensor],
         values_gradient: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """W h."""
+        """Return W h."""
         ctx.save_for_backward(h)
         ctx.transposed_product, ctx.values_gradient = transposed_product, values_gradient
         return product(values, h)
@@ -46,7 +46,7 @@ class SparseProduct(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
-        """The values' gradient, and W^T gradient."""
+        """Return the gradient of the values, and W^T gradient."""
         (h,), (gradient,) = ctx.saved_tensors, gradients
         for_values = ctx.values_gradient(gradient, h) if ctx.needs_input_grad[0] else None
         for_h = ctx.transposed_product(gradient) if ctx.needs_input_grad[1] else None
@@ -54,7 +54,7 @@ class SparseProduct(torch.autograd.Function):
 
 
 class CSR(NamedTuple):
-    """The rows of a matrix of that shape: `columns` and `values` from `row_starts[i]` to `row_starts[i + 1]`."""
+    """Holds where the entries of a matrix lie: row i has those from `row_starts[i]` to `row_starts[i + 1]`."""
 
     shape: tuple[int, int]
     row_starts: Int[Tensor, " starts"]
@@ -62,14 +62,14 @@ class CSR(NamedTuple):
 
 
 class TransposedCSR(NamedTuple):
-    """The rows of W^T, and where in W's values their entries are."""
+    """Holds the rows of W^T, and the index of each of their entries in W's values."""
 
     rows: CSR
     order: Int[Tensor, " k"]
 
 
 def transpose_csr(matrix: CSR) -> TransposedCSR:
-    """The transposed matrix's rows: the same entries, ordered by their columns in W, then by their rows.
+    """Return the rows of the transposed matrix: the same entries, ordered by their column in W, then by their row.
 
     >>> of = CSR((2, 3), torch.tensor([0, 2, 3]), torch.tensor([0, 2, 1]))
     >>> transposed = transpose_csr(of)
@@ -85,7 +85,10 @@ def transpose_csr(matrix: CSR) -> TransposedCSR:
 
 
 def csr_product(matrix: CSR, values: Float[Tensor, " k"], h: Float[Tensor, "m batch"]) -> Float[Tensor, "n batch"]:
-    """W h. Give it detached values where no gradient is wanted: with others torch also makes what it needs for one."""
+    """Return W h.
+
+    Pass detached values where no gradient is wanted; for others torch also prepares what a gradient needs.
+    """
     if not len(values):
         return h.new_zeros(matrix.shape[0], h.shape[1])
     return embedding_bag(
@@ -99,21 +102,21 @@ def csr_product(matrix: CSR, values: Float[Tensor, " k"], h: Float[Tensor, "m ba
 
 
 def csr_pattern(matrix: CSR, dtype: torch.dtype) -> Tensor:
-    """The matrix as torch's sparse tensor, of zeros."""
+    """Return the pattern of the matrix as a sparse CSR tensor of zeros."""
     zeros = torch.zeros(len(matrix.columns), dtype=dtype, device=matrix.columns.device)
     with warnings.catch_warnings():
-        # That sparse tensors are in beta; the indices were checked when they came.
+        # torch warns that CSR tensors are in beta. The indices were checked when the matrix was made.
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(*matrix[1:], zeros, matrix.shape, check_invariants=False)
 
 
 def csr_gradient(pattern: Tensor, gradient: Float[Tensor, "n batch"], h: Float[Tensor, "m batch"]) -> Tensor:
-    """(k,) gradient h^T at the kept entries."""
+    """Return gradient h^T at the kept entries, (k,)."""
     return torch.sparse.sampled_addmm(pattern, gradient.contiguous(), h.t(), beta=0).values()
 
 
 class BlockRows(NamedTuple):
-    """Block rows first to last - 1 of the sorted order, of `width` blocks each; their blocks begin at `start`."""
+    """Holds block rows first to last - 1 of the sorted order, of `width` blocks each, whose blocks begin at `start`."""
 
     first: int
     last: int
@@ -122,7 +125,7 @@ class BlockRows(NamedTuple):
 
 
 class BlockGrid(NamedTuple):
-    """Where the blocks of a matrix of that shape lie, for a product.
+    """Holds where the blocks of a matrix lie, for a product.
 
     `columns` (blocks,) has the block column of each block; `position` (block rows,) has the place of each block row in
     the order sorted by width; `sets` are its runs of equal width.
@@ -137,7 +140,7 @@ class BlockGrid(NamedTuple):
 
 
 def block_order(rows: Int[Tensor, " blocks"], columns: Int[Tensor, " blocks"], count: int) -> Int[Tensor, " blocks"]:
-    """A permutation that puts blocks of block rows with fewer blocks first, then by block row, then by column."""
+    """Return the permutation that sorts blocks by the number of blocks in their row, then by row, then by column."""
     widths = torch.bincount(rows, minlength=count)[rows]
     order = torch.argsort(columns, stable=True)
     order = order[torch.argsort(rows[order], stable=True)]
@@ -147,7 +150,7 @@ def block_order(rows: Int[Tensor, " blocks"], columns: Int[Tensor, " blocks"], c
 def block_grid(
     shape: tuple[int, int], size: int, rows: Int[Tensor, " blocks"], columns: Int[Tensor, " blocks"]
 ) -> BlockGrid:
-    """What a product needs to know of blocks that are in the order of `block_order`."""
+    """Return what a product needs to know of blocks that are in the order of `block_order`."""
     count = -(-shape[0] // size)
     widths = torch.bincount(rows, minlength=count)
     sorted_rows = torch.argsort(widths, stable=True)
@@ -162,7 +165,7 @@ def block_grid(
 
 
 class TransposedBlocks(NamedTuple):
-    """Where the blocks of W^T lie, and which blocks of W they are."""
+    """Holds where the blocks of W^T lie, and which blocks of W they are."""
 
     grid: BlockGrid
     order: Int[Tensor, " blocks"]
@@ -171,13 +174,13 @@ class TransposedBlocks(NamedTuple):
 def transpose_blocks(
     shape: tuple[int, int], size: int, rows: Int[Tensor, " blocks"], columns: Int[Tensor, " blocks"]
 ) -> TransposedBlocks:
-    """The same for the transposed matrix, whose blocks are those of W transposed."""
+    """Return what a product with the transposed matrix needs to know; its blocks are those of W transposed."""
     order = block_order(columns, rows, -(-shape[1] // size))
     return TransposedBlocks(block_grid((shape[1], shape[0]), size, columns[order], rows[order]), order)
 
 
 def _pieces(grid: BlockGrid, batch_bytes: int) -> list[BlockRows]:
-    """The sets with any block, cut so that what each gathers of h, rows of `batch_bytes`, stays in the cache."""
+    """Cut the sets that have blocks into pieces whose rows of h, of `batch_bytes` each, fit the cache."""
     pieces: list[BlockRows] = []
     for rows in grid.sets:
         if rows.width:
@@ -189,14 +192,14 @@ def _pieces(grid: BlockGrid, batch_bytes: int) -> list[BlockRows]:
 
 
 def _gathered(grid: BlockGrid, piece: BlockRows, tiles: Float[Tensor, "columns flat"]) -> Tensor:
-    """(block rows of the piece, width * size, batch): the rows of h that each of them reads."""
+    """Return the rows of h that each block row of the piece reads, (block rows, width * size, batch)."""
     height = piece.last - piece.first
     chosen = tiles.index_select(0, grid.columns[piece.start : piece.start + height * piece.width])
     return chosen.view(height, piece.width * grid.size, -1)
 
 
 def _tiles(h: Float[Tensor, "m batch"], size: int) -> Float[Tensor, "tiles flat"]:
-    """Rows of h in tiles of `size`, the last filled up with zeros."""
+    """Return the rows of h in tiles of `size`, the last filled up with zeros."""
     missing = -h.shape[0] % size
     h = pad(h, (0, 0, 0, missing)) if missing else h.contiguous()
     return h.view(-1, size * h.shape[1])
@@ -205,7 +208,7 @@ def _tiles(h: Float[Tensor, "m batch"], size: int) -> Float[Tensor, "tiles flat"
 def block_product(
     grid: BlockGrid, values: Float[Tensor, "blocks size size"], h: Float[Tensor, "m batch"]
 ) -> Float[Tensor, "n batch"]:
-    """W h."""
+    """Return W h."""
     tiles, batch, size = _tiles(h, grid.size), h.shape[1], grid.size
     result = h.new_empty(len(grid.position), size, batch)
     result[: next((rows.last for rows in grid.sets if not rows.width), 0)] = 0
@@ -217,7 +220,7 @@ def block_product(
 
 
 def block_gradient(grid: BlockGrid, gradient: Tensor, h: Tensor) -> Float[Tensor, "blocks size size"]:
-    """gradient h^T in the blocks."""
+    """Return gradient h^T in the blocks."""
     size, batch = grid.size, h.shape[1]
     tiles = _tiles(h, size)
     rows = _tiles(gradient, size).index_select(0, grid.sorted_rows).view(-1, size, batch)

@@ -1,4 +1,4 @@
-"""Which layers of a model can be compressed, and which of their weights were kept."""
+"""Find the layers of a model that can be compressed, and which of their weights were kept."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from riemod.masks import find_mask, mask_name
+from riemod.masks import find_buffer, find_mask, mask_name
 
 __all__ = ["PrunedLayer", "PrunedWeight", "pruned_layers"]
 
@@ -16,19 +16,19 @@ _NAMES = ", ".join(f"nn.{kind.__name__}" for kind in KINDS)
 
 
 class PrunedWeight(NamedTuple):
-    """A weight (n, m), and which of its entries are kept."""
+    """Holds a weight (n, m), and which of its entries are kept."""
 
     values: Float[Tensor, "n m"]
     kept: Bool[Tensor, "n m"]
 
     @property
     def has_zeros(self) -> bool:
-        """Whether any entry is not kept."""
+        """True if any entry is not kept."""
         return not bool(self.kept.all())
 
 
 class PrunedLayer(NamedTuple):
-    """A layer, its names in the model (several if it is shared), and its weights by qualified name."""
+    """Holds a layer, its names in the model (several if it is shared), and its weights by qualified name."""
 
     names: tuple[str, ...]
     module: nn.Module
@@ -36,26 +36,26 @@ class PrunedLayer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its first name; "" for a layer that is itself the model."""
+        """The first name of the layer; "" if the layer is the model itself."""
         return self.names[0]
 
 
 def pruned_layers(module: nn.Module) -> list[PrunedLayer]:
-    """The layers of a model that can be compressed, in its order.
+    """Return the layers of a model that can be compressed, in the order of the model.
 
     Args:
-        module: a layer or a model. Kept is what a layer's masks say, or what is not 0 where there is none. A weight
-            that several layers share is left out, for it would be stored twice.
+        module: a layer or a model. Kept weights are those that a mask keeps, or without a mask those that are not 0. A
+            weight that several layers share is left out, because it would be stored twice.
 
     Raises:
-        TypeError: if it is no module, holds no such layer, or a layer of another kind has a mask.
-        ValueError: for a weight that is not finite, not 0 where its mask is False, or has a mask that does not fit.
+        TypeError: `module` is no module, holds no such layer, or has a mask on a layer of another kind.
+        ValueError: a weight is not finite, is not 0 where its mask is False, or has a mask that does not fit.
 
     >>> [list(layer.weights) for layer in pruned_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))]
     [['0.weight']]
     """
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     names: dict[nn.Module, list[str]] = {}
     owners: dict[int, int] = {}
     for name, part in module.named_modules(remove_duplicate=False):
@@ -76,40 +76,41 @@ def pruned_layers(module: nn.Module) -> list[PrunedLayer]:
         }
         layers.append(PrunedLayer(tuple(own_names), part, weights))
     if not layers:
-        raise TypeError(f"module: holds no layer that can be compressed ({_NAMES}), got {type(module).__name__}")
+        raise TypeError(f"module must hold a layer that can be compressed ({_NAMES}), got {type(module).__name__}")
     return layers
 
 
 def _pruned_weight(name: str, owner: nn.Module, parameter: str) -> PrunedWeight:
     weight = owner.get_parameter(parameter).detach()
     mask = find_mask(owner, parameter)
-    other = owner._buffers.get(mask_name(parameter))
+    other = find_buffer(owner, mask_name(parameter))
     if mask is None and other is not None:
         raise ValueError(
-            f"{name}: its mask must be bool of shape {tuple(weight.shape)}, got {other.dtype} of {tuple(other.shape)}"
+            f"mask of {name} must be bool of shape {tuple(weight.shape)}, got {other.dtype} of {tuple(other.shape)}"
         )
     if not weight.is_floating_point():
-        raise ValueError(f"{name}: must be floating-point, got {weight.dtype}")
+        raise ValueError(f"{name} must be floating-point, got {weight.dtype}")
     if not torch.isfinite(weight).all():
-        raise ValueError(f"{name}: holds NaN or infinity")
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
     if mask is None:
         return PrunedWeight(weight, weight != 0)
     if bool((weight[~mask] != 0).any()):
-        raise ValueError(f"{name}: is not 0 where its mask is False; call the pruner's apply() before")
+        raise ValueError(f"{name} must be 0 where its mask is False, got other values: call the pruner's apply()")
     return PrunedWeight(weight, mask)
 
 
 def _check_unmasked(name: str, module: nn.Module) -> None:
-    """Raise TypeError if a layer that stays as it is was pruned; an embedding's rows are looked up, not multiplied."""
+    """Raise a TypeError if a layer of another kind was pruned; an embedding, which only looks rows up, may be."""
     masked = [own for own, _ in module.named_parameters(recurse=False) if find_mask(module, own) is not None]
     if masked and not isinstance(module, nn.Embedding):
         raise TypeError(
-            f"module: {name or 'it'} is a pruned {type(module).__name__}, which cannot be compressed; {_NAMES} can"
+            f"module must have masks on {_NAMES} alone, got {name or 'itself'}, a pruned {type(module).__name__}, "
+            "which cannot be compressed"
         )
 
 
 def set_submodule(model: nn.Module, name: str, part: nn.Module) -> nn.Module:
-    """The model with another module under that name; the module itself for the name ""."""
+    """Put another module under a name of the model and return the model; for the name "" return that module."""
     if not name:
         return part
     parent, _, own = name.rpartition(".")

@@ -1,9 +1,8 @@
-"""How a sparse matrix is stored and multiplied: dense, row by row (CSR), or in square blocks.
+"""Matrices of which only kept entries are stored: dense, row by row (CSR), or in square blocks.
 
-A matrix W (n, m) multiplies columns: h (m, batch) -> W h (n, batch), features first, so that a row of h, which every
-kept weight of a column reads, lies in one piece. `bind()` gives the product of the weights as they are now; a recurrent
-layer binds once a sequence. Gradients go to the stored weights and to h, and cost what the product costs: nothing of
-size n x m is made.
+A matrix W (n, m) multiplies columns: h (m, batch) -> W h (n, batch), features first. Each kept weight reads a row of h,
+which then lies in one piece. `bind()` returns the product with the present weights; a recurrent layer binds once a
+sequence. Gradients go to the stored weights and to h. They cost as much as the product and make nothing of size n x m.
 """
 
 from abc import ABC, abstractmethod
@@ -17,16 +16,16 @@ from torch import Tensor, nn
 
 from riemod.sparse import kernels
 
-__all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "Matrix"]
+__all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "StoredMatrix"]
 
 Product = Callable[[Tensor], Tensor]
 
 
-class Matrix(nn.Module, ABC):
-    """A matrix (n, m) of which only some entries are stored.
+class StoredMatrix(nn.Module, ABC):
+    """Holds a matrix (n, m) of which only some entries are stored.
 
-    `values` is the parameter that holds them. Where entries are stored that were pruned, because their block was not,
-    the bool buffer `values_mask` is False for these: they are 0, and get no gradient.
+    The parameter `values` holds the stored entries. Some of them may have been pruned, because others of their block
+    were not; the bool buffer `values_mask` is False for these, and they stay 0 and get no gradient.
 
     Args:
         shape: (n, m).
@@ -44,27 +43,27 @@ class Matrix(nn.Module, ABC):
 
     @abstractmethod
     def bind(self) -> Product:
-        """The product h (m, batch) -> W h (n, batch) with the values as they are now."""
+        """Return the product h (m, batch) -> W h (n, batch) with the present values."""
 
     @abstractmethod
     def dense(self) -> Float[Tensor, "n m"]:
-        """W as one dense matrix, detached."""
+        """Return W as one dense matrix, detached."""
 
     def stored_bytes(self) -> int:
-        """Bytes of the values and of their indices."""
+        """Return the bytes of the values and of their indices."""
         return sum(tensor.nbytes for name, tensor in self.state_dict().items() if name != "values_mask")
 
     def extra_repr(self) -> str:
-        """Shape and number of stored entries."""
+        """Return the shape and the number of stored entries."""
         return f"{self.shape[0]}, {self.shape[1]}, stored={self.values.numel()}"
 
     def _trained(self) -> Tensor:
-        """The values, such that pruned ones among them get no gradient."""
+        """Return the values so that pruned ones among them get no gradient."""
         return self.values if self.values_mask is None else self.values * self.values_mask
 
 
-class DenseMatrix(Matrix):
-    """Every entry stored.
+class DenseMatrix(StoredMatrix):
+    """Stores every entry.
 
     Args:
         values: (n, m).
@@ -78,25 +77,25 @@ class DenseMatrix(Matrix):
         super().__init__((values.shape[0], values.shape[1]), "dense", values, mask)
 
     def bind(self) -> Product:
-        """The product by `torch.mm`."""
+        """Return the product by `torch.mm`."""
         return (self._trained() if torch.is_grad_enabled() else self.values).mm
 
     def dense(self) -> Float[Tensor, "n m"]:
-        """The values themselves."""
+        """Return the values themselves, detached."""
         return self.values.detach()
 
 
-class CSRMatrix(Matrix):
-    """The kept entries, row by row: `values` (k,), `columns` (k,) and `row_starts` (n + 1,), both int32.
+class CSRMatrix(StoredMatrix):
+    """Stores the kept entries row by row: `values` (k,), and as int32 `columns` (k,) and `row_starts` (n + 1,).
 
     Args:
         shape: (n, m).
         values: the entries.
-        row_starts: where each row's entries begin in `values`; the last is k.
+        row_starts: index in `values` at which each row begins; the last is k.
         columns: the column of each entry, ascending in each row.
 
     Raises:
-        ValueError: if the indices are not those of such a matrix.
+        ValueError: the indices are not those of such a matrix.
 
     >>> weight = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
     >>> matrix = CSRMatrix.of(weight, weight != 0)
@@ -116,14 +115,14 @@ class CSRMatrix(Matrix):
 
     @classmethod
     def of(cls, weight: Float[Tensor, "n m"], kept: Bool[Tensor, "n m"]) -> Self:
-        """The entries of `weight` where `kept` is True."""
+        """Store the entries of `weight` where `kept` is True."""
         rows, columns = kept.nonzero(as_tuple=True)
         counts = torch.bincount(rows, minlength=weight.shape[0])
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return cls((weight.shape[0], weight.shape[1]), weight.detach()[rows, columns], starts, columns)
 
     def bind(self) -> Product:
-        """The product by `torch.nn.functional.embedding_bag`, in which a row of W is a bag."""
+        """Return the product by `torch.nn.functional.embedding_bag`, in which a row of W is a bag."""
         values, own = self.values, kernels.CSR(self.shape, self.row_starts, self.columns)
         if not torch.is_grad_enabled():
             detached = values.detach()
@@ -140,28 +139,28 @@ class CSRMatrix(Matrix):
         return lambda h: kernels.SparseProduct.apply(values, h, *rules)
 
     def dense(self) -> Float[Tensor, "n m"]:
-        """Zeros where nothing is stored."""
+        """Return W with zeros where nothing is stored, detached."""
         result = self.values.new_zeros(self.shape)
         rows = torch.repeat_interleave(self.row_starts.diff().long())
         return result.index_put_((rows, self.columns.long()), self.values.detach())
 
 
-class BlockMatrix(Matrix):
-    """The non-empty blocks: `values` (blocks, size, size), `block_rows` and `block_columns` (blocks,), both int32.
+class BlockMatrix(StoredMatrix):
+    """Stores the non-empty blocks: `values` (blocks, size, size), int32 `block_rows` and `block_columns` (blocks,).
 
-    Block b holds W[block_rows[b] * size + j, block_columns[b] * size + k] at values[b, k, j], so transposed, and block
-    rows with equally many blocks follow each other: then the weights of several block rows are one batch of matrices
-    without any copy. Where `size` does not divide n or m, edge blocks are filled up with zeros.
+    Block b holds W[block_rows[b] * size + j, block_columns[b] * size + k] at values[b, k, j]: blocks are transposed.
+    Block rows with equally many blocks follow each other, so that the weights of several block rows are one batch of
+    matrices without any copy. Where `size` does not divide n or m, edge blocks are filled up with zeros.
 
     Args:
         shape: (n, m).
         values: the blocks, transposed.
-        block_rows: the block row of each block, in the order said above.
+        block_rows: the block row of each block, in the order of `riemod.sparse.kernels.block_order`.
         block_columns: the block column of each block.
         mask: which entries of the blocks are kept; None for all.
 
     Raises:
-        ValueError: if the indices are not those of such a matrix.
+        ValueError: the indices are not those of such a matrix.
 
     >>> matrix = BlockMatrix.of(torch.eye(4), torch.eye(4) > 0, size=2)
     >>> tuple(matrix.values.shape), matrix.bind()(torch.arange(4.0)[:, None]).flatten().tolist()
@@ -188,7 +187,7 @@ class BlockMatrix(Matrix):
 
     @classmethod
     def of(cls, weight: Float[Tensor, "n m"], kept: Bool[Tensor, "n m"], size: int) -> Self:
-        """The blocks of `weight` in which any entry is kept."""
+        """Store the blocks of `weight` in which any entry is kept."""
         kept_tiles = _tiles(kept, size)
         occupied = kept_tiles.flatten(2).any(2)
         rows, columns = occupied.nonzero(as_tuple=True)
@@ -200,11 +199,11 @@ class BlockMatrix(Matrix):
 
     @property
     def size(self) -> int:
-        """Rows and columns of a block."""
+        """The number of rows, and of columns, of a block."""
         return self.values.shape[1]
 
     def bind(self) -> Product:
-        """The product by one batched product of matrices for each set of block rows with equally many blocks."""
+        """Return the product: one batched product of matrices for each set of block rows with equally many blocks."""
         if self._grid is None or self._grid.columns.device != self.values.device:
             self._grid = kernels.block_grid(self.shape, self.size, self.block_rows, self.block_columns)
             self._transposed = None
@@ -224,7 +223,7 @@ class BlockMatrix(Matrix):
         return lambda h: kernels.SparseProduct.apply(values, h, *rules)
 
     def dense(self) -> Float[Tensor, "n m"]:
-        """Zeros where nothing is stored."""
+        """Return W with zeros where nothing is stored, detached."""
         block_shape = [-(-extent // self.size) for extent in self.shape]
         tiles = self.values.new_zeros(*block_shape, self.size, self.size)
         tiles[self.block_rows.long(), self.block_columns.long()] = self.values.detach().transpose(1, 2)
@@ -232,13 +231,13 @@ class BlockMatrix(Matrix):
 
 
 def _tiles(matrix: Shaped[Tensor, "n m"], size: int) -> Shaped[Tensor, "rows columns size size"]:
-    """The matrix in tiles of size x size, filled up with zeros at the edges."""
+    """Cut the matrix into tiles of size x size, filled up with zeros at the edges."""
     padded = nn.functional.pad(matrix, (0, -matrix.shape[1] % size, 0, -matrix.shape[0] % size))
     return padded.unflatten(1, (-1, size)).unflatten(0, (-1, size)).transpose(1, 2)
 
 
 def _forget(module: nn.Module, _: object) -> None:
-    """Drop what was derived from indices that a state dict has replaced."""
+    """Forget what was derived from indices that a state dict has replaced."""
     if isinstance(module, CSRMatrix | BlockMatrix):
         module._transposed = None
     if isinstance(module, BlockMatrix):
@@ -249,27 +248,27 @@ def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, colum
     counts = row_starts.diff()
     if values.ndim != 1 or row_starts.shape != (shape[0] + 1,) or columns.shape != values.shape:
         raise ValueError(
-            f"row_starts, columns: a CSR matrix {shape} with values {tuple(values.shape)} has row_starts "
-            f"({shape[0] + 1},) and as many columns as values, got {tuple(row_starts.shape)} and {tuple(columns.shape)}"
+            f"row_starts and columns must be ({shape[0] + 1},) and (k,) for a CSR matrix {shape} with k values, "
+            f"got {tuple(row_starts.shape)} and {tuple(columns.shape)} for values {tuple(values.shape)}"
         )
     if int(row_starts[0]) != 0 or int(row_starts[-1]) != len(values) or bool((counts < 0).any()):
-        raise ValueError(f"row_starts: must rise from 0 to the number of values, {len(values)}")
+        raise ValueError(f"row_starts must rise from 0 to the number of values, {len(values)}, got others")
     if len(columns) and (int(columns.min()) < 0 or int(columns.max()) >= shape[1]):
-        raise ValueError(f"columns: must lie in [0, {shape[1]}), got {int(columns.min())} to {int(columns.max())}")
+        raise ValueError(f"columns must lie in [0, {shape[1]}), got {int(columns.min())} to {int(columns.max())}")
     rows = torch.repeat_interleave(counts.long())
     if len(columns) > 1 and bool(((columns.diff() <= 0) & (rows.diff() == 0)).any()):
-        raise ValueError("columns: must ascend in each row")
+        raise ValueError("columns must ascend in each row, got a row in which they do not")
 
 
 def _check_blocks(shape: tuple[int, int], values: Tensor, block_rows: Tensor, block_columns: Tensor) -> None:
     if values.ndim != 3 or values.shape[1] != values.shape[2] or not values.shape[1]:
-        raise ValueError(f"values: must be (blocks, size, size), got {tuple(values.shape)}")
+        raise ValueError(f"values must be (blocks, size, size), got {tuple(values.shape)}")
     for name, index, extent in (("block_rows", block_rows, shape[0]), ("block_columns", block_columns, shape[1])):
         if index.shape != values.shape[:1]:
-            raise ValueError(f"{name}: must be ({len(values)},), one for each block, got {tuple(index.shape)}")
+            raise ValueError(f"{name} must be ({len(values)},), one for each block, got {tuple(index.shape)}")
         count = -(-extent // values.shape[1])
         if len(index) and (int(index.min()) < 0 or int(index.max()) >= count):
-            raise ValueError(f"{name}: must lie in [0, {count}), got {int(index.min())} to {int(index.max())}")
+            raise ValueError(f"{name} must lie in [0, {count}), got {int(index.min())} to {int(index.max())}")
     order = kernels.block_order(block_rows, block_columns, -(-shape[0] // values.shape[1]))
     if not torch.equal(order, torch.arange(len(order), device=order.device)):
-        raise ValueError("block_rows: blocks must be in the order of `riemod.sparse.kernels.block_order`")
+        raise ValueError("block_rows must be in the order of riemod.sparse.kernels.block_order, got another order")

@@ -1,6 +1,6 @@
-"""Another order of a layer's neurons: which, what it is worth in empty tiles, and the same net in it.
+"""Orders of a layer's neurons: find one, count the tiles it leaves occupied, and reorder a net without changing it.
 
-An order is an int64 permutation p: neuron p[i] comes to place i, so that a recurrent weight W becomes W[p][:, p].
+An order is an int64 permutation p: neuron p[i] moves to place i, so a recurrent weight W becomes W[p][:, p].
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csgraph
 from torch import Tensor, nn
 
-from riemod.masks import find_mask
-from riemod.pruning.blocks import check_permutation, order_names, tile_sums
+from riemod._checks import check_integer
+from riemod.masks import find_buffer, find_mask
+from riemod.pruning.blocks import tile_sums
+from riemod.pruning.orders import check_permutation, order_names
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.neurons import neuron_order, ranges_of
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -25,17 +27,19 @@ _KINDS = (nn.RNN, nn.GRU, nn.LSTM)
 
 
 def order_neurons(embedding: NeuronEmbedding | ModuliRegularizer) -> Int64[Tensor, " n"]:
-    """p with neurons p[0], p[1], ... along a curve through the manifold: `riemod.manifolds.curve_order` of the points.
+    """Return p such that neurons p[0], p[1], ... lie along a curve through the manifold.
+
+    The curve is that of `riemod.manifolds.curve_order`.
 
     Args:
-        embedding: of the neurons, or a regularizer with one set of neurons (modules of it follow one another).
+        embedding: of the neurons, or a regularizer with one set of neurons, whose modules follow one another.
 
     Returns:
         (n,), a permutation, on the points' device.
 
     Raises:
-        TypeError: if it is neither.
-        ValueError: if the regularizer holds several sets of neurons, or a point is NaN.
+        TypeError: `embedding` is neither.
+        ValueError: the regularizer holds several sets of neurons, or a point is NaN.
 
     >>> from riemod.manifolds import Sphere
     >>> circle = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
@@ -55,16 +59,16 @@ def order_neurons(embedding: NeuronEmbedding | ModuliRegularizer) -> Int64[Tenso
 
 
 def reverse_cuthill_mckee(weight: Float[Tensor, "gn n"] | Bool[Tensor, "gn n"]) -> Int64[Tensor, " n"]:
-    """p that brings the non-zeros of W[p][:, p] near the diagonal: reverse Cuthill-McKee on the pattern of W + W^T.
+    """Return p such that the non-zeros of W[p][:, p] lie near the diagonal: reverse Cuthill-McKee on W + W^T.
 
     Args:
-        weight: (n, n), or (gates * n, n), whose pattern is that of its gates together; or a mask of it.
+        weight: (n, n), or (gates * n, n), whose pattern is the union over its gates; or a mask of one of these.
 
     Returns:
         (n,), a permutation, on the weight's device.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: the shape is another.
 
     Reference: George and Liu 1981, Computer Solution of Large Sparse Positive Definite Systems, sec. 4.3; computed by
     `scipy.sparse.csgraph.reverse_cuthill_mckee`.
@@ -83,19 +87,18 @@ def reverse_cuthill_mckee(weight: Float[Tensor, "gn n"] | Bool[Tensor, "gn n"]) 
 
 
 def block_occupancy(weight: Float[Tensor, "*stack n m"] | Bool[Tensor, "*stack n m"], block: int) -> float:
-    """The share of `block` x `block` tiles that hold a non-zero; what is left over at an edge makes tiles as well.
+    """Return the share of `block` x `block` tiles that hold a non-zero; tiles at an edge may be smaller.
 
     Args:
         weight: (n, m), or a stack (gates, n, m) whose matrices are cut apart, `weight.unflatten(0, (gates, n))`; or a
-            mask of it.
+            mask of one of these.
         block: side of a tile, >= 1.
 
     Returns:
         In [0, 1].
 
     Raises:
-        TypeError: if `block` is no int.
-        ValueError: if it is below 1, or the weight has no rows or columns.
+        ValueError: `block` is no integer >= 1, or the weight has no rows or columns.
 
     >>> from riemod.manifolds import Torus
     >>> points = Torus(2).sample(256, generator=torch.Generator().manual_seed(0))
@@ -106,10 +109,7 @@ def block_occupancy(weight: Float[Tensor, "*stack n m"] | Bool[Tensor, "*stack n
     >>> [round(block_occupancy(mask[order][:, order], block), 2) for block in (16, 32, 64)]
     [0.12, 0.25, 0.5]
     """
-    if isinstance(block, bool) or not isinstance(block, int):
-        raise TypeError(f"block must be an int, got {block!r}")
-    if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}")
+    block = check_integer("block", block, 1)
     if weight.ndim < 2 or not weight.numel():
         raise ValueError(f"weight must have rows and columns, got shape {tuple(weight.shape)}")
     occupied = tile_sums((weight.detach() != 0).float(), block) > 0
@@ -117,7 +117,7 @@ def block_occupancy(weight: Float[Tensor, "*stack n m"] | Bool[Tensor, "*stack n
 
 
 class _Axis(NamedTuple):
-    """Rows (axis 0) or columns (axis 1) of a parameter, and their order: of each gate's rows apart."""
+    """Holds rows (axis 0) or columns (axis 1) of a parameter, and their order, which applies to each gate alone."""
 
     owner: nn.Module
     name: str
@@ -133,9 +133,9 @@ class _Axis(NamedTuple):
             if tensor is not None:
                 stacked = tensor.unflatten(self.axis, (-1, len(self.order)))
                 stacked.copy_(stacked.index_select(self.axis + 1, self.order.to(tensor.device)))
-        grouped = self.owner._buffers.get(order_names(self.name)[self.axis])
+        grouped = find_buffer(self.owner, order_names(self.name)[self.axis])
         if grouped is not None:
-            # It names neurons by their places, which are new.
+            # It names neurons by their places, which have changed.
             grouped.copy_(self.order.to(grouped.device).argsort()[grouped])
 
 
@@ -150,29 +150,29 @@ def permute_neurons(
     consumers: Sequence[nn.Linear | nn.RNNBase] = (),
     moduli: ModuliRegularizer | None = None,
 ) -> None:
-    """Bring hidden unit order[i] of a recurrent layer to place i: W_hh <- W_hh[p][:, p] in place, and the rest.
+    """Move hidden unit order[i] of a recurrent layer to place i, in place: W_hh <- W_hh[p][:, p].
 
-    Rows of the input matrix and the biases follow, gate by gate, the columns of the next layer of the stack, masks
-    (`<name>_mask`), and the orders of blocks (`<name>_order`). The net computes the same sums with their terms in
-    another order. Parameters are changed, never replaced. Whatever else reads or sets the units must be named: states
-    that are passed by hand and that come out are in the new order. Gradients and an optimizer's moments stay as they
-    were, so make a new optimizer, and a new pruner if that one was given a permutation.
+    Reordered with W_hh are, gate by gate, the rows of the input matrix and the biases; the columns of the next layer of
+    the stack; masks (`<name>_mask`); and the orders of blocks (`<name>_order`). The net computes the same sums with
+    their terms in another order. Parameters are changed, never replaced. Name every other layer that reads or sets the
+    units; states that are passed in or come out are in the new order. Gradients and an optimizer's moments keep the old
+    order, so make a new optimizer, and a new pruner if it was given a permutation.
 
     Args:
-        layer: without `proj_size`.
+        layer: a recurrent layer without `proj_size`.
         order: (n,), a permutation; `order_neurons` or `reverse_cuthill_mckee` make one. Its inverse undoes the change.
         number: which layer of a stack, from 0.
-        reverse: whether the units of the backward direction are meant, of a bidirectional layer.
-        sources: linear layers whose outputs are the units' first state: their rows and biases follow.
-        consumers: linear or recurrent layers that read the units: their columns follow. n inputs are taken to be this
-            direction's units; 2 n, those of both directions, forward ones first.
-        moduli: its points for these neurons follow, and the costs of a control.
+        reverse: True for the units of the backward direction of a bidirectional layer.
+        sources: linear layers whose outputs are the first state of the units; their rows and biases are reordered.
+        consumers: linear or recurrent layers that read the units; their columns are reordered. n inputs are taken for
+            the units of this direction, and 2 n for those of both, forward ones first.
+        moduli: its points for these neurons are reordered, and the costs of a control.
 
     Raises:
         TypeError: an argument of another type.
         ValueError: `order` is no permutation of the layer's units, there is no such layer or direction, a source or
-            consumer has another size, a weight would be reordered twice along one axis, or the order mixes the
-            modules of the regularizer's neurons. Nothing was changed.
+            consumer has another size, a weight would be reordered twice along one axis, or the order moves a neuron out
+            of its module of the regularizer. Nothing was changed.
 
     >>> rnn, decoder = torch.nn.GRU(2, 4), torch.nn.Linear(4, 1)
     >>> sequence, order = torch.rand(5, 1, 2), torch.tensor([2, 0, 3, 1])
@@ -194,9 +194,9 @@ def permute_neurons(
         tensor.copy_(values)
     if moduli is not None:
         orders = {id(own.parameter): own.order for own in axes if own.axis}
-        for number_of_weight, weight in enumerate(moduli.weights):
-            if id(weight.tensor) in orders:
-                moduli.costs.permute(number_of_weight, orders[id(weight.tensor)].to(weight.tensor.device))
+        for index, weight in enumerate(moduli.weights):
+            if id(weight.whole) in orders:
+                moduli.costs.permute(index, orders[id(weight.whole)].to(weight.whole.device))
 
 
 def _axes(
@@ -207,17 +207,14 @@ def _axes(
     sources: Sequence[nn.Linear],
     consumers: Sequence[nn.Linear | nn.RNNBase],
 ) -> list[_Axis]:
-    """Every axis that the units are on, or an error."""
+    """Return every axis that the units are on; raise if an argument does not fit."""
     if not isinstance(layer, _KINDS):
         raise TypeError(f"layer must be an nn.RNN, nn.GRU or nn.LSTM, got a {type(layer).__name__}")
     if layer.proj_size:
         raise ValueError("layer must not project its hidden state: nn.LSTM(proj_size=...) is not supported")
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"number must be an int, got {number!r}")
-    if not 0 <= number < layer.num_layers:
-        raise ValueError(f"number must be in 0 .. {layer.num_layers - 1} for this layer, got {number}")
+    number = check_integer("number", number, 0, layer.num_layers - 1)
     if reverse and not layer.bidirectional:
-        raise ValueError("reverse is for a bidirectional layer, and this one is not")
+        raise ValueError("reverse must be False for a layer of one direction, got True")
     if not isinstance(order, Tensor):
         raise TypeError(f"order must be a tensor, got a {type(order).__name__}")
     n = layer.hidden_size
@@ -254,7 +251,7 @@ def _inputs(layer: nn.RNNBase, number: int, index: Tensor) -> list[_Axis]:
 
 
 def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The regularizer's points of the reordered neurons, and the values that they get."""
+    """Yield the regularizer's points of the reordered neurons, and their new values."""
     orders = {(id(own.parameter), own.axis): own.order for own in axes}
     done = set()
     for layer, (target, sides) in enumerate(zip(moduli.weights, moduli.sides, strict=True)):
@@ -270,4 +267,4 @@ def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[t
                     raise ValueError("order must keep neurons in the module of the regularizer that they are in")
                 yield embedding.points, embedding.points[own.to(embedding.points.device)]
     if not done:
-        raise ValueError("moduli has no points for the neurons to reorder: it is on other weights")
+        raise ValueError("moduli must have points for the neurons to reorder, got a regularizer of other weights")

@@ -1,6 +1,6 @@
-"""Recurrent and linear layers on sparse matrices, with the inputs and outputs of torch's own.
+"""Recurrent and linear layers on stored matrices, with the inputs and outputs of torch's layers.
 
-Inside, the hidden state is (n, batch), features first, as `riemod.sparse.layouts` multiplies it.
+Inside, hidden states are (n, batch), features first, as `riemod.sparse.layouts` multiplies them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from riemod._cells import gru_step, lstm_step
-from riemod.sparse.layouts import Matrix, Product
+from riemod.sparse.layouts import Product, StoredMatrix
 
 __all__ = ["CompressedLinear", "CompressedRecurrent"]
 
@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 
 
 class _Weights(NamedTuple):
-    """One layer and direction, bound: products with the input and hidden matrix, and biases (rows, 1), if any."""
+    """Holds one layer and direction: products with the input and hidden matrix, and biases (rows, 1) or None."""
 
     input: Product
     hidden: Product
@@ -29,7 +29,7 @@ class _Weights(NamedTuple):
 
 
 class CompressedLinear(nn.Module):
-    """y = x W^T + b, what `nn.Linear` computes, with W stored as a `Matrix`.
+    """Computes y = x W^T + b as `nn.Linear` does, with W as a `StoredMatrix`.
 
     Args:
         weight: (n, m).
@@ -40,7 +40,7 @@ class CompressedLinear(nn.Module):
     torch.Size([3, 2])
     """
 
-    def __init__(self, weight: Matrix, bias: Tensor | None) -> None:
+    def __init__(self, weight: StoredMatrix, bias: Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.weight = weight
@@ -48,9 +48,9 @@ class CompressedLinear(nn.Module):
         self.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., m) to (..., n)."""
+        """Return y (..., n) for x (..., m)."""
         if x.ndim == 0 or x.shape[-1] != self.in_features:
-            raise ValueError(f"x: expected (..., {self.in_features}), got {tuple(x.shape)}")
+            raise ValueError(f"x must have shape (..., {self.in_features}), got {tuple(x.shape)}")
         columns = x.reshape(-1, self.in_features).t().contiguous()
         y = self.weight.bind()(columns).t()
         y = y.contiguous() if self.bias is None else y + self.bias
@@ -58,22 +58,22 @@ class CompressedLinear(nn.Module):
 
 
 class CompressedRecurrent(nn.Module):
-    """What `nn.RNN`, `nn.GRU` or `nn.LSTM` computes, with each weight stored as a `Matrix` under the weight's own name.
+    """Computes what `nn.RNN`, `nn.GRU` or `nn.LSTM` does, with each weight as a `StoredMatrix` under its usual name.
 
     Args:
-        layer: the torch layer, whose sizes, options and biases are taken; LSTMs with projections are refused.
+        layer: the torch layer, whose sizes, options and biases are taken; no LSTM with projections.
         matrices: its weights by name ("weight_ih_l0", "weight_hh_l0", ...).
 
     Raises:
-        ValueError: for an LSTM with projections.
+        ValueError: `layer` is an LSTM with projections.
 
     Reference: the equations of `torch.nn.RNN`, `torch.nn.GRU` and `torch.nn.LSTM`.
     """
 
-    def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, Matrix]) -> None:
+    def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, StoredMatrix]) -> None:
         super().__init__()
         if layer.proj_size:
-            raise ValueError(f"layer: an LSTM with projections cannot be compressed, got proj_size={layer.proj_size}")
+            raise ValueError(f"layer must not project its hidden state, got proj_size={layer.proj_size}")
         self.mode = layer.mode
         self.input_size, self.hidden_size = layer.input_size, layer.hidden_size
         self.num_layers, self.dropout = layer.num_layers, layer.dropout
@@ -85,7 +85,11 @@ class CompressedRecurrent(nn.Module):
                 self.register_parameter(name, nn.Parameter(parameter.detach().clone()))
 
     def forward(self, x: Tensor | PackedSequence, hx: Any = None) -> tuple[Tensor | PackedSequence, Any]:
-        """As the torch layer: (output, last state), for padded (time, batch, features), unbatched or packed input."""
+        """Return (output, last state) as the torch layer does.
+
+        The input may be padded (time, batch, features), with batch and time exchanged if `batch_first`, unbatched or
+        packed.
+        """
         if isinstance(x, PackedSequence):
             steps = [part.t() for part in x.data.split(x.batch_sizes.tolist())]
             self._check_features(x.data)
@@ -94,7 +98,7 @@ class CompressedRecurrent(nn.Module):
             return packed, self._packed_states(last, x.unsorted_indices)
         self._check_features(x)
         if x.ndim not in (2, 3):
-            raise ValueError(f"x: expected 2 or 3 dimensions, got {tuple(x.shape)}")
+            raise ValueError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
         batched = x.ndim == 3
         if not batched:
             x = x.unsqueeze(1)
@@ -110,7 +114,7 @@ class CompressedRecurrent(nn.Module):
         return (joined.transpose(0, 1) if self.batch_first else joined), states
 
     def _run(self, steps: Sequence[Tensor], states: Sequence[State]) -> tuple[Sequence[Tensor], list[State]]:
-        """The output at each step, (directions * n, batch), and the last state of each layer and direction."""
+        """Return the output at each step, (directions * n, batch), and the last state of each layer and direction."""
         last: list[State] = []
         directions = 2 if self.bidirectional else 1
         for layer in range(self.num_layers):
@@ -129,7 +133,7 @@ class CompressedRecurrent(nn.Module):
     def _bind(self, layer: int, suffix: str) -> _Weights:
         def matrix(name: str) -> Product:
             stored = self.get_submodule(f"weight_{name}_l{layer}{suffix}")
-            assert isinstance(stored, Matrix)
+            assert isinstance(stored, StoredMatrix)
             return stored.bind()
 
         def bias(name: str) -> Tensor | None:
@@ -139,10 +143,10 @@ class CompressedRecurrent(nn.Module):
 
     def _check_features(self, x: Tensor) -> None:
         if x.shape[-1] != self.input_size:
-            raise ValueError(f"x: expected {self.input_size} features in its last dimension, got {tuple(x.shape)}")
+            raise ValueError(f"x must have {self.input_size} features in its last dimension, got {tuple(x.shape)}")
 
     def _states(self, hx: Any, step: Tensor, order: Tensor | None) -> list[State]:
-        """The first state of each layer and direction, (n, batch): zeros, or hx in the order of a packed sequence."""
+        """Return the first state (n, batch) of each layer and direction: zeros, or hx in the packed batch's order."""
         count = self.num_layers * (2 if self.bidirectional else 1)
         parts = 2 if self.mode == "LSTM" else 1
         expected = (count, step.shape[1], self.hidden_size)
@@ -152,20 +156,20 @@ class CompressedRecurrent(nn.Module):
         tensors = hx if isinstance(hx, tuple) else (hx,)
         if len(tensors) != parts or any(tensor.shape != expected for tensor in tensors):
             got = [tuple(tensor.shape) for tensor in tensors]
-            raise ValueError(f"hx: expected {parts} of shape {expected}, got {got}")
+            raise ValueError(f"hx must hold {parts} of shape {expected}, got {got}")
         if order is not None:
             tensors = tuple(tensor.index_select(1, order) for tensor in tensors)
         return [tuple(part.t().contiguous() for part in state) for state in zip(*tensors, strict=True)]
 
     def _packed_states(self, states: Sequence[State], order: Tensor | None) -> Any:
-        """The last states as the torch layer gives them."""
+        """Return the last states in the form of the torch layer."""
         tensors = tuple(torch.stack([part.t() for part in parts]) for parts in zip(*states, strict=True))
         if order is not None:
             tensors = tuple(tensor.index_select(1, order) for tensor in tensors)
         return tensors if self.mode == "LSTM" else tensors[0]
 
     def extra_repr(self) -> str:
-        """The sizes and options."""
+        """Return the sizes and options."""
         return (
             f"{self.mode}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
             f"batch_first={self.batch_first}, bidirectional={self.bidirectional}, dropout={self.dropout}"
@@ -176,7 +180,7 @@ Cell = Callable[[_Weights, Tensor, State], State]
 
 
 def _scan(cell: Cell, weights: _Weights, steps: Sequence[Tensor], state: State) -> tuple[list[Tensor], State]:
-    """Forward in time; of a packed batch, which is sorted by length, the last sequences end first."""
+    """Run forward in time; a packed batch is sorted by length, so its last sequences end first."""
     outputs: list[Tensor] = []
     ended: list[State] = []
     for x in steps:
@@ -190,7 +194,7 @@ def _scan(cell: Cell, weights: _Weights, steps: Sequence[Tensor], state: State) 
 
 
 def _scan_backward(cell: Cell, weights: _Weights, steps: Sequence[Tensor], first: State) -> tuple[list[Tensor], State]:
-    """Backward in time; of a packed batch, the first sequences begin first."""
+    """Run backward in time; the first sequences of a packed batch are the longest, so they begin first."""
     outputs: list[Tensor] = []
     state = tuple(part[:, :0] for part in first)
     for x in reversed(steps):
@@ -203,12 +207,12 @@ def _scan_backward(cell: Cell, weights: _Weights, steps: Sequence[Tensor], first
 
 
 def _joined(*states: State) -> State:
-    """The states of several sets of sequences as one."""
+    """Join the states of several sets of sequences."""
     return states[0] if len(states) == 1 else tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
 
 
 def _sum(weights: _Weights, x: Tensor, h: Tensor) -> Tensor:
-    """W_ih x + W_hh h + both biases."""
+    """Return W_ih x + W_hh h + both biases."""
     total = weights.input(x) + weights.hidden(h)
     for bias in (weights.input_bias, weights.hidden_bias):
         if bias is not None:

@@ -1,4 +1,4 @@
-"""Alternatives timed in turn, in one process."""
+"""Time alternatives in turn, in one process."""
 
 import statistics
 import time
@@ -9,17 +9,19 @@ import torch
 __all__ = ["median_seconds"]
 
 _ROUNDS = 7
-# A round repeats what takes less, so that the clock's own cost does not count.
+# A round repeats calls that are shorter, so that reading the clock does not count.
 _SHORTEST = 1e-3
 
 
 @torch.no_grad()
 def median_seconds(alternatives: Mapping[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
-    """Median seconds of each alternative: warmed up, then in turn, so that a slow moment of the machine hits all.
+    """Return the median seconds of each alternative, after a warm-up.
+
+    The alternatives run in turn, so that a slow moment of the machine affects all of them.
 
     Args:
-        alternatives: what to run, by name; without gradients.
-        device: waited for before the clock is read, if it works on its own.
+        alternatives: functions to run without gradients, by name.
+        device: synchronized before the clock is read, if it is a GPU.
 
     >>> sorted(median_seconds({"one": lambda: sum(range(10)), "two": lambda: None}, torch.device("cpu")))
     ['one', 'two']

@@ -1,17 +1,19 @@
-"""What the nets are trained on."""
+"""Tasks that nets are trained on: navigation, adding and language."""
 
 from typing import Any
 
+from riemod._checks import check_choice
 from riemod.tasks.adding import Adding, AddingConfig
-from riemod.tasks.base import RunConfig, Task
-from riemod.tasks.language.task import Language, LanguageConfig
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
+from riemod.tasks.base import Task
+from riemod.tasks.config import RunConfig
+from riemod.tasks.language import Language, LanguageConfig
+from riemod.tasks.navigation import Navigation, NavigationConfig
 
 TASKS: dict[str, type[Task[Any]]] = {"navigation": Navigation, "adding": Adding, "language": Language}
 
 
 def task_class(name: str) -> type[Task[Any]]:
-    """The task of that name.
+    """Return the task of that name.
 
     Raises:
         ValueError: for an unknown task.
@@ -19,9 +21,7 @@ def task_class(name: str) -> type[Task[Any]]:
     >>> task_class("adding").__name__
     'Adding'
     """
-    if name not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
-    return TASKS[name]
+    return TASKS[check_choice("task", name, TASKS)]
 
 
 __all__ = [

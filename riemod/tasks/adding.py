@@ -1,4 +1,4 @@
-"""The adding problem: sum the two marked numbers of a sequence."""
+"""The adding problem: return the sum of the two marked numbers of a sequence."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,13 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, HiddenUnits, ReplicaTask, RunConfig
+from riemod._checks import check_integer
+from riemod.tasks.base import Batch, HiddenUnits, ReplicaTask
+from riemod.tasks.config import Optimization, Regularization, RunConfig, Training
 from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddingConfig(RunConfig):
-    """A run of the adding problem."""
+    """Holds every number of a run of the adding problem."""
 
     hidden_size: int = 128
     """Hidden neurons n."""
@@ -24,14 +26,12 @@ class AddingConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden_size < 1:
-            raise ValueError(f"hidden_size must be at least 1, got {self.hidden_size}")
-        if self.steps < 2:
-            raise ValueError(f"steps must be at least 2, to mark two numbers, got {self.steps}")
+        check_integer("hidden_size", self.hidden_size, least=1)
+        check_integer("steps", self.steps, least=2)  # two of them are marked
 
 
 class AddingModel(nn.Module):
-    """A recurrent layer whose last hidden state is read out linearly.
+    """Reads the last hidden state of a recurrent layer out linearly.
 
     Args:
         hidden_size: n.
@@ -44,12 +44,12 @@ class AddingModel(nn.Module):
         self.decoder = nn.Linear(hidden_size, 1)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        """(batch,) sums, from (T, batch, 2) numbers and marks."""
+        """Return (batch,) sums, from (T, batch, 2) numbers and marks."""
         return self.decoder(self.rnn(sequence)[0][-1]).squeeze(-1)
 
 
 class Adding(ReplicaTask[AddingConfig]):
-    """The adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
+    """Defines the adding problem; a batch is (sequence (T, B, 2) of uniform numbers and 0/1 marks, sum (B,))."""
 
     name = "adding"
     primary_metric = "rmse"
@@ -59,36 +59,21 @@ class Adding(ReplicaTask[AddingConfig]):
             preset="smoke",
             hidden_size=32,
             steps=8,
-            epochs=6,
-            batches_per_epoch=40,
-            batch_size=32,
-            learning_rate=2e-3,
-            clip=0.5,
-            strength=1e-3,
-            tail_epochs=2,
-            evaluation_batches=10,
+            training=Training(epochs=6, batches_per_epoch=40, batch_size=32, tail_epochs=2, evaluation_batches=10),
+            optimization=Optimization(learning_rate=2e-3, max_grad_norm=0.5),
+            regularization=Regularization(strength=1e-3),
         ),
         "cpu": AddingConfig(
             preset="cpu",
-            epochs=40,
-            batches_per_epoch=313,
-            batch_size=32,
-            learning_rate=1e-3,
-            clip=0.5,
-            strength=1e-3,
-            tail_epochs=10,
-            evaluation_batches=100,
+            training=Training(epochs=40, batches_per_epoch=313, batch_size=32, tail_epochs=10, evaluation_batches=100),
+            optimization=Optimization(learning_rate=1e-3, max_grad_norm=0.5),
+            regularization=Regularization(strength=1e-3),
         ),
         "paper": AddingConfig(
             preset="paper",
-            epochs=110,
-            batches_per_epoch=313,
-            batch_size=32,
-            learning_rate=1e-4,
-            clip=0.5,
-            strength=1e-3,
-            tail_epochs=10,
-            evaluation_batches=100,
+            training=Training(epochs=110, batches_per_epoch=313, batch_size=32, tail_epochs=10, evaluation_batches=100),
+            optimization=Optimization(learning_rate=1e-4, max_grad_norm=0.5),
+            regularization=Regularization(strength=1e-3),
         ),
     }
 
@@ -100,7 +85,7 @@ class Adding(ReplicaTask[AddingConfig]):
         return [HiddenUnits(model.rnn, (), (model.decoder,))]
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
-        steps, size = self.config.steps, self.config.batch_size
+        steps, size = self.config.steps, self.config.training.batch_size
         numbers = torch.rand(count, steps, size, generator=generator, device=self.device)
         # The two marks of a sequence: the places of the two largest of as many random keys.
         keys = torch.rand(count, steps, size, generator=generator, device=self.device)

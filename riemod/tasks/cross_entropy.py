@@ -1,4 +1,4 @@
-"""Cross-entropy of scores with a code of probabilities, value and gradient in one pass over pieces of the rows."""
+"""Cross-entropy of scores with target probabilities: value and gradient in one pass over pieces of the rows."""
 
 from typing import Any
 
@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# Scores of so many entries stay in the cache of a core through all passes over them.
+# This many scores stay in the cache of a core through all passes over them.
 PIECE = 1 << 17
 
 
 def cross_entropy(scores: Float[Tensor, "b k"], code: Float[Tensor, "b k"]) -> Tensor:
-    """Mean over rows of log sum_k exp(s_k) - sum_k y_k s_k, in nats: `F.cross_entropy` with probabilities as target.
+    """Return the mean over rows of log sum_k exp(s_k) - sum_k y_k s_k, in nats.
 
-    On CPU it is two to three times as fast as torch's, which makes a dozen passes over tensors of the full size.
+    It is the value of `F.cross_entropy` with probabilities as target.
+    On a CPU it is two to three times as fast as torch's, which makes a dozen passes over tensors of the full size.
 
     Args:
         scores: s, of any real values.

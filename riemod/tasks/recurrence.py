@@ -1,8 +1,8 @@
-"""Recurrent layers by kind, and the last states of N one-layer nets side by side.
+"""Recurrent layers by kind, and the last states of N one-layer nets that are computed side by side.
 
-There, parameters are stacked along a first axis of size N. `torch.nn.RNN` knows no such axis, and `torch.vmap` does not
-batch it. Matrix products become batched ones (bmm), so that many small nets fill a machine which one of them leaves
-idle; every model's result is its own, to float rounding.
+The parameters of the N nets are stacked along a first axis. `torch.nn.RNN` has no such axis, and `torch.vmap` does not
+batch it. Here matrix products become batched ones (bmm), so that many small nets use a machine that one of them would
+leave idle. Every net's result is the one it has alone, to float rounding.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Cell = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 
 
 def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNN | nn.GRU | nn.LSTM:
-    """One recurrent layer of that kind."""
+    """Return one recurrent layer of that kind."""
     if cell == "gru":
         return nn.GRU(input_size, hidden_size)
     if cell == "lstm":
@@ -27,7 +27,7 @@ def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNN | n
 
 
 def last_states(cell: Cell, parameters: Mapping[str, Tensor], sequence: Float[Tensor, "N T B k"]) -> Tensor:
-    """(N, B, n) hidden states after the last step, each model starting from zero.
+    """Return the (N, B, n) hidden states after the last step, from a state of zero.
 
     Args:
         cell: kind of the layer.
@@ -47,17 +47,17 @@ def last_states(cell: Cell, parameters: Mapping[str, Tensor], sequence: Float[Te
 
 
 def _drive(sequence: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(N, T, B, g) what the inputs add to every step: V x_t + b."""
+    """Return (N, T, B, g): what the inputs add at every step, V x_t + b."""
     models, steps, batch, inputs = sequence.shape
     drive = torch.baddbmm(bias.unsqueeze(1), sequence.reshape(models, steps * batch, inputs), weight.mT)
     return drive.view(models, steps, batch, -1)
 
 
 class _LastState(torch.autograd.Function):
-    """h_T of h_t = phi(V x_t + b + W h_{t-1}) with h_0 = 0, phi ReLU or tanh; differentiable in V, b and W.
+    """Computes h_T of h_t = phi(V x_t + b + W h_{t-1}) with h_0 = 0, phi ReLU or tanh; differentiable in V, b and W.
 
-    Written out because autograd would add up the gradient of W step by step: here it is one product over all steps. A
-    step's state takes the place of what the inputs add to it.
+    Autograd would add up the gradient of W step by step; here it is one product over all steps. Each state is
+    written over what the inputs add at its step.
     """
 
     @staticmethod

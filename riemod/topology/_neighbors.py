@@ -148,7 +148,7 @@ def _linked(graph: csr_array, points: np.ndarray) -> csr_array:
 
 
 def geodesic_ratio(near: Neighborhood, count: int = 60) -> float:
-    """Return the median ratio of geodesic to Euclidean distance over pairs of `count` points; 1 on a flat sheet.
+    """Return the median ratio of geodesic to Euclidean distance over pairs of `count` points; 1 on a flat manifold.
 
     Args:
         near: whose graph the geodesic distances follow.

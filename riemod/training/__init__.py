@@ -1,11 +1,12 @@
-"""How nets are trained: one loop, runs that survive a crash, records that say how they were made."""
+"""Training of nets: one loop for every task, runs that survive a crash, and records that say how they were made."""
 
 from riemod.training.checkpoint import CheckpointError
 from riemod.training.compression import UnitOrder, compress_run
-from riemod.training.folder import RunDescription, RunError, RunFolder
+from riemod.training.folder import RunDescription, RunError, RunFolder, environment
 from riemod.training.loop import Reporter, TrainingDiverged, evaluate, train
 from riemod.training.replicas.loop import check_replicas, train_replicas
-from riemod.training.run import Run, load, lottery, start
+from riemod.training.run import Run, build, load, lottery, save, start
+from riemod.training.seeds import Stream, generator_for
 
 __all__ = [
     "CheckpointError",
@@ -14,13 +15,18 @@ __all__ = [
     "RunDescription",
     "RunError",
     "RunFolder",
+    "Stream",
     "TrainingDiverged",
     "UnitOrder",
+    "build",
     "check_replicas",
     "compress_run",
+    "environment",
     "evaluate",
+    "generator_for",
     "load",
     "lottery",
+    "save",
     "start",
     "train",
     "train_replicas",

@@ -1,8 +1,8 @@
 """Checkpoints that are written whole or not at all, and read without unpickling anything.
 
-A checkpoint folder holds one safetensors file with every tensor and, in its metadata, everything that is not one, and
-`latest.json`, which names that file and its SHA-256, so that no changed byte goes unseen. Replacing `latest.json` is
-the commit: a process killed before it leaves the old checkpoint, after it the new one.
+A checkpoint folder holds one safetensors file with every tensor, and all other values in its metadata. `latest.json`
+names that file and its SHA-256, so that a changed byte is detected. Replacing `latest.json` is the commit: a process
+that is killed before it leaves the old checkpoint, and one that is killed after it leaves the new one.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ _FORMAT = 1
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged, or of another model."""
+    """Reports a checkpoint that is missing, damaged, or of another model."""
 
 
 def save_checkpoint(
@@ -34,10 +33,10 @@ def save_checkpoint(
     optimizer: JointOptimizer,
     progress: Mapping[str, Any],
 ) -> None:
-    """Write the modules' states, the optimizer's state and JSON-ready progress, atomically.
+    """Write the modules' states, the optimizer's state and JSON-ready progress atomically.
 
     Args:
-        folder: made if need be.
+        folder: is made if needed.
         modules: by the name under which `load_checkpoint` will find them.
         optimizer: its tensors are saved as tensors, its numbers with the progress.
         progress: JSON-ready values, such as the number of finished epochs.
@@ -63,14 +62,14 @@ def save_checkpoint(
     file = f"{digest[:16]}.safetensors"
     write_atomically(folder / file, content)
     write_json(folder / POINTER, {"format": _FORMAT, "file": file, "sha256": digest})
-    # The second star is for what a killed process left half written.
+    # The second star also finds partial files, which a killed process may have left.
     for old in folder.glob("*.safetensors*"):
         if old.name != file:
             old.unlink()
 
 
 class Checkpoint:
-    """A checkpoint read from disk and found whole.
+    """Holds a checkpoint that was read from disk and found whole.
 
     Args:
         folder: as given to `save_checkpoint`.
@@ -106,12 +105,12 @@ class Checkpoint:
             raise CheckpointError(f"checkpoint {path} is corrupted: {error}") from error
 
     def state(self, name: str) -> dict[str, Tensor]:
-        """The state dict of one module, empty if it was not saved."""
+        """Return the state dict of one module, empty if it was not saved."""
         prefix = f"{name}/"
         return {key.removeprefix(prefix): value for key, value in self._tensors.items() if key.startswith(prefix)}
 
     def load(self, modules: Mapping[str, nn.Module], optimizer: JointOptimizer | None = None) -> None:
-        """Put the saved states into modules and an optimizer of the same shapes; nothing is loaded if one differs.
+        """Load the saved states into modules and an optimizer of the same shapes; load nothing if one differs.
 
         Raises:
             CheckpointError: if a key is missing or left over, or a shape or dtype differs.
@@ -155,9 +154,3 @@ def _check_states(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tens
                 f"checkpoint is of another model: {name}.{key} must be {tuple(value.shape)} {value.dtype}, "
                 f"got {tuple(saved[key].shape)} {saved[key].dtype}"
             )
-
-
-def generator_for(device: torch.device | str, *key: int) -> torch.Generator:
-    """A generator on that device whose stream is decided by the key alone, such as (seed, purpose, epoch)."""
-    digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "little"))

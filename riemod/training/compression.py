@@ -1,4 +1,4 @@
-"""A trained run's net made small: its units in another order, its layers compressed, and what that changed."""
+"""Compression of a trained run's net: its units are reordered and its layers stored by their kept weights."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from riemod import sparse
 from riemod._files import write_json
-from riemod.pruning.blocks import find_orders
+from riemod.pruning.orders import find_orders
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.neurons import neuron_order
 from riemod.sparse.timing import median_seconds
-from riemod.training.checkpoint import generator_for
 from riemod.training.folder import RunError, environment
 from riemod.training.loop import evaluate
-from riemod.training.run import Draw, Run
+from riemod.training.run import Run
+from riemod.training.seeds import Stream, generator_for
 
 UnitOrder = Literal["geometric", "graph", "index"]
 MODEL, RECORD = "model.safetensors", "compression.json"
@@ -26,10 +26,10 @@ BLOCKS = (16, 32, 64)
 
 
 def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[str, Any]:
-    """Compress a run's net, measure it before and after, and write both the net and the record.
+    """Compress a run's net, measure it before and after, and write the net and the record.
 
     Args:
-        run: its model is left as it is.
+        run: its model does not change.
         out: new folder, for `model.safetensors`, which `riemod.sparse.load(path, run.task.build_model())` reads, and
             `compression.json`, which is the record.
         order: of the hidden units: "geometric" is that of the last pruning in blocks, or along the curve through the
@@ -48,7 +48,7 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
         raise RunError(f"out must be a new or empty folder, got {out}")
     task, model = run.task, copy.deepcopy(run.model).eval()
     occupancy = _reorder(run, model, order)
-    batch = next(iter(task.batches(generator_for(task.device, Draw.EVALUATION, 0), 1)))
+    batch = next(iter(task.batches(generator_for(task.device, Stream.EVALUATION, 0), 1)))
     example = _arguments(model, lambda: task.loss(model, batch))
     timings = sparse.time_layouts(model, example)
     layouts = sparse.fastest(timings)
@@ -74,7 +74,7 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
 
 
 def _reorder(run: Run, model: nn.Module, order: UnitOrder) -> dict[str, dict[str, dict[str, float]]]:
-    """Bring the hidden units into that order; the share of non-empty tiles by weight and block, before and after."""
+    """Reorder the hidden units; return the share of non-empty tiles by weight and block, before and after."""
     occupancy: dict[str, dict[str, dict[str, float]]] = {}
     names = {part: name for name, part in model.named_modules()}
     for index, (layer, sources, consumers) in enumerate(run.task.hidden_units(model)):
@@ -105,7 +105,7 @@ def _occupancy(layer: nn.RNNBase) -> dict[int, float]:
 
 
 def _arguments(model: nn.Module, call: Callable[[], object]) -> tuple[Any, ...]:
-    """What the model is called with."""
+    """Return the arguments that a call of the model gets."""
     caught: list[tuple[Any, ...]] = []
     handle = model.register_forward_pre_hook(lambda _, arguments: caught.append(arguments))
     try:
@@ -117,7 +117,7 @@ def _arguments(model: nn.Module, call: Callable[[], object]) -> tuple[Any, ...]:
 
 
 def _is_chosen(timing: sparse.Timing, layouts: Mapping[str, str]) -> bool:
-    """Whether the compressed net has the weight in that layout, or the layer in that form."""
+    """Return whether the compressed net has the weight in that layout, or the layer in that form."""
     if timing.name in layouts:
         return layouts[timing.name] == timing.layout
     compressed = any(layout != "dense" for name, layout in layouts.items() if name.startswith(f"{timing.name}."))
@@ -125,5 +125,5 @@ def _is_chosen(timing: sparse.Timing, layouts: Mapping[str, str]) -> bool:
 
 
 def _bytes(model: nn.Module) -> int:
-    """Of parameters and indices; the masks and orders of pruning are not counted."""
+    """Return the bytes of parameters and indices, without the masks and orders of pruning."""
     return sum(tensor.nbytes for name, tensor in model.state_dict().items() if not name.endswith(("_mask", "_order")))

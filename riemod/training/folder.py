@@ -1,4 +1,4 @@
-"""A run's folder: config.json, metrics.jsonl, record.json, checkpoint/, cache/ and figures/."""
+"""The folder of a run: config.json, metrics.jsonl, record.json, checkpoint/, cache/ and figures/."""
 
 import importlib.metadata
 import json
@@ -17,24 +17,24 @@ from riemod.training.checkpoint import POINTER
 
 
 class RunError(RuntimeError):
-    """A run folder that is missing, incomplete, taken, or damaged."""
+    """Reports a run folder that is missing, incomplete, taken, or damaged."""
 
 
 class RunDescription(NamedTuple):
-    """What a run is, as its config.json says."""
+    """Describes a run, as its config.json does."""
 
     task: str
     config: RunConfig
     ticket_of: str | None
-    """The run whose final mask and points this lottery ticket was given; None for a run of its own."""
+    """Folder of the run whose final mask and points this lottery ticket was given; None if it is not a ticket."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-ready values."""
+        """Return the fields as JSON-ready values."""
         return {"task": self.task, "config": self.config.to_dict(), "ticket_of": self.ticket_of}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Return the description of such values, the inverse of `to_dict`.
 
         Raises:
             ValueError: for an unknown task, or a value of the config that is outside its range.
@@ -47,7 +47,7 @@ class RunDescription(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run, and what is written there.
+    """Holds the paths of one run, and reads and writes what lies there.
 
     Args:
         path: the run's folder.
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def metrics_file(self) -> Path:
-        """One JSON object a line and epoch."""
+        """The metrics, one JSON object on one line for each epoch."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -82,7 +82,7 @@ class RunFolder:
 
     @property
     def cache(self) -> Path:
-        """The folder of what is derived from the task's data, and can be derived again."""
+        """The folder of what was derived from the task's data and can be derived again."""
         return self.path / "cache"
 
     @property
@@ -96,7 +96,7 @@ class RunFolder:
         Raises:
             RunError: if the folder already holds something.
         """
-        # A process killed while it wrote config.json leaves a partial file, and no run.
+        # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
         if self.path.exists() and (not self.path.is_dir() or any(not is_partial(path) for path in self.path.iterdir())):
             raise RunError(
                 f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder"
@@ -105,7 +105,7 @@ class RunFolder:
         write_json(self.config_file, description.to_dict())
 
     def read_description(self) -> RunDescription:
-        """The run's task, config and origin.
+        """Return the run's task, config and origin.
 
         Raises:
             RunError: if there is no run here, or its config is damaged.
@@ -118,7 +118,7 @@ class RunFolder:
             raise RunError(f"{self.config_file} is damaged: {error}") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl; a last line cut off by a crash is left out."""
+        """Return the rows of metrics.jsonl, without a last line that a crash cut off."""
         if not self.metrics_file.is_file():
             return []
         rows = []
@@ -129,18 +129,18 @@ class RunFolder:
                 break
         return rows
 
-    def keep_metrics(self, epochs: int) -> None:
-        """Drop the rows of epochs that are not in the checkpoint, before they are run again."""
-        rows = [row for row in self.read_metrics() if row["epoch"] < epochs]
+    def drop_metrics_from(self, epoch: int) -> None:
+        """Drop the rows of that epoch and later ones, which are not in the checkpoint and will be trained again."""
+        rows = [row for row in self.read_metrics() if row["epoch"] < epoch]
         write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """Add one row."""
+        """Append one row of metrics."""
         with self.metrics_file.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def read_record(self) -> dict[str, Any]:
-        """The finished run's record.
+        """Return the finished run's record.
 
         Raises:
             RunError: if the run is not finished, or its record is damaged.
@@ -155,7 +155,7 @@ class RunFolder:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit and machine, for a record."""
+    """Return the versions, the commit and the machine, as records have them."""
     versions = {name: importlib.metadata.version(name) for name in ("riemod", "torch", "geoopt", "numpy")}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -172,7 +172,7 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that riemod is run from, with "+" if files differ from it; None outside a checkout."""
+    """Return the commit of the checkout that riemod runs from, with "+" if files differ; None outside a checkout."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:

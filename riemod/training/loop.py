@@ -1,4 +1,4 @@
-"""The training loop: epochs, pruning, metrics, checkpoints, and going on after a crash to the same bits."""
+"""The training loop: epochs, pruning, metrics and checkpoints; a run resumes after a crash to the same bits."""
 
 import math
 import time
@@ -13,20 +13,20 @@ from riemod._files import write_json
 from riemod.initialization import seeded_draws
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
-from riemod.training.checkpoint import generator_for
 from riemod.training.folder import environment
-from riemod.training.run import Draw, Run, save
+from riemod.training.run import Run, save
+from riemod.training.seeds import Stream, generator_for
 from riemod.training.tensorboard import epoch_log
 
 _EVALUATION_SEED = 0
 CHECK_EVERY = 25
-# Correlations change little from step to step, and cost as much as a step of a small net.
+# Correlations change little from step to step, and measuring them costs as much as a step of a small net.
 _OBSERVE_EVERY = 10
 _DIVERGENCE_FACTOR = 50.0
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became NaN or infinite, or grew far beyond where it started."""
+    """Reports a loss that became NaN or infinite, or grew far beyond where it started."""
 
 
 Reporter = Callable[[int, int, dict[str, float]], None]
@@ -34,10 +34,11 @@ Reporter = Callable[[int, int, dict[str, float]], None]
 
 
 def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
-    """Train from where the run stands to its last epoch, evaluate, and write the record, once.
+    """Train a run from its present epoch to its last one, evaluate it, and write its record.
 
-    Every epoch ends in a row of metrics and then a checkpoint; a process killed at any moment goes on from `load` to
-    the same final bits, since every epoch's draws depend on the seed and the epoch alone.
+    Every epoch ends with a row of metrics and then a checkpoint. A run whose process was killed at any moment resumes
+    from `load` to the same final bits, because every epoch's draws depend only on the seed and the epoch. A finished
+    run is not trained again: its record is returned.
 
     Returns:
         The record, as written.
@@ -47,15 +48,15 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
             checkpoint stays.
         RunError: if the config asks for TensorBoard, and it is not installed.
     """
-    if run.epoch == run.config.epochs and run.folder.record_file.is_file():
+    if run.epoch == run.config.training.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
-    total_steps = run.config.epochs * run.config.batches_per_epoch
+    total_steps = run.config.training.steps
     row: dict[str, float] = {}
     with ExitStack() as stack:
-        stack.enter_context(matmul_precision(run.config.matmul))
+        stack.enter_context(matmul_precision(run.config.computation.matmul))
         log = epoch_log(run, stack)
         prepare(run)
-        while run.epoch < run.config.epochs:
+        while run.epoch < run.config.training.epochs:
             began = time.perf_counter()
             row = _train_epoch(run, lambda step, row=row: report(step, total_steps, row) if report else None)
             commit_epoch(run, row, time.perf_counter() - began)
@@ -65,7 +66,7 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
 
 @contextmanager
 def matmul_precision(name: str) -> Iterator[None]:
-    """Inside, float32 matrix products of the process have that precision."""
+    """Compute float32 matrix products of the process at that precision inside the context."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(name)
     try:
@@ -75,15 +76,15 @@ def matmul_precision(name: str) -> Iterator[None]:
 
 
 def prepare(run: Run) -> None:
-    """Bring a run's folder to where the run stands: rows of metrics, derived data, and a checkpoint."""
-    run.folder.keep_metrics(run.epoch)
-    run.task.keep(run.folder.cache)
+    """Bring a run's folder to its epoch: drop later rows of metrics, write derived data and a first checkpoint."""
+    run.folder.drop_metrics_from(run.epoch)
+    run.task.write_cache(run.folder.cache)
     if not run.folder.has_checkpoint:
         save(run)
 
 
 def commit_epoch(run: Run, row: dict[str, float], seconds: float) -> None:
-    """Count an epoch as done: its row of metrics first, then the checkpoint."""
+    """Count an epoch as done: append its row of metrics, then write the checkpoint."""
     run.epoch += 1
     run.seconds += seconds
     run.folder.append_metrics(row)
@@ -91,67 +92,70 @@ def commit_epoch(run: Run, row: dict[str, float], seconds: float) -> None:
 
 
 def finish(run: Run) -> dict[str, Any]:
-    """Evaluate a run that has trained its last epoch, and write its record."""
+    """Evaluate a run after its last epoch, and write and return its record."""
     record = _record(run)
     write_json(run.folder.record_file, record)
     return record
 
 
 def evaluate(run: Run) -> dict[str, float]:
-    """The task's metrics on fresh data, the same data for every run of the task at these settings."""
-    generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
+    """Return the task's metrics on fresh data, which is the same for every run of the task at these settings."""
+    generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
-    with matmul_precision(run.config.matmul):
-        return run.task.evaluate(run.model, generator, run.config.evaluation_batches)
+    with matmul_precision(run.config.computation.matmul):
+        return run.task.evaluate(run.model, generator, run.config.training.evaluation_batches)
 
 
 def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
-    config, epoch = run.config, run.epoch
+    epoch, count = run.epoch, run.config.training.batches_per_epoch
     start_epoch(run)
-    losses = torch.empty(config.batches_per_epoch, device=run.task.device)
+    losses = torch.empty(count, device=run.task.device)
     penalties = torch.empty_like(losses)
-    generator = generator_for(run.task.device, Draw.BATCHES, config.seed, epoch)
-    batches = run.task.batches(generator, config.batches_per_epoch)
-    with seeded_draws(generator_for("cpu", Draw.NOISE, config.seed, epoch)), _observing(run):
+    generator = generator_for(run.task.device, Stream.BATCHES, run.config.seed, epoch)
+    batches = run.task.batches(generator, count)
+    with seeded_draws(generator_for("cpu", Stream.NOISE, run.config.seed, epoch)), _observing(run):
         for step, batch in enumerate(batches):
             set_rates(run, step)
             losses[step], penalties[step] = train_step(run, batch)
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == count:
                 check_losses(run, losses[: step + 1])
-                report(epoch * config.batches_per_epoch + step + 1)
+                report(epoch * count + step + 1)
     return finish_epoch(run, losses, penalties)
 
 
 def _observing(run: Run) -> AbstractContextManager[None]:
-    """Inside, the regularizer sees the hidden states of every few steps, if its points follow them."""
+    """Show the regularizer the hidden states of every tenth step inside the context, if its points follow them."""
     evidence = None if run.moduli is None else run.moduli.evidence
     return nullcontext() if evidence is None else evidence.observing(_OBSERVE_EVERY)
 
 
 def start_epoch(run: Run) -> None:
-    """Prune, set the clock of a mask that moves, draw points where the arm does so, and go into training mode."""
+    """Set training mode, prune, set the step of a dynamic mask, and redraw the points if the arm does so."""
     run.model.train()
     run.pruner.start_epoch(run.epoch)
     if run.dynamic is not None:
-        run.dynamic.load_state_dict({"step": run.epoch * run.config.batches_per_epoch})
+        run.dynamic.load_state_dict({"step": run.epoch * run.config.training.batches_per_epoch})
     if run.moduli is not None:
         run.moduli.start_epoch(run.epoch)
 
 
 def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
-    """One step on a batch: the task's loss, and the penalty, both from before the step and without a graph."""
-    config, shrunk = run.config, run.moduli if run.config.proximal else None
+    """Take one step on a batch; return the task's loss and the penalty before the step, without a graph.
+
+    With `proximal` the penalty is the one that the shrinking after the step returns.
+    """
+    config, shrunk = run.config, run.moduli if run.config.regularization.proximal else None
     task_loss = run.task.loss(run.model, batch)
-    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.proximal else run.moduli()
+    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.moduli()
     run.optimizer.zero_grad()
     (task_loss + penalty).backward()
     if shrunk is not None:
         backward_to_points(shrunk)
     if run.dynamic is not None:
         run.dynamic.step(run.optimizer)
-    if config.clip is not None:
+    if config.optimization.max_grad_norm is not None:
         run.pruner.mask_gradients()
-        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.optimization.max_grad_norm)
     run.optimizer.step()
     if shrunk is not None:
         penalty = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
@@ -159,13 +163,13 @@ def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float]:
-    """The epoch's row of metrics, from the losses and penalties of its steps.
+    """Return the epoch's row of metrics, from the losses and penalties of its steps.
 
     Raises:
         TrainingDiverged: if the epoch ended in NaN, infinity, or far above where training began.
     """
     run.pruner.apply(run.optimizer)
-    half = losses[run.config.batches_per_epoch // 2 :]
+    half = losses[run.config.training.batches_per_epoch // 2 :]
     metrics = _quick_evaluation(run)
     _check_end(run, metrics["loss"])
     run.validation_losses.append(metrics["loss"])
@@ -179,7 +183,7 @@ def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float
 
 
 def _quick_evaluation(run: Run) -> dict[str, float]:
-    generator = generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED)
+    generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
     return run.task.validate(run.model, generator)
 
@@ -187,15 +191,14 @@ def _quick_evaluation(run: Run) -> dict[str, float]:
 def check_losses(run: Run, losses: Tensor) -> None:
     """Raise TrainingDiverged if a loss of the epoch so far is not finite, or the epoch ends far above the run's first.
 
-    Within an epoch the loss may leap: pruning can throw a recurrent net far off its course, from where it comes back
-    in a few dozen steps.
+    Within an epoch the loss may jump: after pruning, a recurrent net can need a few dozen steps to recover.
     """
     if run.first_loss is None:
         run.first_loss = losses[0].item()
     good = losses.isfinite()
-    if bool(good.all()) and len(losses) == run.config.batches_per_epoch:
+    if bool(good.all()) and len(losses) == run.config.training.batches_per_epoch:
         good = losses <= _largest_loss(run.first_loss)
-        # Whatever came before the last good loss is over.
+        # A high loss before the last good one was recovered from.
         good[: int(good.nonzero()[-1]) if bool(good.any()) else 0] = True
     if not bool(good.all()):
         step = int((~good).nonzero()[0])
@@ -203,8 +206,8 @@ def check_losses(run: Run, losses: Tensor) -> None:
 
 
 def _check_end(run: Run, loss: float) -> None:
-    """What the last step broke, no loss of this epoch shows, and the checkpoint would keep."""
-    last = run.config.batches_per_epoch
+    """Check the parameters after the last step: its damage shows in no recorded loss but would be saved."""
+    last = run.config.training.batches_per_epoch
     for key, module in run.modules.items():
         for name, parameter in module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
@@ -218,42 +221,31 @@ def _largest_loss(first: float) -> float:
 
 
 def _divergence(run: Run, what: str, step: int) -> TrainingDiverged:
-    total = run.epoch * run.config.batches_per_epoch + step
+    total = run.epoch * run.config.training.batches_per_epoch + step
     return TrainingDiverged(
         f"{what} at step {step} of epoch {run.epoch + 1}, step {total} in all (first loss {run.first_loss:.3g}): "
-        f"the checkpoint after {run.epoch} epochs is kept in {run.folder.checkpoint}; lower learning_rate or set clip"
+        f"the checkpoint after {run.epoch} epochs is kept in {run.folder.checkpoint}; "
+        "lower learning_rate or set max_grad_norm"
     )
 
 
 def set_rates(run: Run, step: int) -> None:
-    """Give the optimizer the rates of a step of the present epoch."""
-    config, epoch, factor = run.config, run.epoch, 1.0
-    into_tail = epoch - (config.epochs - config.tail_epochs) + 1
-    if config.learning_rate_decay == "tail" and into_tail > 0:
-        factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into_tail / config.tail_epochs))
-    elif config.learning_rate_decay == "anneal":
-        factor = config.anneal_factor ** -_epochs_without_progress(run.validation_losses)
-    if config.warmup_steps:
-        factor *= min((epoch * config.batches_per_epoch + step + 1) / config.warmup_steps, 1.0)
-    rates = (config.learning_rate, config.embedding_learning_rate)
+    """Set the optimizer's rates for a step of the present epoch."""
+    config = run.config
+    rates = config.optimization.rates(config.training, run.epoch, step, run.validation_losses)
     for member, rate in zip(run.optimizer.members, rates, strict=False):
         for group in member.param_groups:
-            group["lr"] = rate * factor
-
-
-def _epochs_without_progress(losses: list[float]) -> int:
-    """How many of the losses are no smaller than one before."""
-    return sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch)
+            group["lr"] = rate
 
 
 def _zeros(weight: Tensor) -> float:
-    """The fraction of weights that are exactly 0: pruned, or shrunk to it."""
+    """Return the fraction of weights that are exactly 0, because they were pruned or shrunk."""
     return 1 - int(weight.count_nonzero()) / weight.numel()
 
 
 def _record(run: Run) -> dict[str, Any]:
     metrics = evaluate(run)
-    levels = run.task.reference_levels(generator_for(run.task.device, Draw.EVALUATION, _EVALUATION_SEED))
+    levels = run.task.reference_levels(generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED))
     units = run.task.units
     return {
         "task": run.task.name,

@@ -1,58 +1,33 @@
-"""A run in memory: built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
+"""A run in memory: it is built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from riemod import manifolds
-from riemod.coactivity import evidence_by_name
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
-from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
+from riemod.optim import JointOptimizer
 from riemod.pruning import (
     ConstantSchedule,
-    CubicSchedule,
     DynamicSparsePruner,
-    LinearSchedule,
     LotteryTicket,
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer, controls, inhibitors
-from riemod.regularization.weights import recurrent_weights
+from riemod.regularization import ModuliRegularizer
 from riemod.tasks import RunConfig, Task, task_class
-from riemod.tasks.base import InitializationName
-from riemod.training.checkpoint import Checkpoint, CheckpointError, generator_for, save_checkpoint
+from riemod.tasks.config import InitializationName
+from riemod.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from riemod.training.folder import RunDescription, RunError, RunFolder
-from riemod.training.masks_at_start import hidden_names, start_sparse
-
-# A checkpoint serves on another device, with other threads, to be measured on more data, if its data was moved, and
-# whoever else is told of its metrics.
-_FREE = {"device", "threads", "evaluation_batches", "data", "tensorboard"}
-
-
-class Draw(IntEnum):
-    """First key of a generator: what it draws. Seed and epoch follow, so no stream is ever shared or continued."""
-
-    WEIGHTS = 0
-    POINTS = 1
-    BATCHES = 2
-    EVALUATION = 3
-    NOISE = 4
-    TICKET = 5
-    BLOCKS = 6
-    MASKS = 7
-    ANALYSIS = 8
+from riemod.training.seeds import Stream, generator_for
 
 
 @dataclass
 class Run:
-    """A run in memory: its task, model, regularizer, pruner and optimizer, ready for epoch `epoch`."""
+    """Holds a run in memory: its task, model, regularizer, pruner and optimizer, ready for epoch `epoch`."""
 
     folder: RunFolder
     description: RunDescription
@@ -78,57 +53,53 @@ class Run:
 
 
 def build(folder: RunFolder, description: RunDescription) -> Run:
-    """Everything a run needs, drawn from its seed, in the state before the first epoch.
+    """Build a run in the state before its first epoch, with every draw decided by its seed.
 
     Raises:
         ValueError: if the config asks for something impossible.
     """
-    config = description.config
+    config, is_ticket = description.config, description.ticket_of is not None
+
+    def generator(stream: Stream) -> torch.Generator:
+        return generator_for("cpu", stream, config.seed)
+
     task = task_class(description.task).of_run(config, folder.cache)
-    with seeded_draws(generator_for("cpu", Draw.WEIGHTS, config.seed)):
+    with seeded_draws(generator(Stream.WEIGHTS)):
         model = task.build_model()
-    moduli = None
-    if config.manifold != "none":
-        moduli = ModuliRegularizer(
-            model,
-            manifolds.by_name(config.manifold),
-            inhibitor=inhibitors.by_name(config.inhibitor),
-            strength=config.strength,
-            reduction=config.reduction,
-            power=config.power,
-            learn=config.learn,
-            costs=controls.by_name(config.arm),
-            evidence=evidence_by_name(config.evidence, config.strength),
-            generator=generator_for("cpu", Draw.POINTS, config.seed),
-        )
-    # A ticket comes with its mask.
-    own, magnitude = description.ticket_of is None, config.pruning == "magnitude"
+    moduli = config.regularization.build(model, generator(Stream.POINTS))
+    # A lottery ticket is given its mask afterwards, and keeps it.
+    draws_mask = config.masks.from_start and not is_ticket
+    if draws_mask:
+        costs = moduli if config.regularization.tells_pairs_apart else None
+        config.masks.draw(model, costs, generator(Stream.MASKS))
     initialization = config.initialization
-    if own and not magnitude:
-        start_sparse(model, moduli, config, generator_for("cpu", Draw.MASKS, config.seed))
-        initialization = "sparsity_aware" if initialization == "default" else initialization
+    if draws_mask and initialization == "default":
+        initialization = "sparsity_aware"
     if initialization != "default":
-        draw = initializer_by_name(initialization)
-        draw(model, generator=generator_for("cpu", Draw.WEIGHTS, config.seed))
+        initializer_by_name(initialization)(model, generator=generator(Stream.WEIGHTS))
     for module in (model, moduli):
         if module is not None:
             module.to(task.device)
-    if own and magnitude:
-        kind = {"linear": LinearSchedule, "cubic": CubicSchedule}[config.schedule]
-        schedule = kind(config.sparsity, config.epochs, tail=config.tail_epochs, start=config.dense_epochs)
-    else:
-        schedule = ConstantSchedule(0.0)
-    targets = None if magnitude and config.targets == "all" else hidden_names(model)
-    order = _block_order(config, model, moduli) if config.blocks else None
-    pruner = MagnitudePruner(
-        model, schedule, targets=targets, scope=config.scope, blocks=config.blocks or None, order=order
+    sparsities = ConstantSchedule(0.0) if is_ticket else config.masks.sparsities(config.training)
+    return Run(
+        folder,
+        description,
+        task,
+        model,
+        moduli,
+        config.masks.pruner(model, moduli, sparsities, generator(Stream.BLOCKS)),
+        config.optimization.build(model, moduli),
+        None if is_ticket else config.masks.dynamic_pruner(model, moduli, config.training),
     )
-    dynamic = _dynamic(config, model, moduli) if own and config.pruning == "dynamic" else None
-    return Run(folder, description, task, model, moduli, pruner, _optimizer(config, model, moduli), dynamic)
 
 
 def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket | None = None) -> Run:
-    """A new run in a new folder, its first checkpoint written; with a ticket, from the ticket's weights and points.
+    """Start a run in a new folder and write its first checkpoint.
+
+    Args:
+        folder: of the run; it must be new or empty.
+        description: of the run.
+        ticket: gives the weights, the masks and the points; None for those that `build` draws.
 
     Raises:
         RunError: if the folder is taken.
@@ -150,7 +121,7 @@ def lottery(
     initialization: InitializationName = "sparsity_aware",
     learning_rate: float | None = None,
 ) -> Run:
-    """A new run of a finished run's lottery ticket: fresh weights, the same mask, the same points, now fixed.
+    """Start a run of a finished run's lottery ticket: fresh weights, the same mask, and the same points, now fixed.
 
     Args:
         parent: the finished run.
@@ -164,8 +135,7 @@ def lottery(
         ValueError: for an unknown draw, or a rate that is not positive and finite.
     """
     changes = {"threads": threads, "learning_rate": learning_rate}
-    config = dataclasses.replace(
-        parent.config,
+    config = parent.config.replace(
         learn=False,
         evidence="weights",
         sparsity=parent.pruner.sparsity()["total"],
@@ -177,7 +147,7 @@ def lottery(
 
 
 def load(folder: RunFolder) -> Run:
-    """A run as its last checkpoint left it, or from its beginning if it was killed before the first one.
+    """Load a run as its last checkpoint left it, or from its beginning if it was killed before the first one.
 
     Raises:
         RunError: if there is no run in the folder, or its ticket must be drawn again from a run that is gone.
@@ -202,7 +172,7 @@ def load(folder: RunFolder) -> Run:
 
 
 def save(run: Run) -> None:
-    """Write the run's checkpoint: what `load` needs to go on to the same bits."""
+    """Write the run's checkpoint, from which `load` resumes it to the same bits."""
     progress = {
         "run": run.description.to_dict(),
         "epoch": run.epoch,
@@ -215,9 +185,9 @@ def save(run: Run) -> None:
 
 
 def _draw_ticket(parent: Run, initialization: InitializationName) -> LotteryTicket:
-    if parent.epoch < parent.config.epochs:
+    if parent.epoch < parent.config.training.epochs:
         raise RunError(f"run {parent.folder.path} is not finished: riemod resume {parent.folder.path}")
-    generator = generator_for("cpu", Draw.TICKET, parent.config.seed)
+    generator = generator_for("cpu", Stream.TICKET, parent.config.seed)
     draw = initializer_by_name(initialization)
     return lottery_ticket(parent.model, parent.pruner, parent.moduli, generator=generator, initialize=draw)
 
@@ -229,57 +199,30 @@ def _take(run: Run, ticket: LotteryTicket) -> None:
 
 
 def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None:
-    """Shapes do not tell runs apart: two manifolds can have points of the same shape, and two seeds have all shapes."""
+    """Raise a CheckpointError unless the checkpoint is of the described run.
+
+    Shapes do not tell runs apart: points on two manifolds can have the same shape, and two seeds give equal shapes.
+    """
     try:
         saved = RunDescription.from_dict(checkpoint.progress["run"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint does not say which run it is of: {error}") from error
     own, other = ({"task": one.task, **one.config.to_dict()} for one in (description, saved))
+    free = description.config.names_that_may_differ("resumed")
     for name in own:
-        if name not in _FREE and own[name] != other[name]:
+        if name not in free and own[name] != other[name]:
             raise CheckpointError(
                 f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json"
             )
 
 
 def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
-    """With the same shapes another vocabulary would go unseen, and every word would be taken for another one."""
+    """Raise a CheckpointError unless the checkpoint was trained on the same data.
+
+    Another vocabulary of the same size would not show in any shape, and every word would be taken for another one.
+    """
     if own != saved:
         name = next(key for key in {**own, **saved} if own.get(key) != saved.get(key))
         raise CheckpointError(
             f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
         )
-
-
-def _block_order(
-    config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None
-) -> ModuliRegularizer | Tensor | None:
-    """What orders the neurons of recurrent layers in blocks; the tasks' layers all have as many."""
-    if config.block_order == "geometric":
-        return moduli
-    neurons = recurrent_weights(model)[0].neurons
-    if config.block_order == "index":
-        return torch.arange(neurons)
-    return torch.randperm(neurons, generator=generator_for("cpu", Draw.BLOCKS, config.seed))
-
-
-def _dynamic(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> DynamicSparsePruner:
-    return DynamicSparsePruner(
-        model,
-        moduli,
-        steps=(config.epochs - config.tail_epochs) * config.batches_per_epoch,
-        update_every=config.update_every,
-        drop_fraction=config.drop_fraction,
-        temperature=config.temperature,
-    )
-
-
-def _optimizer(config: RunConfig, model: nn.Module, moduli: ModuliRegularizer | None) -> JointOptimizer:
-    kind = {"adam": riemannian_adam, "sgd": sgd_with_riemannian_adam}[config.optimizer]
-    return kind(
-        model,
-        moduli,
-        lr=config.learning_rate,
-        embedding_lr=config.embedding_learning_rate,
-        weight_decay=config.weight_decay,
-    )

@@ -10,9 +10,10 @@ EpochLog = Callable[[dict[str, float]], None]
 
 
 def epoch_log(run: Run, stack: ExitStack) -> EpochLog:
-    """What writes a row of metrics as scalars, one tag a metric, by epoch; nothing if the config does not ask for it.
+    """Return a function that writes a row of metrics as scalars, with one tag for each metric, by epoch.
 
-    Scalars of epochs from the run's present one on, which a killed process may have left, are purged.
+    It writes nothing if the config does not ask for TensorBoard. Scalars of the run's present epoch and later ones,
+    which a killed process may have left, are purged.
 
     Args:
         run: its config's `tensorboard` decides.
@@ -21,7 +22,7 @@ def epoch_log(run: Run, stack: ExitStack) -> EpochLog:
     Raises:
         RunError: if TensorBoard is asked for and not installed.
     """
-    if not run.config.tensorboard:
+    if not run.config.computation.tensorboard:
         return lambda row: None
     try:
         # An optional package, and slow to import.

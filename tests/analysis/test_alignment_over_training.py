@@ -7,7 +7,7 @@ import torch
 
 from analysis import alignment_over_training as study
 from analysis import small_nets
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from tests.analysis.test_small_nets import small
 
 

@@ -12,7 +12,7 @@ from analysis import appendix_h, recovered, small_nets
 from analysis.points import Follower, ReadOut, agreement, units_of
 from riemod.manifolds import Euclidean, Sphere, Torus
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from tests.analysis.test_small_nets import SMALL, small
 
 TINY: dict[str, Any] = SMALL | {"hidden_size": 24, "batches_per_epoch": 5, "epochs": 2}

@@ -1,13 +1,12 @@
 """The study of confusion: what it counts, and one small net of each kind of states."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis import confusion, small_nets
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
+from riemod.tasks.navigation import Navigation, NavigationConfig
 
 
 def row(arena: str, seed: int, control: str, manifold: str) -> small_nets.Row:
@@ -42,8 +41,8 @@ def test_figure_is_drawn(tmp_path: Path) -> None:
 def test_a_net_and_its_controls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = Navigation.presets["cpu-circle"]
     assert isinstance(preset, NavigationConfig)
-    short = dataclasses.replace(
-        preset, epochs=2, dense_epochs=0, tail_epochs=1, batches_per_epoch=2, evaluation_batches=1, hidden_size=16
+    short = preset.replace(
+        epochs=2, dense_epochs=0, tail_epochs=1, batches_per_epoch=2, evaluation_batches=1, hidden_size=16
     )
     monkeypatch.setitem(Navigation.presets, "cpu-circle", short)
     monkeypatch.setattr(confusion, "WALKS", 120)

@@ -1,6 +1,5 @@
 """What the studies share: nets that train, records that a kill leaves whole, intervals."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -16,10 +15,8 @@ from riemod.coactivity import Coactivity
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer
-from riemod.tasks.navigation.task import Navigation, NavigationConfig
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import build
+from riemod.tasks.navigation import Navigation, NavigationConfig
+from riemod.training import RunDescription, RunFolder, build, train
 
 SMALL: dict[str, Any] = {
     "hidden_size": 12,
@@ -39,7 +36,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
     plan = small(learning_rate_decay="tail")
     if learned:
         extra = {"manifold": "circle", "learn": True, "evidence": "coactivity", "strength": 0.5}
-        plan = dataclasses.replace(plan, **extra)
+        plan = plan.replace(**extra)
     run = build(RunFolder(tmp_path), RunDescription("navigation", plan, None))
     task = Navigation(plan)
     model, moduli = small_nets.fresh(task), None

@@ -10,9 +10,7 @@ import torch
 from analysis import coactivity, small_nets, spheres
 from riemod.manifolds import Sphere, Torus
 from riemod.regularization import NeuronEmbedding
-from riemod.training import train
-from riemod.training.folder import RunDescription, RunFolder
-from riemod.training.run import start
+from riemod.training import RunDescription, RunFolder, start, train
 from tests.analysis.test_small_nets import SMALL, small
 
 LARGER: dict[str, Any] = SMALL | {"hidden_size": 40}

@@ -7,7 +7,7 @@ import torch
 
 from analysis import small_nets, which_space
 from riemod.regularization import controls, inhibitors
-from riemod.tasks.navigation.task import Navigation
+from riemod.tasks.navigation import Navigation
 from tests.analysis.test_small_nets import SMALL
 
 ROW = SMALL | {"epochs": 3, "tail_epochs": 1, "dense_epochs": 0}

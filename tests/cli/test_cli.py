@@ -1,6 +1,5 @@
 """The command line: what it prints, what it refuses, and with which status it ends."""
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -31,23 +30,27 @@ def small_run(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("task", "preset"), [(task, preset) for task in TASKS for preset in TASKS[task].presets])
-def test_help_shows_every_option_with_its_default(task: str, preset: str, capsys: pytest.CaptureFixture[str]):
+def test_help_shows_every_option_with_its_default(
+    task: str, preset: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")  # where more fits, groups of options stand side by side
     with pytest.raises(SystemExit) as end:
         main(["train", task, "--preset", preset, "--help"])
     assert end.value.code == 0
     text = flat(capsys.readouterr().out)
     values = TASKS[task].presets[preset]
-    for field in dataclasses.fields(values):
-        option = f"--{field.name.replace('_', '-')}"
+    for name, value in values.to_dict().items():
+        option = f"--{name.replace('_', '-')}"
         # From the option's name to its default: a type, a text that says what it is, and the preset's own number.
         entry = re.search(rf" {option}[ ,](?:(?! --(?!no-)[a-z]).)*?\(default: ([^)]*)\)", text)
         assert entry is not None, option
-        assert entry[1] == str(getattr(values, field.name)), option
+        assert entry[1] == str(value), option
         assert len(entry[0].split()) > 6, option
     assert "--out PATH New folder for the run. (required)" in text
 
 
-def test_help_says_the_units(capsys: pytest.CaptureFixture[str]):
+def test_help_says_the_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main(["train", "navigation", "--help"])
     text = flat(capsys.readouterr().out)
@@ -137,7 +140,7 @@ def test_show_prints_a_finished_run(small_run: Path, capsys: pytest.CaptureFixtu
 def test_show_says_how_far_an_unfinished_run_is(small_run: Path, capsys: pytest.CaptureFixture[str]):
     (small_run / "record.json").unlink()
     folder = RunFolder(small_run)
-    folder.keep_metrics(2)
+    folder.drop_metrics_from(2)
     main(["show", str(small_run)])
     text = flat(capsys.readouterr().out)
     assert "adding, preset smoke, 2 of 3 epochs: riemod resume" in text
@@ -172,6 +175,7 @@ def test_resuming_a_finished_run_changes_nothing(small_run: Path):
     assert {path: path.read_bytes() for path in small_run.rglob("*") if path.is_file()} == before
 
 
+# One of each kind: what a configuration says of its own values is in tests/tasks/test_config.py.
 BAD_OPTIONS: list[tuple[list[str], str]] = [
     (
         ["--preset", "tiny"],
@@ -182,31 +186,19 @@ BAD_OPTIONS: list[tuple[list[str], str]] = [
         "preset must be one of smoke, cpu, paper, cpu-box, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
     ),
     (["--manifold", "mobius"], "--manifold"),
-    (["--inhibitor", "mexican"], "--inhibitor"),
-    (["--schedule", "exponential"], "--schedule"),
-    (["--reduction", "max"], "--reduction"),
-    (["--scope", "layer"], "--scope"),
     (["--momentum", "0.9"], "--momentum"),
     (["--learn", "False", "--manifold", "torus"], "False"),
     (["--epochs", "many"], "--epochs"),
     (["--epochs", "6.5"], "--epochs"),
     (["--sparsity", "2"], "sparsity must be in [0, 1], got 2.0"),
-    (["--sparsity", "-0.1"], "sparsity must be in [0, 1], got -0.1"),
-    (["--sparsity", "nan"], "sparsity must be in [0, 1], got nan"),
-    (["--strength", "-1"], "strength must be >= 0 and finite, got -1.0"),
-    (["--strength", "inf"], "strength must be >= 0 and finite, got inf"),
-    (["--power", "0.5"], "power must be finite and >= 1, got 0.5"),
-    (["--epochs", "0"], "epochs must be at least 1, got 0"),
+    (["--epochs", "0"], "epochs must be an integer >= 1, got 0"),
     (["--epochs", "6", "--dense-epochs", "4", "--tail-epochs", "2"], "dense_epochs and tail_epochs must be >= 0"),
-    (["--learning-rate", "0"], "learning_rate must be positive and finite, got 0.0"),
-    (["--clip", "-1"], "clip must be positive, got -1.0"),
+    (["--max-grad-norm", "-1"], "max_grad_norm must be positive, got -1.0"),
     (["--learn"], "learn needs a manifold, got manifold='none'"),
-    (["--seed", "-1"], "seed must be >= 0, got -1"),
+    (["--seed", "-1"], "seed must be an integer >= 0, got -1"),
     (["--device", "nonsense"], "device must name one that torch has here, got 'nonsense'"),
-    (["--device", "cuda:99"], "device must name one that torch has here, got 'cuda:99'"),
-    (["--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
-    (["--landmarks", "3"], "landmarks must be at least 4, got 3"),
-    (["--width", "0"], "width must be positive and finite, got 0.0"),
+    (["--hidden-size", "0"], "hidden_size must be an integer >= 1, got 0"),
+    (["--landmarks", "3"], "landmarks must be an integer >= 4, got 3"),
     (["--manifold", "torus", "--learn", "--inhibitor", "diffusion"], "learn"),
 ]
 
@@ -224,7 +216,10 @@ def test_a_bad_option_is_named_and_makes_no_folder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "subtracting", "--out", "x"], "task must be one of navigation, adding, language, got 'subtracting'"),
+        (
+            ["train", "subtracting", "--out", "x"],
+            "task must be 'navigation', 'adding' or 'language', got 'subtracting'",
+        ),
         (["train"], "navigation,adding,language"),
         (["train", "adding", "--preset", "smoke"], "--out"),
         (["train", "adding", "--preset"], "--preset"),
@@ -289,7 +284,7 @@ def test_an_unfinished_run_has_no_ticket(small_run: Path, tmp_path: Path, fails:
 
 def test_a_run_that_diverges_ends_with_status_1(tmp_path: Path, fails: Callable[..., str]):
     out = tmp_path / "run"
-    options = [*SMALL, "--learning-rate", "1e12", "--clip", "None", "--out", str(out)]
+    options = [*SMALL, "--learning-rate", "1e12", "--max-grad-norm", "None", "--out", str(out)]
     message = fails("train", "adding", *options, status=1)
     assert re.search(r"riemod: error: .* at step \d+ of epoch \d", message)
     assert f"is kept in {out / 'checkpoint'}" in message

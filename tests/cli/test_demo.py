@@ -1,6 +1,5 @@
 """The demonstration's figures and tables, from smoke runs."""
 
-import dataclasses
 import io
 
 import matplotlib as mpl
@@ -13,7 +12,7 @@ from riemod import plotting
 from riemod.cli import demo
 from riemod.cli.tables import comparison_table
 from riemod.manifolds import Torus
-from riemod.tasks.navigation.task import Navigation, NavigationModel
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import RunDescription, RunFolder, start, train
 
 mpl.use("Agg")
@@ -22,9 +21,9 @@ mpl.use("Agg")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folders = {}
-    smoke = dataclasses.replace(Navigation.presets["smoke"], sparsity=0.9)
+    smoke = Navigation.presets["smoke"].replace(sparsity=0.9)
     for name, config in {
-        "learned torus": dataclasses.replace(smoke, manifold="torus", learn=True),
+        "learned torus": smoke.replace(manifold="torus", learn=True),
         "no regularizer": smoke,
     }.items():
         folders[name] = RunFolder(tmp_path_factory.mktemp("runs") / name)

@@ -1,6 +1,5 @@
 """What is said of states of navigation, on states whose tuning is known."""
 
-import dataclasses
 import math
 
 import pytest
@@ -10,10 +9,9 @@ from torch import nn
 from riemod.inspection.navigation import NavigationArena, alignment, arena_of, decoding, tuning
 from riemod.inspection.states import Sample
 from riemod.tasks.adding import Adding, AddingConfig
+from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.tasks.navigation.arenas import ArenaName
-from riemod.tasks.navigation.task import Navigation, NavigationModel
-from riemod.training import Run, RunDescription, RunFolder
-from riemod.training.run import build
+from riemod.training import Run, RunDescription, RunFolder, build
 
 UNITS, STEPS, WALKS = 24, 20, 60
 
@@ -23,7 +21,7 @@ def run(tmp_path) -> Run:
     """A run on a circle with points on a circle, at its first weights."""
     preset = Navigation.presets["smoke"]
     changes = {"arena": "circle", "hidden_size": UNITS, "manifold": "circle", "steps": STEPS}
-    return build(RunFolder(tmp_path), RunDescription("navigation", dataclasses.replace(preset, **changes), None))
+    return build(RunFolder(tmp_path), RunDescription("navigation", preset.replace(**changes), None))
 
 
 def arena(run: Run) -> NavigationArena:
@@ -117,7 +115,7 @@ def test_weights_in_pieces_are_compared_over_the_largest(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["box", "circle", "torus", "sphere", "klein"])
 def test_bins_cover_every_arena(name: ArenaName) -> None:
-    task = Navigation(dataclasses.replace(Navigation.presets["smoke"], arena=name))
+    task = Navigation(Navigation.presets["smoke"].replace(arena=name))
     found = arena_of(task)
     assert found is not None
     places = task.walks(200, torch.Generator().manual_seed(0)).position.flatten(0, 1).double()

@@ -163,21 +163,33 @@ def test_bad_input_is_named_and_leaves_the_model_as_it_was():
     moduli = ModuliRegularizer(net.rnn, Torus(2))
     before = net.state_dict().keys()
     cases = [
-        ({"blocks": 0}, ValueError, "blocks: must be at least 1, got 0"),
-        ({"blocks": 2.0}, TypeError, r"blocks: expected an int, got 2\.0"),
-        ({"blocks": True}, TypeError, "blocks: expected an int, got True"),
-        ({"order": moduli}, ValueError, "order: it is for blocks"),
-        ({"blocks": 4, "order": ModuliRegularizer(nn.RNN(4, 12), Torus(2))}, ValueError, "order: .* on another model"),
+        ({"blocks": 0}, ValueError, "blocks must be an integer >= 1, got 0"),
+        ({"blocks": 2.0}, ValueError, r"blocks must be an integer >= 1, got 2\.0"),
+        ({"blocks": True}, ValueError, "blocks must be an integer >= 1, got True"),
+        ({"order": moduli}, ValueError, "order must come with blocks"),
+        (
+            {"blocks": 4, "order": ModuliRegularizer(nn.RNN(4, 12), Torus(2))},
+            ValueError,
+            "order must be .* of another model",
+        ),
         (
             {"blocks": 4, "order": moduli, "targets": ["decoder.weight"]},
             ValueError,
-            "order: none of the weights of the",
+            "order must fit .* got the weights of the",
         ),
-        ({"blocks": 4, "order": torch.arange(11)}, ValueError, "order: none of the recurrent weights with 11 neurons"),
-        ({"blocks": 4, "order": torch.zeros(12).long()}, ValueError, "order: expected an int64 permutation"),
-        ({"blocks": 4, "order": torch.arange(12.0)}, ValueError, r"order: expected .* got torch\.float32"),
-        ({"blocks": 4, "order": "geometric"}, TypeError, "order: expected a ModuliRegularizer, a permutation or None"),
-        ({"blocks": 4, "targets": ["decoder.bias"]}, ValueError, r"blocks: decoder\.bias has shape \(3,\)"),
+        (
+            {"blocks": 4, "order": torch.arange(11)},
+            ValueError,
+            "order must fit .* got the recurrent weights with 11 neurons",
+        ),
+        ({"blocks": 4, "order": torch.zeros(12).long()}, ValueError, "order must be an int64 permutation"),
+        ({"blocks": 4, "order": torch.arange(12.0)}, ValueError, r"order must be .* got torch\.float32"),
+        ({"blocks": 4, "order": "geometric"}, TypeError, "order must be a ModuliRegularizer, a permutation or None"),
+        (
+            {"blocks": 4, "targets": ["decoder.bias"]},
+            ValueError,
+            r"blocks must be .* got decoder\.bias of shape \(3,\)",
+        ),
     ]
     for arguments, error, message in cases:
         with pytest.raises(error, match=message):

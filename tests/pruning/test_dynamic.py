@@ -201,14 +201,14 @@ def test_a_broken_training_goes_on_to_the_same_bits():
 def test_bad_input_is_named():
     layer = layer_with(torch.ones(2, 2), torch.ones(2, 2), torch.eye(2) > 0)
     for options, error, message in [
-        ({"steps": 0}, ValueError, "steps must be at least 1, got 0"),
-        ({"steps": 2.0}, TypeError, r"steps must be an int, got 2\.0"),
-        ({"update_every": 0}, ValueError, "update_every must be at least 1, got 0"),
+        ({"steps": 0}, ValueError, "steps must be an integer >= 1, got 0"),
+        ({"steps": 2.0}, ValueError, r"steps must be an integer >= 1, got 2\.0"),
+        ({"update_every": 0}, ValueError, "update_every must be an integer >= 1, got 0"),
         ({"drop_fraction": 0.0}, ValueError, r"drop_fraction must be above 0 and at most 1, got 0\.0"),
         ({"drop_fraction": 1.1}, ValueError, r"drop_fraction must be .* got 1\.1"),
-        ({"drop_fraction": "all"}, TypeError, "drop_fraction must be a number, got 'all'"),
+        ({"drop_fraction": "all"}, ValueError, "drop_fraction must be .* got 'all'"),
         ({"temperature": 0.0}, ValueError, "temperature must be above 0, got 0"),
-        ({"temperature": -1.0}, ValueError, "temperature must be >= 0"),
+        ({"temperature": -1.0}, ValueError, "temperature must be a number >= 0"),
         ({"moduli": layer}, TypeError, "moduli must be a ModuliRegularizer or None, got Linear"),
     ]:
         with pytest.raises(error, match=message):
@@ -221,5 +221,5 @@ def test_bad_input_is_named():
     for state, error in (({}, ValueError), ({"step": 1, "k": 2}, ValueError), ({"step": -1}, ValueError)):
         with pytest.raises(error, match="step"):
             dynamic.load_state_dict(state)
-    with pytest.raises(TypeError, match="step must be an int"):
+    with pytest.raises(ValueError, match=r"step must be an integer >= 0, got 1\.0"):
         dynamic.load_state_dict({"step": 1.0})

@@ -158,17 +158,17 @@ def test_what_cannot_be_a_mask_is_refused():
     embedding, moduli = embedded(6), ModuliRegularizer(nn.RNN(2, 6), Torus(2))
     with pytest.raises(ValueError, match=r"sparsity.*got 1\.5"):
         geometric_mask(embedding, 1.5)
-    with pytest.raises(ValueError, match=r"temperature must be >= 0.*got -1"):
+    with pytest.raises(ValueError, match=r"temperature must be a number >= 0.*got -1"):
         geometric_mask(embedding, 0.5, temperature=-1)
-    with pytest.raises(ValueError, match=r"temperature must be >= 0.*got nan"):
+    with pytest.raises(ValueError, match=r"temperature must be a number >= 0.*got nan"):
         geometric_mask(embedding, 0.5, temperature=math.nan)
-    with pytest.raises(TypeError, match="temperature must be a number"):
+    with pytest.raises(ValueError, match=r"temperature must be a number >= 0.*got 'hot'"):
         geometric_mask(embedding, 0.5, temperature="hot")
     with pytest.raises(TypeError, match="geometry must be a NeuronEmbedding or a ModuliRegularizer, got Torus"):
         geometric_mask(Torus(2), 0.5)
-    with pytest.raises(ValueError, match="inhibitor must be left out"):
+    with pytest.raises(ValueError, match="inhibitor must be None for a regularizer"):
         geometric_mask(moduli, 0.5, law)
-    with pytest.raises(ValueError, match=r"layer must be from 0 to 0 .* got 1"):
+    with pytest.raises(ValueError, match=r"layer must be an integer from 0 to 0, got 1"):
         geometric_mask(moduli, 0.5, layer=1)
     negative: Callable[[Tensor], Tensor] = lambda d: torch.where(d <= 20, d, -d)  # noqa: E731
     far = NeuronEmbedding(Euclidean(1, side=100), 2, points=torch.tensor([[0.0], [50.0]]))

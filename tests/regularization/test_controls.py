@@ -16,7 +16,7 @@ from riemod.regularization import Modules, controls, proximal_step
 from riemod.regularization.controls import ARMS, Mean, Redrawn, Shuffled, Zero
 from riemod.regularization.costs import Costs, Geometric, Terms
 from riemod.regularization.inhibitors import Inhibitor
-from riemod.tasks.base import ArmName
+from riemod.tasks.config import ArmName
 from tests.regularization.formulas import EVERY, MANIFOLDS
 from tests.strategies import generator, seeds
 

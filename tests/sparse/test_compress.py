@@ -50,7 +50,7 @@ def inputs(batch: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(7, batch, 2), torch.randn(batch, 8)
 
 
-@pytest.mark.parametrize("layout", ["auto", "dense", "csr", "block8", "block24", "block", "bsr16"])
+@pytest.mark.parametrize("layout", ["auto", "dense", "csr", "block8", "block24", "block"])
 def test_a_compressed_model_computes_the_same(layout: str):
     net, _ = pruned_net()
     before = copy.deepcopy(net.state_dict())
@@ -137,7 +137,7 @@ def test_layouts_are_timed_for_every_pruned_weight_with_the_batch_of_the_example
 
 def test_a_model_without_zeros_stays_dense_and_says_what_it_would_lose():
     net = Net()
-    with pytest.warns(UserWarning, match=r"none of its weights is 0, .* would take \d+\.\d times as long"):
+    with pytest.warns(UserWarning, match=r"has no weight that is 0, .* would take \d+\.\d times as long"):
         compressed = compress(net, "csr")
     assert type(compressed.get_submodule("rnn")) is nn.RNN
     assert compressed is not net
@@ -202,16 +202,16 @@ def test_a_weight_that_two_layers_share_is_left_alone():
 
 def test_wrong_requests_are_named():
     net, _ = pruned_net()
-    with pytest.raises(TypeError, match="module: expected"):
+    with pytest.raises(TypeError, match="module must be"):
         compress("net")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match=r"module: holds no layer .*got ReLU"):
+    with pytest.raises(TypeError, match=r"module must hold a layer .*got ReLU"):
         compress(nn.ReLU())
     for layout in ("coo", "block0", "blocks", "autos"):
-        with pytest.raises(ValueError, match=rf"layout: expected .* got '{layout}'"):
+        with pytest.raises(ValueError, match=rf"layout must be .* got '{layout}'"):
             compress(net, layout)
-    with pytest.raises(ValueError, match=r"layout: no weight 'rnn\.weight'"):
+    with pytest.raises(ValueError, match=r"layout must name weights .*got 'rnn\.weight'"):
         compress(net, {"rnn.weight": "csr"})
-    with pytest.raises(ValueError, match=r"layout: expected .* got 'auto'"):
+    with pytest.raises(ValueError, match=r"layout must be .* got 'auto'"):
         compress(net, {"rnn.weight_hh_l0": "auto"})
 
 
@@ -220,19 +220,19 @@ def test_weights_that_cannot_be_compressed_are_named():
         compress(pruned(nn.LSTM(3, 4, proj_size=2)), "csr")
     convolution = nn.Sequential(pruned(nn.Linear(4, 4)), nn.Conv1d(1, 1, 3))
     register_mask(convolution[1], "weight")
-    with pytest.raises(TypeError, match=r"module: 1 is a pruned Conv1d"):
+    with pytest.raises(TypeError, match=r"module must have masks on .*got 1, a pruned Conv1d"):
         compress(convolution, "csr")
     nan = pruned(nn.Linear(4, 4))
     nan.weight.data[2, 2] = torch.nan
-    with pytest.raises(ValueError, match="weight: holds NaN"):
+    with pytest.raises(ValueError, match="weight must be finite, got NaN"):
         compress(nan)
     unapplied = nn.Linear(4, 4)
     register_mask(unapplied, "weight")[0] = False
-    with pytest.raises(ValueError, match="weight: is not 0 where its mask is False"):
+    with pytest.raises(ValueError, match="weight must be 0 where its mask is False"):
         compress(unapplied)
     misfit = nn.Linear(4, 4)
     misfit.register_buffer("weight_mask", torch.ones(4, 3, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"weight: its mask must be bool of shape \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"mask of weight must be bool of shape \(4, 4\)"):
         compress(misfit)
 
 

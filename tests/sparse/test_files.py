@@ -60,24 +60,24 @@ def test_the_file_follows_the_kept_weights(tmp_path: Path):
 def test_wrong_files_and_models_are_named(tmp_path: Path):
     path = tmp_path / "net.safetensors"
     save(compress(pruned_net()[0], "csr"), path)
-    with pytest.raises(FileNotFoundError, match="path: no file"):
+    with pytest.raises(FileNotFoundError, match="path must be an existing file"):
         load(tmp_path / "other", Net())
-    with pytest.raises(ValueError, match=r"module: .*encoder\.weight of shape \(64, 8\), the model has \(32, 8\)"):
+    with pytest.raises(ValueError, match=r"module must have encoder\.weight of shape \(64, 8\), .*got \(32, 8\)"):
         load(path, Net(hidden=32))
-    with pytest.raises(ValueError, match="has Linear as 'encoder', the model has nothing"):
+    with pytest.raises(ValueError, match=r"must have Linear as 'encoder', .*got nothing"):
         load(path, nn.Linear(2, 2))
     tanh = Net()
     tanh.rnn = nn.RNN(2, 64)
-    with pytest.raises(ValueError, match="has RNN_RELU, 1 layers, time first as 'rnn', the model has RNN_TANH"):
+    with pytest.raises(ValueError, match=r"must have RNN_RELU, 1 layers, time first as 'rnn', .*got RNN_TANH"):
         load(path, tanh)
-    with pytest.raises(TypeError, match="module: expected"):
+    with pytest.raises(TypeError, match="module must be"):
         load(path, "net")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match="module: expected"):
+    with pytest.raises(TypeError, match="module must be"):
         save("net", path)  # pyright: ignore[reportArgumentType]
     tensors = load_file(path)
     save_file(tensors, tmp_path / "plain")
-    with pytest.raises(ValueError, match="has format None"):
+    with pytest.raises(ValueError, match=r"must be a file in the format .* in None"):
         load(tmp_path / "plain", Net())
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="path must be an undamaged safetensors file"):
         load(tmp_path / "cut", Net())

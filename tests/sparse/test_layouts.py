@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from riemod.sparse import BlockMatrix, CSRMatrix, DenseMatrix, Matrix
+from riemod.sparse import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.kernels import block_order
 from tests.strategies import generator, seeds
 
-Layout = Callable[[Tensor, Tensor], Matrix]
+Layout = Callable[[Tensor, Tensor], StoredMatrix]
 LAYOUTS: dict[str, Layout] = {
     "dense": DenseMatrix,
     "csr": CSRMatrix.of,

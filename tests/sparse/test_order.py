@@ -79,9 +79,9 @@ def test_occupancy_is_that_of_tiles_counted_one_by_one(n, m, block, density, see
 
 def test_bad_tiles_are_refused():
     mask = torch.ones(3, 3)
-    with pytest.raises(TypeError, match=r"block must be an int, got 2\.0"):
+    with pytest.raises(ValueError, match=r"block must be an integer >= 1, got 2\.0"):
         block_occupancy(mask, 2.0)
-    with pytest.raises(ValueError, match="block must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="block must be an integer >= 1, got 0"):
         block_occupancy(mask, 0)
     with pytest.raises(ValueError, match="weight must have rows and columns"):
         block_occupancy(torch.ones(3), 2)

@@ -184,19 +184,19 @@ def test_orders_of_blocks_follow():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"order": torch.tensor([0, 0, 1])}, ValueError, r"order: expected an int64 permutation of 3 neurons.*\[0, 0"),
-        ({"order": torch.tensor([0, 1])}, ValueError, "order: expected an int64 permutation of 3 neurons"),
+        ({"order": torch.tensor([0, 0, 1])}, ValueError, r"order must be an int64 permutation of 3 neurons.*\[0, 0"),
+        ({"order": torch.tensor([0, 1])}, ValueError, "order must be an int64 permutation of 3 neurons"),
         ({"order": torch.tensor([0.0, 1.0, 2.0])}, ValueError, "got torch.float32"),
         ({"order": [0, 1, 2]}, TypeError, "order must be a tensor, got a list"),
-        ({"number": 1}, ValueError, r"number must be in 0 \.\. 0 for this layer, got 1"),
-        ({"number": "0"}, TypeError, "number must be an int"),
-        ({"reverse": True}, ValueError, "reverse is for a bidirectional layer"),
+        ({"number": 1}, ValueError, "number must be an integer from 0 to 0, got 1"),
+        ({"number": "0"}, ValueError, "number must be an integer from 0 to 0, got '0'"),
+        ({"reverse": True}, ValueError, "reverse must be False for a layer of one direction"),
         ({"sources": [nn.Linear(2, 4)]}, ValueError, "sources must have 3 outputs"),
         ({"sources": [nn.RNN(2, 3)]}, TypeError, "sources must be nn.Linear layers, got a RNN"),
         ({"consumers": [nn.Linear(6, 4)]}, ValueError, "consumers must have 3 inputs"),
         ({"consumers": [nn.Conv1d(3, 3, 1)]}, TypeError, "consumers must be nn.Linear or recurrent"),
         ({"consumers": [nn.Linear(3, 2)] * 2}, ValueError, "sources and consumers must name every weight once"),
-        ({"moduli": ModuliRegularizer(nn.RNN(2, 3), Torus(2))}, ValueError, "moduli has no points"),
+        ({"moduli": ModuliRegularizer(nn.RNN(2, 3), Torus(2))}, ValueError, "moduli must have points"),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(arguments, error, message):

@@ -91,14 +91,14 @@ def test_dropout_acts_between_layers_in_training_alone():
 def test_wrong_inputs_are_named(kind: str):
     compressed = compress(pruned_layer(kind), "csr")
     x = torch.zeros(2, 4, 3, dtype=torch.float64)
-    with pytest.raises(ValueError, match="x: expected 3 features"):
+    with pytest.raises(ValueError, match="x must have 3 features"):
         compressed(x[..., :2])
-    with pytest.raises(ValueError, match="x: expected 2 or 3 dimensions"):
+    with pytest.raises(ValueError, match="x must have 2 or 3 dimensions"):
         compressed(x[None])
     state = torch.zeros(1, 5, 10, dtype=torch.float64)
-    with pytest.raises(ValueError, match="hx: expected"):
+    with pytest.raises(ValueError, match="hx must hold"):
         compressed(x, (state, state) if kind == "lstm" else state)
-    with pytest.raises(ValueError, match="hx: expected"):
+    with pytest.raises(ValueError, match="hx must hold"):
         compressed(x, state[:, :4] if kind == "lstm" else (state[:, :4], state[:, :4]))
 
 
@@ -109,5 +109,5 @@ def test_a_linear_layer_takes_any_leading_dimensions():
     for shape in ((6,), (3, 6), (2, 3, 6), (0, 6)):
         x = torch.randn(shape)
         torch.testing.assert_close(compressed(x), layer(x))
-    with pytest.raises(ValueError, match=r"x: expected \(..., 6\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(..., 6\)"):
         compressed(torch.zeros(2, 5))

@@ -3,19 +3,36 @@
 import dataclasses
 import json
 import math
-from typing import Any
+from collections.abc import Collection
+from typing import Any, get_args
 
 import pytest
 
-from riemod.tasks import TASKS, AddingConfig, Navigation, NavigationConfig, task_class
+from riemod import initialization, manifolds
+from riemod.regularization import controls, inhibitors
+from riemod.tasks import TASKS, AddingConfig, LanguageConfig, Navigation, NavigationConfig, RunConfig, task_class
+from riemod.tasks.config import (
+    ArmName,
+    Computation,
+    InhibitorName,
+    InitializationName,
+    ManifoldName,
+    Masks,
+    Optimization,
+    PresetName,
+    Regularization,
+    Training,
+)
+from riemod.tasks.config.fields import flat_fields, groups_of
 
+CONFIGS = (NavigationConfig, AddingConfig, LanguageConfig)
 PRESETS = [(task, preset) for task in TASKS for preset in TASKS[task].presets]
 
 
 def config(**changes: Any) -> NavigationConfig:
     smoke = Navigation.presets["smoke"]
     assert isinstance(smoke, NavigationConfig)
-    return dataclasses.replace(smoke, **changes)
+    return smoke.replace(**changes)
 
 
 @pytest.mark.parametrize(("task", "preset"), PRESETS)
@@ -24,7 +41,8 @@ def test_every_preset_is_valid_and_says_its_own_name(task: str, preset: str):
     assert values.preset == preset
     assert {name for name in TASKS[task].presets if name != "steady" and "-" not in name} == {"smoke", "cpu", "paper"}
     # Without a manifold it is the control: nothing learned, nothing pruned until the user says so.
-    assert (values.manifold, values.learn, values.sparsity, values.seed) == ("none", False, 0.0, 0)
+    assert (values.regularization.manifold, values.regularization.learn) == ("none", False)
+    assert (values.masks.sparsity, values.seed) == (0.0, 0)
 
 
 @pytest.mark.parametrize(("task", "preset"), PRESETS)
@@ -37,7 +55,7 @@ def test_a_config_survives_json(task: str, preset: str):
 
 def test_a_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config().epochs = 3  # pyright: ignore[reportAttributeAccessIssue]
+        config().training.epochs = 3  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_unknown_keys_are_an_error():
@@ -49,13 +67,74 @@ def test_unknown_keys_are_an_error():
 
 def test_a_missing_key_takes_its_default_or_is_an_error():
     values = config().to_dict()
-    for field in dataclasses.fields(NavigationConfig):
-        without = {name: value for name, value in values.items() if name != field.name}
-        if field.default is dataclasses.MISSING:
-            with pytest.raises(ValueError, match=rf"lacks the keys \['{field.name}'\]"):
+    for name, flat in flat_fields(NavigationConfig).items():
+        without = {other: value for other, value in values.items() if other != name}
+        if flat.is_required:
+            with pytest.raises(ValueError, match=rf"lacks the keys \['{name}'\]"):
                 NavigationConfig.from_dict(without)
         else:
-            assert getattr(NavigationConfig.from_dict(without), field.name) == field.default
+            assert NavigationConfig.from_dict(without).to_dict()[name] == flat.field.default
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_no_two_numbers_have_one_name(kind: type[RunConfig]):
+    groups = groups_of(kind)
+    assert set(groups.values()) == {Computation, Masks, Optimization, Regularization, Training}
+    own = [field.name for field in dataclasses.fields(kind) if field.name not in groups]
+    inner = [field.name for group in groups.values() for field in dataclasses.fields(group)]
+    names = list(flat_fields(kind))
+    assert sorted(names) == sorted(own + inner)
+    assert not set(names) & set(groups)
+
+
+def test_a_config_is_changed_by_the_names_of_its_numbers():
+    changed = config().replace(sparsity=0.5, learning_rate=0.1, side=3.0)
+    assert (changed.masks.sparsity, changed.optimization.learning_rate, changed.side) == (0.5, 0.1, 3.0)
+    assert changed.to_dict() == config().to_dict() | {"sparsity": 0.5, "learning_rate": 0.1, "side": 3.0}
+    assert config().masks.sparsity == 0.0
+    with pytest.raises(ValueError, match=r"unknown keys \['masks'\]"):
+        config().replace(masks=Masks(sparsity=0.5))
+
+
+def test_a_key_of_an_older_name_is_read_and_not_written():
+    old = config(max_grad_norm=0.5).to_dict()
+    old["clip"] = old.pop("max_grad_norm")
+    assert NavigationConfig.from_dict(old) == config(max_grad_norm=0.5)
+    with pytest.raises(ValueError, match=r"unknown keys \['clip'\]"):
+        NavigationConfig.from_dict(old | {"max_grad_norm": 0.25})
+    with pytest.raises(ValueError, match=r"unknown keys \['clip'\]"):
+        config().replace(clip=0.5)
+
+
+@pytest.mark.parametrize(
+    ("literal", "registry"),
+    [
+        (ManifoldName, ("none", *manifolds.NAMES)),
+        (InhibitorName, inhibitors.BY_NAME),
+        (ArmName, controls.ARMS),
+        (InitializationName, initialization.BY_NAME),
+    ],
+)
+def test_the_names_that_a_config_takes_are_those_of_the_registry(literal: object, registry: Collection[str]):
+    assert set(get_args(literal)) == set(registry)
+
+
+def test_the_presets_that_a_config_takes_are_those_of_the_tasks():
+    assert set(get_args(PresetName)) == {preset for task in TASKS.values() for preset in task.presets}
+
+
+def test_what_a_resumed_run_and_replicas_may_differ_in():
+    free = {"device", "threads", "tensorboard", "evaluation_batches"}
+    assert NavigationConfig.names_that_may_differ("resumed") == free
+    assert LanguageConfig.names_that_may_differ("resumed") == free | {"data"}
+    common = set(flat_fields(RunConfig)) - RunConfig.names_that_may_differ("replicas")
+    assert common == {
+        *("preset", "device", "matmul", "epochs", "batches_per_epoch", "batch_size", "tail_epochs", "evidence"),
+        *(field.name for field in dataclasses.fields(Optimization)),
+    }
+    for kind in CONFIGS:
+        own = {name for name, flat in flat_fields(kind).items() if name not in flat_fields(RunConfig)}
+        assert not own & kind.names_that_may_differ("replicas")
 
 
 BAD_VALUES = [
@@ -77,8 +156,8 @@ BAD_VALUES = [
     ("embedding_learning_rate", -1e-3),
     ("weight_decay", -0.1),
     ("weight_decay", math.nan),
-    ("clip", 0.0),
-    ("clip", math.nan),
+    ("max_grad_norm", 0.0),
+    ("max_grad_norm", math.nan),
     ("manifold", "mobius"),
     ("inhibitor", "mexican"),
     ("strength", -1.0),
@@ -132,7 +211,7 @@ def test_a_value_out_of_range_is_named(name: str, value: object):
 
 
 def test_arms_and_the_proximal_step_need_what_they_need():
-    assert config(manifold="torus", arm="shuffled", proximal=True).arm == "shuffled"
+    assert config(manifold="torus", arm="shuffled", proximal=True).regularization.arm == "shuffled"
     with pytest.raises(ValueError, match=r"learn needs arm='moduli', .* got arm='none'"):
         config(manifold="torus", arm="none", learn=True)
     with pytest.raises(ValueError, match=r"proximal needs power=1, got power=2\.0"):
@@ -142,8 +221,8 @@ def test_arms_and_the_proximal_step_need_what_they_need():
 
 
 def test_blocks_need_neurons_in_an_order():
-    assert config(blocks=8, manifold="torus").block_order == "geometric"
-    assert config(blocks=8, block_order="index").manifold == "none"
+    assert config(blocks=8, manifold="torus").masks.block_order == "geometric"
+    assert config(blocks=8, block_order="index").regularization.manifold == "none"
     with pytest.raises(ValueError, match=r"block_order='geometric' needs a manifold, got manifold='none'"):
         config(blocks=8)
     with pytest.raises(ValueError, match=r"block_order='index' needs blocks, got blocks=0"):
@@ -160,7 +239,7 @@ def test_a_config_from_before_arms_is_the_geometric_one():
 
 
 def test_dense_and_tail_epochs_must_leave_some_for_pruning():
-    assert config(epochs=6, dense_epochs=3, tail_epochs=2).epochs == 6
+    assert config(epochs=6, dense_epochs=3, tail_epochs=2).training.epochs == 6
     with pytest.raises(ValueError, match=r"dense_epochs and tail_epochs .* epochs=6 .* dense_epochs=3, tail_epochs=3"):
         config(epochs=6, dense_epochs=3, tail_epochs=3)
 
@@ -174,7 +253,7 @@ def test_dense_and_tail_epochs_must_leave_some_for_pruning():
         ("seed", None),
         ("threads", 1.5),
         ("learning_rate", "1e-3"),
-        ("clip", "none"),
+        ("max_grad_norm", "none"),
         ("learn", "False"),
         ("learn", 1),
         ("device", None),
@@ -188,11 +267,13 @@ def test_a_value_of_another_type_is_named(name: str, value: object):
 
 
 def test_whole_numbers_will_do_where_a_fraction_may_stand():
-    assert config(sparsity=1, strength=0, clip=None, threads=2) == config(sparsity=1.0, strength=0.0, threads=2)
+    assert config(sparsity=1, strength=0, max_grad_norm=None, threads=2) == config(
+        sparsity=1.0, strength=0.0, threads=2
+    )
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(ValueError, match="task must be one of navigation, adding, language, got 'subtracting'"):
+    with pytest.raises(ValueError, match="task must be 'navigation', 'adding' or 'language', got 'subtracting'"):
         task_class("subtracting")
 
 
@@ -203,7 +284,7 @@ def test_a_device_that_is_not_here_is_named(device: str):
 
 
 def test_landmarks_too_few_or_too_narrow_are_named():
-    with pytest.raises(ValueError, match="landmarks must be at least 4, got 3"):
+    with pytest.raises(ValueError, match="landmarks must be an integer >= 4, got 3"):
         Navigation(config(landmarks=3, width=2.0))
     with pytest.raises(ValueError, match="width must be at least"):
         Navigation(config(landmarks=16, width=0.1))
@@ -235,7 +316,7 @@ def test_the_paper_preset_of_navigation_is_the_reference_s_table():
         "dense_epochs": 0,
         "tail_epochs": 0,
     }
-    assert {name: getattr(paper, name) for name in expected} == expected
+    assert {name: paper.to_dict()[name] for name in expected} == expected
     assert isinstance(paper, NavigationConfig)
     assert round(paper.speed_scale, 3) == 0.817
 
@@ -254,4 +335,4 @@ def test_the_paper_preset_of_adding_is_the_reference_s_table():
         "schedule": "linear",
         "scope": "global",
     }
-    assert {name: getattr(paper, name) for name in expected} == expected
+    assert {name: paper.to_dict()[name] for name in expected} == expected

@@ -1,6 +1,5 @@
 """Runs that take milliseconds, and what two of them are compared by."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ def describe() -> Callable[..., RunDescription]:
 
     def make(task: str = "adding", **changes: Any) -> RunDescription:
         shape = {"epochs": 3, "batches_per_epoch": 4, "tail_epochs": 1, "dense_epochs": 0}
-        config = dataclasses.replace(TASKS[task].presets["smoke"], **(shape | SMALL[task] | LEARNED_TORUS | changes))
+        config = TASKS[task].presets["smoke"].replace(**(shape | SMALL[task] | LEARNED_TORUS | changes))
         return RunDescription(task, config, None)
 
     return make

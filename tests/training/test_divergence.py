@@ -108,7 +108,9 @@ def test_points_that_became_nan_are_not_saved(tmp_path: Path, begin: Callable[..
 
 
 def test_a_rate_far_too_high_is_stopped(tmp_path: Path, begin: Callable[..., Run]):
-    run = begin(tmp_path / "run", manifold="none", learn=False, learning_rate=1e12, clip=None, batches_per_epoch=40)
+    run = begin(
+        tmp_path / "run", manifold="none", learn=False, learning_rate=1e12, max_grad_norm=None, batches_per_epoch=40
+    )
     with pytest.raises(TrainingDiverged, match="of epoch 1"):
         train(run)
     assert load(run.folder).epoch == 0

@@ -32,7 +32,7 @@ def test_a_run_goes_on_to_the_same_bits(
     assert same(bits(broken), bits(whole))
     assert not torch.equal(bits(whole)["moduli/embeddings.0.points"], start)
     # Of the four steps of each of three epochs the first is observed, and older ones are forgotten bit by bit.
-    states = whole.config.batch_size * whole.config.steps
+    states = whole.config.training.batch_size * whole.config.steps
     assert whole.moduli.evidence.seen[0].count.item() == pytest.approx(states * (1 + 0.95 + 0.95**2))
 
 
@@ -50,7 +50,7 @@ def test_a_ticket_has_fixed_points_and_no_evidence(tmp_path: Path, begin: Callab
     parent = begin(tmp_path / "parent", evidence="coactivity")
     train(parent)
     ticket = lottery(parent, RunFolder(tmp_path / "ticket"))
-    assert ticket.config.evidence == "weights"
+    assert ticket.config.regularization.evidence == "weights"
     assert torch.equal(ticket.moduli.points, parent.moduli.points)
     train(load(ticket.folder))
 
@@ -64,7 +64,7 @@ def test_replicas_are_refused(tmp_path: Path, begin: Callable[..., Run]):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"evidence": "states"}, "evidence must be one of weights, coactivity, both, got 'states'"),
+        ({"evidence": "states"}, "evidence must be 'weights', 'coactivity' or 'both', got 'states'"),
         ({"evidence": "coactivity", "learn": False}, "evidence='coactivity' is for positions that are trained"),
         ({"evidence": "both", "strength": 0.0}, "evidence='both' needs a strength above 0"),
     ],

@@ -64,7 +64,7 @@ def test_a_ticket_s_points_are_the_parent_s_and_stay(parent: Run, tmp_path: Path
         assert torch.equal(run.moduli.points, learned)
         assert not any(parameter.requires_grad for parameter in run.moduli.parameters())
     assert ticket.folder.read_metrics()[0]["penalty"] > 0
-    assert load(parent.folder).config.learn is True
+    assert load(parent.folder).config.regularization.learn is True
 
 
 def test_the_record_says_whose_ticket_it_is(parent: Run, tmp_path: Path):

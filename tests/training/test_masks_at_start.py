@@ -1,6 +1,5 @@
 """Runs that are sparse from the start: their masks, resumed and side by side to the same ends, and their tickets."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,18 @@ from torch.optim import Optimizer
 
 from riemod import DynamicSparsePruner, geometric_mask
 from riemod.tasks import TASKS
-from riemod.training import Run, RunDescription, RunFolder, load, lottery, start, train, train_replicas
-from riemod.training.checkpoint import generator_for
-from riemod.training.run import Draw
+from riemod.training import (
+    Run,
+    RunDescription,
+    RunFolder,
+    Stream,
+    generator_for,
+    load,
+    lottery,
+    start,
+    train,
+    train_replicas,
+)
 from tests.tasks.texts import write_text
 from tests.training.killing import Killed, stop_in
 
@@ -35,7 +43,7 @@ def hidden_mask(run: Run) -> Tensor:
 def test_the_mask_is_that_of_the_geometry_and_all_else_is_dense(tmp_path: Path, begin: Begin):
     run = begin(tmp_path / "run", **GEOMETRIC, temperature=5.0)
     assert run.moduli is not None
-    draws = generator_for("cpu", Draw.MASKS, run.config.seed)
+    draws = generator_for("cpu", Stream.MASKS, run.config.seed)
     assert torch.equal(hidden_mask(run), geometric_mask(run.moduli, 0.75, temperature=5.0, generator=draws))
     assert list(run.pruner.masks()) == [HIDDEN]
     for name, parameter in run.model.named_parameters():
@@ -81,7 +89,7 @@ def test_the_draw_knows_the_mask_unless_another_is_asked_for(tmp_path: Path, beg
 def test_a_dynamic_mask_moves_until_the_tail_at_one_sparsity(
     side_by_side: bool, cell: str, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ):
-    run = begin(tmp_path / "run", **DYNAMIC, cell=cell, clip=0.05)
+    run = begin(tmp_path / "run", **DYNAMIC, cell=cell, max_grad_norm=0.05)
     gates = 3 if cell == "gru" else 1
     first = hidden_mask(run)
     assert torch.equal(first, first[:12].repeat(gates, 1))
@@ -111,7 +119,7 @@ def test_a_dynamic_mask_moves_until_the_tail_at_one_sparsity(
         GEOMETRIC,
         GEOMETRIC | NOWHERE | {"cell": "lstm"},
         DYNAMIC,
-        DYNAMIC | {"arm": "shuffled", "clip": 0.05, "update_every": 3},
+        DYNAMIC | {"arm": "shuffled", "max_grad_norm": 0.05, "update_every": 3},
         DYNAMIC | {"learn": True, "proximal": True, "strength": 5.0},
         DYNAMIC | NOWHERE | {"cell": "gru"},
     ],
@@ -131,7 +139,7 @@ def test_a_broken_run_goes_on_to_the_same_bits(
 
 @pytest.mark.parametrize("cell", ["rnn_relu", "lstm"])
 def test_side_by_side_they_end_as_alone(cell: str, tmp_path: Path, begin: Begin, bits: Bits):
-    common = {"epochs": 4, "clip": 0.05, "hidden_size": 12, "cell": cell}
+    common = {"epochs": 4, "max_grad_norm": 0.05, "hidden_size": 12, "cell": cell}
     runs: dict[str, dict[str, Any]] = {
         "magnitude": {"manifold": "none", "learn": False},
         "hidden": {"targets": "hidden", "learn": False},
@@ -174,9 +182,7 @@ def test_other_tasks_start_sparse_too(task: str, tmp_path: Path):
     if task == "language":
         changes |= {"data": str(write_text(tmp_path / "text"))}
     smoke = TASKS[task].presets["smoke"]
-    config = dataclasses.replace(
-        smoke, epochs=2, tail_epochs=1, dense_epochs=0, batches_per_epoch=3, update_every=1, **changes
-    )
+    config = smoke.replace(epochs=2, tail_epochs=1, dense_epochs=0, batches_per_epoch=3, update_every=1, **changes)
     run = start(RunFolder(tmp_path / "run"), RunDescription(task, config, None))
     first = {name: mask.clone() for name, mask in run.pruner.masks().items()}
     assert all("weight_hh" in name for name in first)

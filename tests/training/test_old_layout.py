@@ -41,7 +41,7 @@ def test_a_finished_run_is_shown_and_not_trained_again() -> None:
     folder = RunFolder(OLD / "navigation-finished")
     record = folder.read_record()
     run = load(folder)
-    assert run.epoch == run.config.epochs
+    assert run.epoch == run.config.training.epochs
     assert train(run) == record
     assert record_table("old", record).row_count > 10
     assert evaluate(run) == pytest.approx({name: entry["value"] for name, entry in record["metrics"].items()}, rel=1e-4)

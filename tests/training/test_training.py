@@ -1,6 +1,5 @@
 """Whether the loop learns, repeats itself, prunes as it was told, and leaves a record."""
 
-import dataclasses
 import json
 import math
 import sys
@@ -143,7 +142,7 @@ def test_the_rates_stay_or_fall_over_the_tail(tmp_path: Path, begin: Callable[..
         rates: list[tuple[float, ...]] = []
         train(run, lambda *_, run=run, rates=rates: rates.append(tuple(g["lr"] for g in run.optimizer.param_groups)))
         seen[decay] = rates
-    full = (0.01, run.config.embedding_learning_rate)
+    full = (0.01, run.config.optimization.embedding_learning_rate)
     assert seen["none"] == [full] * 5
     assert seen["tail"][:2] == [full] * 2
     factors = [rates[0] / full[0] for rates in seen["tail"][2:]]
@@ -155,7 +154,7 @@ def test_clipping_bounds_the_step(tmp_path: Path, begin: Callable[..., Run], mon
     """And what it bounds is the gradient of what is left: pruned weights have none."""
     norms: list[float] = []
     real = nn.utils.clip_grad_norm_
-    run = begin(tmp_path / "run", clip=1e-3)
+    run = begin(tmp_path / "run", max_grad_norm=1e-3)
 
     def watched(parameters: Any, limit: float) -> Tensor:
         parameters = list(parameters)
@@ -237,9 +236,7 @@ def test_a_task_of_one_s_own_is_trained_by_the_same_loop(
             return nn.functional.mse_loss(model(sequence), product)
 
     monkeypatch.setitem(TASKS, "product", Product)
-    description = RunDescription(
-        "product", dataclasses.replace(describe().config, epochs=8, batches_per_epoch=40), None
-    )
+    description = RunDescription("product", describe().config.replace(epochs=8, batches_per_epoch=40), None)
     run = start(RunFolder(tmp_path / "run"), description)
     untrained = evaluate(run)["loss"]
     train(run)

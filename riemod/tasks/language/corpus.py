@@ -1,6 +1,6 @@
-"""A word-level text in three files, as token ids: WikiText-2, or a text of one's own in the same layout.
+"""A word-level text in three files, as token ids: WikiText-2, or another text in the same layout.
 
-A folder holds train.txt, valid.txt and test.txt, UTF-8, words parted by white space; every line ends in one `<eos>`.
+A folder holds train.txt, valid.txt and test.txt: UTF-8, words separated by white space. Every line ends in one `<eos>`.
 The vocabulary is that of all three files, in order of first appearance over train, valid, test.
 """
 
@@ -24,7 +24,7 @@ _CACHE = "corpus.json"
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file of WikiText-2: how it begins, its size in bytes, and its SHA-256."""
+    """Identifies a file of WikiText-2 by how it begins, its size in bytes, and its SHA-256."""
 
     start: bytes
     size: int
@@ -56,7 +56,7 @@ _ORIGIN = (
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Token ids of the three splits, and hashes that tell one text and one vocabulary from another.
+    """Holds the token ids of the three splits, and hashes that tell one text and one vocabulary from another.
 
     Args:
         splits: int32 token ids by split, in the order of the text; mapped from disk if they were read from a cache.
@@ -72,13 +72,13 @@ class Corpus:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What a record says of the text: words, tokens of each split, and the hashes."""
+        """The entries of a record: the number of words, the tokens of each split, and the hashes."""
         tokens = {f"{split}_tokens": len(ids) for split, ids in self.splits.items()}
         words = {"vocabulary_size": self.vocabulary_size, "vocabulary_sha256": self.vocabulary_sha256}
         return words | tokens | {f"{name}_sha256": digest for name, digest in self.sources.items()}
 
     def save(self, cache: Path) -> None:
-        """Write the ids below `cache`, made if need be, whole or not at all; nothing if they are there already."""
+        """Write the ids to the folder `cache`, which is made if needed; do nothing if they are there already."""
         if _read_cache(cache, self.sources) is not None:
             return
         cache.mkdir(parents=True, exist_ok=True)
@@ -88,18 +88,18 @@ class Corpus:
             np.save(buffer, np.asarray(ids))
             files[split] = hashlib.sha256(buffer.getvalue()).hexdigest()
             write_atomically(cache / f"{split}.npy", buffer.getvalue())
-        # Last, since it is what says that the others are whole.
+        # Written last, because it vouches for the other files.
         content = {"format": _FORMAT, "files": files, "vocabulary_size": self.vocabulary_size}
         content |= {"vocabulary_sha256": self.vocabulary_sha256, "sources": self.sources}
         write_atomically(cache / _CACHE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_corpus(data: Path, *, cache: Path | None = None, verify: bool = True) -> Corpus:
-    """The text of a folder as token ids, id = order of the word's first appearance over train, valid, test.
+    """Read the text of a folder as token ids, numbered by the words' first appearance over train, valid, test.
 
     Args:
         data: folder with train.txt, valid.txt and test.txt.
-        cache: where `Corpus.save` may have left the ids; they are used if they are of these very files.
+        cache: folder that `Corpus.save` may have filled; its ids are used if they are of these files.
         verify: refuse files that begin as WikiText-2's but are cut off or altered. A folder one of whose files is
             WikiText-2's, or begins so, must hold all of WikiText-2.
 
@@ -121,7 +121,7 @@ def read_corpus(data: Path, *, cache: Path | None = None, verify: bool = True) -
 
 
 def unigram_entropy(ids: NDArray[np.integer[Any]]) -> float:
-    """H = -sum_w p_w log p_w, in nats, p_w being the share of word w in the text.
+    """Return H = -sum_w p_w log p_w, in nats, p_w being the share of word w in the text.
 
     Args:
         ids: the text's token ids.
@@ -135,7 +135,7 @@ def unigram_entropy(ids: NDArray[np.integer[Any]]) -> float:
 
 
 def unigram_cross_entropy(ids: NDArray[np.integer[Any]], source: NDArray[np.integer[Any]]) -> float:
-    """H = -mean_i log q_(w_i), in nats, q_w being the share of word w in the source; infinite if a word is new.
+    """Return H = -mean_i log q_(w_i), in nats, q_w being the share of word w in the source; infinite if a word is new.
 
     Args:
         ids: the text's token ids w_i.
@@ -191,12 +191,15 @@ def _tokenize(path: Path, content: bytes, ids: dict[str, int]) -> NDArray[np.int
         position = _first_bad_byte(content)
         raise ValueError(f"{path} must be UTF-8, got the byte 0x{content[position]:02x} at {position:,}") from error
     if not words:
-        raise ValueError(f"{path} must hold some text, got {len(content):,} bytes without a word")
+        raise ValueError(f"{path} must hold some text, got {len(content):,} bytes and no word")
     return np.array(tokens, dtype=np.int32)
 
 
 def _first_bad_byte(content: bytes) -> int:
-    """A reader of lines decodes piece by piece and counts from the piece's start; this counts from the file's."""
+    """Return the position of the first byte that is not UTF-8, counted from the start of the file.
+
+    A reader of lines decodes piece by piece, and its errors count from the start of the piece.
+    """
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -205,7 +208,7 @@ def _first_bad_byte(content: bytes) -> int:
 
 
 def _read_cache(cache: Path, sources: dict[str, str]) -> Corpus | None:
-    """The cached ids, or None if there are none, they are of other files, or they are damaged."""
+    """Return the cached ids, or None if there are none, they are of other files, or they are damaged."""
     try:
         content = json.loads((cache / _CACHE).read_text())
         if content["format"] != _FORMAT or content["sources"] != sources:

@@ -6,15 +6,16 @@ from torch import Tensor, nn
 
 from riemod.tasks.recurrence import Cell, recurrent_layer
 
-# Scores of all words for so many rows stay in the cache.
+# The scores of all words for this many rows stay in the cache.
 _ROWS_AT_ONCE = 128
 
 
 class LanguageModel(nn.Module):
-    """word -> vector -> recurrent layers -> scores of the next word; weights start as in the reference's example.
+    """Maps words to vectors, through recurrent layers, to scores of the next word.
 
-    Word vectors and decoder are drawn uniformly from [-0.1, 0.1] and the decoder's bias is 0; an adaptive softmax is
-    drawn as torch does. Each layer is a module of one layer, so that dropout between them can be of either kind.
+    Weights start as in the reference's example: word vectors and decoder are drawn uniformly from [-0.1, 0.1], and the
+    decoder's bias is 0. An adaptive softmax is drawn as torch does. Each layer is a module of its own, so that dropout
+    between layers can be of either kind.
 
     Args:
         counts: (V,) how often each word comes in the training text; the adaptive softmax groups words by it.
@@ -77,9 +78,9 @@ class LanguageModel(nn.Module):
             nn.init.zeros_(self.decoder.bias)
 
     def forward(self, words: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(T, B, n) outputs and (layers, parts, B, n) end state, of (T, B) words and a state (None: zero).
+        """Return (T, B, n) outputs and the (layers, parts, B, n) end state, of (T, B) words and a state (None: zero).
 
-        Parts are one for a plain RNN or GRU; hidden and cell state for an LSTM.
+        There is one part for a plain RNN or GRU, and two for an LSTM: hidden and cell state.
         """
         if state is None:
             shape = (len(self.layers), self.parts, words.shape[1], self.hidden_size)
@@ -94,11 +95,11 @@ class LanguageModel(nn.Module):
         return values, torch.stack(ends)
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of (T, B) next words, from (T, B, n) outputs."""
+        """Return the mean cross-entropy in nats of (T, B) next words, from (T, B, n) outputs."""
         return self._nats(output.flatten(0, 1), targets.flatten()).mean()
 
     def score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,) cross-entropies in nats and (N,) likeliest words, of (N,) next words, from (N, n) outputs."""
+        """Return (N,) cross-entropies in nats and (N,) likeliest words, of (N,) next words, from (N, n) outputs."""
         pairs = zip(output.split(_ROWS_AT_ONCE), targets.split(_ROWS_AT_ONCE), strict=True)
         scores = [self._score(part, wanted) for part, wanted in pairs]
         return torch.cat([nats for nats, _ in scores]), torch.cat([words for _, words in scores])
@@ -123,7 +124,10 @@ class LanguageModel(nn.Module):
 
 
 def _likeliest(softmax: nn.AdaptiveLogSoftmaxWithLoss, output: Tensor) -> Tensor:
-    """As `softmax.predict`, which scores all words in every row: here a group less likely than one word is skipped."""
+    """Return the likeliest words, as `softmax.predict` does, which scores all words in every row.
+
+    Here a group that is less likely as a whole than the best word so far is skipped.
+    """
     head = softmax.head(output)
     best, word = head[:, : softmax.shortlist_size].max(1)
     for group, tail in enumerate(softmax.tail):

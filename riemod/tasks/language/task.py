@@ -1,76 +1,25 @@
-"""Language: predict the next word of a text, from the words so far."""
+"""The language task: predict the next word of a text from the words before it."""
 
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, HiddenUnits, RunConfig, Task
+from riemod.tasks.base import Batch, HiddenUnits, Task
+from riemod.tasks.config import RunConfig
+from riemod.tasks.language.config import PRESETS, LanguageConfig
 from riemod.tasks.language.corpus import Corpus, read_corpus, unigram_cross_entropy, unigram_entropy
 from riemod.tasks.language.model import LanguageModel
-from riemod.tasks.recurrence import Cell
 
-# A net this close to the unigram floor, in nats a token, has learned how often words come, if that.
+# A net whose loss is within this margin of the unigram floor, nats a token, knows no more than how often words come.
 _COLLAPSE_MARGIN = 0.02
 _EVALUATION_STEPS = 70
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageConfig(RunConfig):
-    """A language run. An epoch reads the first batches_per_epoch x bptt x batch_size tokens of the training text."""
-
-    data: str | None = None
-    """Folder with train.txt, valid.txt and test.txt: WikiText-2, or a text of one's own. It must be given."""
-    verify: bool = True
-    """Refuse files that begin as WikiText-2's but are cut off or altered."""
-    bptt: int = 35
-    """Words that a gradient reaches back over; the hidden state is carried on over the whole epoch."""
-    cell: Cell = "rnn_tanh"
-    """Kind of the recurrent layers."""
-    hidden_size: int
-    """Hidden neurons n of each layer."""
-    embedding_size: int
-    """Coordinates of a word's vector."""
-    layers: int
-    """Recurrent layers, one on top of the other."""
-    tied: bool = False
-    """One matrix for the words' vectors and for the decoder; needs embedding_size equal to hidden_size."""
-    softmax: Literal["full", "adaptive"] = "full"
-    """Over all words, or in three groups by how often words come in the training text, which is cheaper."""
-    dropout: float = 0.0
-    """Share of entries dropped from word vectors, between layers and before the decoder."""
-    dropout_kind: Literal["ordinary", "variational"] = "ordinary"
-    """New dropped entries at every word, or the same ones over a batch's whole window."""
-    evaluation_streams: int = 20
-    """Pieces that a text is cut into to be read side by side when evaluated, each from a zero state."""
-    evaluation_tokens: int | None = None
-    """Read only so many first tokens of the validation and test texts; None for all of them."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("bptt", "hidden_size", "embedding_size", "layers", "evaluation_streams"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.evaluation_tokens is not None and self.evaluation_tokens < 2:
-            raise ValueError(f"evaluation_tokens must be at least 2, got {self.evaluation_tokens}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
-        if self.tied and self.embedding_size != self.hidden_size:
-            raise ValueError(
-                f"tied needs embedding_size equal to hidden_size, got {self.embedding_size} and {self.hidden_size}"
-            )
-        if self.softmax == "adaptive" and (self.tied or self.hidden_size < 16):
-            raise ValueError(
-                "softmax='adaptive' needs untied weights and a hidden_size of at least 16, "
-                f"got tied={self.tied}, hidden_size={self.hidden_size}"
-            )
 
 
 class Language(Task[LanguageConfig]):
@@ -80,10 +29,10 @@ class Language(Task[LanguageConfig]):
     ends in into the batch, where the next batch finds it.
 
     Metrics are of the whole validation text ("test_": of the test text), or of their first evaluation_tokens; the
-    number of evaluation batches plays no part. The unigram floor of a text (validation, test, or the part of the
-    training text that is read) is the entropy of its own word counts, the loss of the best answer that knows no
-    context; the counts of the training text score worse, and without bound if a word is new. A run within 0.02 nats of
-    the floor or above has collapsed.
+    number of evaluation batches does not matter. The unigram floor of a text (validation, test, or the part of the
+    training text that is read) is the entropy of its own word counts: the lowest loss of an answer that ignores the
+    context. The word counts of the training text score worse, and infinitely badly if a word is new. A run whose loss
+    is above the floor, or less than 0.02 nats below it, has collapsed.
     """
 
     name = "language"
@@ -99,78 +48,7 @@ class Language(Task[LanguageConfig]):
             "collapsed": "1 if collapsed",
         }.items()
     }
-    presets: ClassVar[dict[str, RunConfig]] = {
-        # The first 4,000 tokens. Tensors are ranked alone: ranked together, all vectors of words go before the rest.
-        "smoke": LanguageConfig(
-            preset="smoke",
-            hidden_size=32,
-            embedding_size=32,
-            layers=1,
-            softmax="adaptive",
-            bptt=20,
-            epochs=4,
-            batches_per_epoch=20,
-            batch_size=10,
-            learning_rate=5e-3,
-            clip=0.25,
-            strength=1e-3,
-            tail_epochs=1,
-            scope="tensor",
-            evaluation_tokens=5_000,
-        ),
-        # The first 280,020 tokens, and all of the validation and test texts.
-        "cpu": LanguageConfig(
-            preset="cpu",
-            hidden_size=128,
-            embedding_size=128,
-            layers=2,
-            softmax="adaptive",
-            dropout=0.2,
-            epochs=5,
-            batches_per_epoch=400,
-            batch_size=20,
-            learning_rate=2e-3,
-            learning_rate_decay="tail",
-            warmup_steps=100,
-            clip=0.25,
-            strength=1e-3,
-            dense_epochs=1,
-            tail_epochs=2,
-            scope="tensor",
-            evaluation_streams=100,
-        ),
-        "paper": LanguageConfig(
-            preset="paper",
-            hidden_size=650,
-            embedding_size=650,
-            layers=3,
-            epochs=15,
-            batches_per_epoch=2984,
-            batch_size=20,
-            learning_rate=20.0,
-            learning_rate_decay="anneal",
-            optimizer="sgd",
-            clip=0.25,
-            strength=0.1,
-        ),
-        "steady": LanguageConfig(
-            preset="steady",
-            hidden_size=650,
-            embedding_size=650,
-            layers=3,
-            dropout=0.2,
-            epochs=15,
-            batches_per_epoch=2984,
-            batch_size=20,
-            learning_rate=1e-3,
-            learning_rate_decay="tail",
-            warmup_steps=1000,
-            clip=0.25,
-            strength=0.1,
-            dense_epochs=1,
-            tail_epochs=6,
-        ),
-    }
+    presets: ClassVar[dict[str, RunConfig]] = PRESETS
 
     def __init__(self, config: LanguageConfig, cache: Path | None = None) -> None:
         super().__init__(config)
@@ -187,7 +65,7 @@ class Language(Task[LanguageConfig]):
     def of_run(cls, config: LanguageConfig, cache: Path) -> Self:
         return cls(config, cache)
 
-    def keep(self, cache: Path) -> None:
+    def write_cache(self, cache: Path) -> None:
         self.corpus.save(cache)
 
     def data(self) -> dict[str, Any]:
@@ -218,11 +96,11 @@ class Language(Task[LanguageConfig]):
         return units
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
-        """The windows of the text in their order, the same in every epoch: nothing is drawn."""
+        """Yield the windows of the text in order; they are the same in every epoch, and nothing is drawn."""
         del generator
         config, words = self.config, self.streams
         parts = 2 if config.cell == "lstm" else 1
-        state = torch.zeros(config.layers, parts, config.batch_size, config.hidden_size, device=self.device)
+        state = torch.zeros(config.layers, parts, config.training.batch_size, config.hidden_size, device=self.device)
         for start in range(0, min(count * config.bptt, len(words) - 1), config.bptt):
             stop = min(start + config.bptt, len(words) - 1)
             yield words[start:stop], words[start + 1 : stop + 1], state
@@ -259,24 +137,28 @@ class Language(Task[LanguageConfig]):
         return levels | {f"{prefix}perplexity unigram floor": math.exp(floor) for prefix, floor in floors.items()}
 
     def _training_streams(self) -> Tensor:
-        """(rows, batch_size) words: the prefix that an epoch reads, cut into as many streams side by side."""
+        """Return (rows, batch_size) words: the prefix that an epoch reads, cut into batch_size streams side by side."""
         config, ids = self.config, self.corpus.splits["train"]
-        rows = min(config.batches_per_epoch * config.bptt + 1, len(ids) // config.batch_size)
-        most = math.ceil((len(ids) // config.batch_size - 1) / config.bptt)
-        if config.batches_per_epoch > most:
+        count, streams = config.training.batches_per_epoch, config.training.batch_size
+        rows = min(count * config.bptt + 1, len(ids) // streams)
+        most = math.ceil((len(ids) // streams - 1) / config.bptt)
+        if count > most:
             raise ValueError(
                 f"batches_per_epoch must be at most {max(most, 0)} for the {len(ids):,} tokens of the training text at "
-                f"batch_size={config.batch_size} and bptt={config.bptt}, got {config.batches_per_epoch}"
+                f"batch_size={streams} and bptt={config.bptt}, got {count}"
             )
-        prefix = torch.from_numpy(ids[: rows * config.batch_size].astype(np.int64))
-        return prefix.view(config.batch_size, rows).T.contiguous().to(self.device)
+        prefix = torch.from_numpy(ids[: rows * streams].astype(np.int64))
+        return prefix.view(streams, rows).T.contiguous().to(self.device)
 
     def _evaluated(self, split: str) -> NDArray[np.int32]:
         return self.corpus.splits[split][: self.config.evaluation_tokens]
 
     @torch.no_grad()
     def _measure(self, model: nn.Module, split: str) -> dict[str, float]:
-        """Every token but the first is predicted, once; streams go on where the one before ends."""
+        """Return the metrics of a split; every token except the first is predicted once.
+
+        The text is cut into streams, each of which continues where the one before it ends.
+        """
         assert isinstance(model, LanguageModel)
         ids = self._evaluated(split)
         if len(ids) < 2:

@@ -1,11 +1,11 @@
 """Closed arenas for navigation: a manifold in meters, a compass on it, and points spread evenly over it.
 
-A velocity is told by its components along the compass at the animal's place: an orthonormal frame that depends on the
-place alone. So the place alone is the state that a net must keep, and its hidden states can fill the arena itself. In a
-frame carried along the walk they could not: what such a frame turned by on the way (holonomy) would be part of the
-state, which then is a rotation in place of a point of the sphere, and a point of a torus, the orientation double cover,
-in place of one of the Klein bottle. No compass is continuous on these two: the sphere's turns around the poles, as east
-and north do, and the Klein bottle's second axis is reversed across x = 0. It is continuous everywhere else.
+A velocity is given by its components along the compass at the animal's place: an orthonormal frame that depends only on
+the place. So the place is all that a net must keep, and its hidden states can fill the arena itself. With a frame that
+is carried along the walk they could not, because the angle by which the frame has turned on the way (holonomy) would be
+part of the state. On the sphere that state would be a rotation in place of a point, and on the Klein bottle a point of
+its orientation double cover, a torus. No compass is continuous on these two: the sphere's turns around the poles, as
+east and north do, and the Klein bottle's second axis is reversed across x = 0. It is continuous everywhere else.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from riemod._checks import check_positive
 from riemod.manifolds import KleinBottle, Manifold, Sphere, Torus
 from riemod.manifolds.sphere import fibonacci_lattice
 
@@ -24,7 +25,7 @@ ArenaName = Literal["box", "circle", "torus", "sphere", "klein"]
 
 @dataclass(frozen=True)
 class Arena:
-    """A closed manifold that an animal walks on. Lengths in m."""
+    """Describes a closed manifold that an animal walks on. Lengths in m."""
 
     manifold: Manifold
     """The manifold, its unit of length the meter."""
@@ -36,19 +37,19 @@ class Arena:
     """(g, coordinate_dim) points spread evenly, at most about the given spacing apart, m."""
 
     def spacing(self, points: int) -> float:
-        """The mean spacing of that many points, m: (volume / points)^(1 / dim)."""
+        """Return the mean spacing of that many points, m: (volume / points)^(1 / dim)."""
         return (self.volume / points) ** (1 / self.manifold.dim)
 
 
 def arena_by_name(name: ArenaName, side: float = 2.2) -> Arena:
-    """The closed arena of that name, in the size of a box of that side.
+    """Return the closed arena of that name, in the size of a box of that side.
 
     The torus and the Klein bottle are the square of that side with its edges glued, the sphere has its area, radius
     side / sqrt(4 pi), and the circle is as long as one side. Points are stored as `riemod.manifolds` does: in m on the
     torus and the Klein bottle, as unit vectors on the circle and the sphere.
 
     Args:
-        name: circle, torus, sphere or klein; the box has walls, and code of its own.
+        name: circle, torus, sphere or klein; the box has walls and is coded elsewhere.
         side: m, > 0.
 
     Raises:
@@ -58,8 +59,7 @@ def arena_by_name(name: ArenaName, side: float = 2.2) -> Arena:
     >>> sphere.manifold, round(sphere.volume, 6)
     (Sphere(dim=2, radius=0.620609), 4.84)
     """
-    if not 0 < side < math.inf:
-        raise ValueError(f"side must be positive and finite, got {side!r}")
+    check_positive("side", side)
     match name:
         case "circle":
             circle = Sphere(1, side / (2 * math.pi))
@@ -75,16 +75,16 @@ def arena_by_name(name: ArenaName, side: float = 2.2) -> Arena:
 
 
 def _axes(points: Tensor) -> Tensor:
-    """The axes of the square."""
+    """Return the axes of the square at every point."""
     axes = torch.eye(2, dtype=points.dtype, device=points.device)
     return axes.expand(points.shape[0], 2, 2)
 
 
 def _east(points: Tensor) -> Tensor:
-    """(n, dim, dim + 1) unit vectors: counterclockwise on the circle; east and north on the sphere."""
+    """Return (n, dim, dim + 1) unit vectors: counterclockwise on the circle; east and north on the sphere."""
     x, y = points[:, 0], points[:, 1]
     length = torch.hypot(x, y)
-    # At a pole every direction is south or north; the one along the first axis is taken.
+    # At a pole every direction is south or north; take the one along the first axis.
     pole = length == 0
     x, y = torch.where(pole, 1.0, x / length), torch.where(pole, 0.0, y / length)
     if points.shape[1] == 2:

@@ -3,18 +3,19 @@
 import torch
 from torch import Tensor
 
+from riemod._checks import check_integer
 from riemod.tasks.navigation.arenas import Arena
 from riemod.tasks.navigation.place_cells import LandmarkCode, summit
 
 
 class ManifoldPlaceCells(LandmarkCode):
-    """The code of `PlaceCells` by landmarks scattered on a closed arena, d the geodesic distance.
+    """Codes positions as `PlaceCells` does, by landmarks scattered on a closed arena; d is the geodesic distance.
 
     Args:
         arena: where.
         landmarks: number of landmarks, >= 4.
-        width: w, m, at least half the landmarks' mean spacing and at most the arena's diameter: in wider codes the
-            difference of the softmaxes is lost in rounding, too.
+        width: w, m, at least half the landmarks' mean spacing and at most the arena's diameter: in narrower and in
+            wider codes the difference of the softmaxes is lost in rounding.
         generator: draws the landmarks uniformly on the arena.
         device: of the landmarks.
 
@@ -39,8 +40,7 @@ class ManifoldPlaceCells(LandmarkCode):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if landmarks < 4:
-            raise ValueError(f"landmarks must be at least 4, got {landmarks}")
+        check_integer("landmarks", landmarks, least=4)
         if not arena.spacing(landmarks) / 2 <= width <= arena.manifold.diameter:
             raise ValueError(
                 f"width must be in [{arena.spacing(landmarks) / 2:.3g}, {arena.manifold.diameter:.3g}] for {landmarks} "
@@ -59,10 +59,10 @@ class ManifoldPlaceCells(LandmarkCode):
         torch.mul(squared, -0.25 / self.width**2, out=out)
 
     def decode_top(self, scores: Tensor, count: int = 3) -> Tensor:
-        """(..., coordinate_dim): the mean of the `count` most active landmarks of scores (..., landmarks).
+        """Return (..., coordinate_dim): the mean of the `count` most active landmarks of scores (..., landmarks).
 
-        The mean of their logarithms at the most active one: one step towards the Frechet mean, which ends there on the
-        flat arenas if all of them lie within a quarter of the side of the first.
+        It is the mean of their logarithms at the most active one, mapped back: one step towards the Frechet mean. On
+        the flat arenas it is the Frechet mean itself if all of them lie within a quarter of the side of the first.
         """
         geometry = self.arena.manifold.geometry
         chosen = self.centers[scores.topk(count, dim=-1).indices]
@@ -72,7 +72,7 @@ class ManifoldPlaceCells(LandmarkCode):
         return self.arena.lattice(self.width / 3).to(self.centers.device)
 
     def _refine(self, grid: Tensor, likelihood: Tensor, log_probabilities: Tensor) -> Tensor:
-        """The grid's best points moved to the summit of the paraboloid through points around them on the manifold."""
+        """Move the best grid points to the summit of the paraboloid through points around them on the manifold."""
         manifold, spacing = self.arena.manifold, self.width / 3
         best = grid[likelihood.argmax(1)]
         steps = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0], device=grid.device)] * manifold.dim)
@@ -82,7 +82,7 @@ class ManifoldPlaceCells(LandmarkCode):
         codes = self.code(around)
         values = (codes @ log_probabilities.unsqueeze(-1)).squeeze(-1) - torch.special.xlogy(codes, codes).sum(-1)
         if manifold.dim == 1:
-            # The paraboloid has two axes: the one that a circle lacks is given a summit at 0.
+            # The paraboloid needs two axes: along the one that a circle lacks the values get a summit at 0.
             values = values.unsqueeze(-1) - torch.tensor([1.0, 0.0, 1.0], device=grid.device)
         move = summit(values.reshape(-1, 3, 3))[:, : manifold.dim] * spacing
         return manifold.geometry.expmap(best, torch.einsum("bd,bdk->bk", move, frame))

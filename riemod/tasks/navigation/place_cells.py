@@ -1,4 +1,4 @@
-"""Place-cell codes of positions, in a square arena or any other, and two decoders. Positions are in meters."""
+"""Place-cell codes of positions and two decoders: what all arenas share, and the square arena. Lengths are in m."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,14 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from riemod._checks import check_integer, check_positive
 from riemod.tasks.cross_entropy import PIECE
 
 
 class LandmarkCode(ABC):
-    """A difference-of-softmaxes code of position by landmarks, whatever the arena, and its decoders.
+    """Codes positions by landmarks as a difference of softmaxes, in any arena, and decodes them.
 
     Args:
-        centers: (landmarks, k) the landmarks' places.
+        centers: (landmarks, k) positions of the landmarks.
         width: w, m.
     """
 
@@ -24,36 +25,36 @@ class LandmarkCode(ABC):
 
     @abstractmethod
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """(...) m: the geodesic distances of positions x and y, both (..., k)."""
+        """Return (...) m: the geodesic distances of positions x and y, both (..., k)."""
 
     @abstractmethod
     def decode_top(self, scores: Tensor, count: int = 3) -> Tensor:
-        """(..., k): the mean of the `count` most active landmarks of scores (..., landmarks), the paper's decoder."""
+        """Return (..., k): the mean of the `count` most active landmarks of scores (..., landmarks)."""
 
     @abstractmethod
     def _write_exponents(self, points: Tensor, out: Tensor) -> None:
-        """-d^2 / 4 w^2 of (b, k) positions into (b, landmarks), up to a constant of each row."""
+        """Write -d^2 / 4 w^2 of (b, k) positions into (b, landmarks), up to a constant of each row."""
 
     @abstractmethod
     def _grid_points(self) -> Tensor:
-        """Points (g, k) that cover the arena, spaced about w/3 apart."""
+        """Return points (g, k) that cover the arena, spaced about w/3 apart."""
 
     @abstractmethod
     def _refine(self, grid: Tensor, likelihood: Tensor, log_probabilities: Tensor) -> Tensor:
-        """(b, k): the likeliest positions, near the maxima of (b, g) likelihoods of the grid's points."""
+        """Return (b, k): the likeliest positions, near the maxima of (b, g) likelihoods of the grid's points."""
 
     def code(self, position: Tensor) -> Tensor:
-        """(..., landmarks) probabilities, the code of positions (..., k)."""
+        """Return (..., landmarks) probabilities, the code of positions (..., k)."""
         flat = position.reshape(-1, position.shape[-1])
         codes = flat.new_empty(flat.shape[0], self.centers.shape[0])
-        # On CPU in pieces that stay in the cache through all passes over them.
+        # On a CPU pieces of the rows stay in the cache through all passes over them.
         rows = max(1, PIECE // self.centers.shape[0]) if flat.device.type == "cpu" else flat.shape[0]
         for points, out in zip(flat.split(rows), codes.split(rows), strict=True):
             self._write_code(points, out)
         return codes.view(*position.shape[:-1], -1)
 
     def _write_code(self, points: Tensor, out: Tensor) -> None:
-        """The codes of (b, k) positions into (b, landmarks)."""
+        """Write the codes of (b, k) positions into (b, landmarks)."""
         self._write_exponents(points, out)
         broad = out.sub_(out.amax(-1, keepdim=True)).exp_()
         total, narrow_total = broad.sum(-1, keepdim=True), torch.linalg.vecdot(broad, broad).unsqueeze(-1)
@@ -62,10 +63,10 @@ class LandmarkCode(ABC):
         torch.div(difference.sub_(minimum), -minimum * self.centers.shape[0], out=out)
 
     def decode_maximum_likelihood(self, scores: Tensor) -> Tensor:
-        """(..., k): the position whose code the scores fit best, argmin_x KL(code(x) || softmax(scores)).
+        """Return (..., k): the position whose code the scores fit best, argmin_x KL(code(x) || softmax(scores)).
 
-        That is the position under which the training loss, the cross-entropy of softmax(scores), exceeds its own least
-        value by the least. Found on a grid, then refined by the paraboloid through the best grid point's neighbors.
+        There the training loss, the cross-entropy of softmax(scores), is closest to its lowest possible value. The
+        position is found on a grid, then refined by the paraboloid through the neighbors of the best grid point.
         """
         grid, codes, entropy = self._likelihood_grid()
         flat = F.log_softmax(scores.reshape(-1, scores.shape[-1]), dim=-1)
@@ -76,7 +77,7 @@ class LandmarkCode(ABC):
         return decoded.reshape(*scores.shape[:-1], -1)
 
     def _likelihood_grid(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Grid points (g, k), their codes, and the codes' entropies."""
+        """Return grid points (g, k), their codes, and the codes' negative entropies."""
         if self._grid is None:
             grid = self._grid_points()
             codes = self.code(grid)
@@ -85,7 +86,7 @@ class LandmarkCode(ABC):
 
 
 class PlaceCells(LandmarkCode):
-    """A difference-of-softmaxes code of position by landmarks scattered in a square arena.
+    """Codes positions by landmarks scattered in a square arena, as a difference of softmaxes.
 
     With a_i = exp(-d_i^2 / 4 w^2) for the distance d_i to landmark i, the code of a position is
     y = softmax(-d^2 / 2 w^2) - softmax(-d^2 / 4 w^2) = a^2 / sum a^2 - a / sum a, shifted by its minimum m to be >= 0
@@ -94,8 +95,8 @@ class PlaceCells(LandmarkCode):
     Args:
         landmarks: number of landmarks, >= 4.
         side: of the arena, m; positions run from -side/2 to side/2 in x and y.
-        width: w, m, at least half the landmarks' mean spacing side / sqrt(landmarks): where all landmarks are many
-            widths away, the difference of the softmaxes is lost in rounding.
+        width: w, m, at least half the landmarks' mean spacing side / sqrt(landmarks): in narrower codes all
+            landmarks can be many widths away, and the difference of the softmaxes is lost in rounding.
         generator: draws the landmarks uniformly in the arena.
         device: of the landmarks.
 
@@ -118,10 +119,9 @@ class PlaceCells(LandmarkCode):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if landmarks < 4:
-            raise ValueError(f"landmarks must be at least 4, got {landmarks}")
-        if not (0 < side < math.inf and 0 < width < math.inf):
-            raise ValueError(f"side and width must be positive and finite, got side={side!r}, width={width!r}")
+        check_integer("landmarks", landmarks, least=4)
+        check_positive("side", side)
+        check_positive("width", width)
         if width < side / (2 * math.sqrt(landmarks)):
             least = side / (2 * math.sqrt(landmarks))
             raise ValueError(f"width must be at least {least:.3g} for {landmarks} landmarks, got {width!r}")
@@ -132,12 +132,12 @@ class PlaceCells(LandmarkCode):
         return (x - y).norm(dim=-1)
 
     def _write_exponents(self, points: Tensor, out: Tensor) -> None:
-        # |x|^2 is the same for all landmarks, and no softmax sees it: -a (|c|^2 - 2 c.x) is left of -a d^2.
+        # |x|^2 is the same for all landmarks and cancels in a softmax, so -a d^2 becomes -a (|c|^2 - 2 c.x).
         scale = 0.25 / self.width**2
         torch.addmm((self.centers * self.centers).sum(-1) * -scale, points, self.centers.T, alpha=2 * scale, out=out)
 
     def decode_top(self, scores: Tensor, count: int = 3) -> Tensor:
-        """(..., 2) m: the mean of the `count` most active landmarks of scores (..., landmarks), the paper's decoder."""
+        """Return (..., 2) m: the mean of the `count` most active landmarks of scores (..., landmarks)."""
         return self.centers[scores.topk(count, dim=-1).indices].mean(-2)
 
     def _grid_points(self) -> Tensor:
@@ -158,9 +158,9 @@ class PlaceCells(LandmarkCode):
 
 
 def summit(values: Tensor) -> Tensor:
-    """(b, 2) summits of paraboloids through (b, 3, 3) values on a grid, in its spacings from the middle, at most 1.5.
+    """Return (b, 2) summits of paraboloids through (b, 3, 3) values on a grid, in grid spacings from the middle.
 
-    Where the paraboloid has no summit, the middle.
+    A summit is at most 1.5 spacings away along each axis; a paraboloid without a summit gives the middle.
     """
 
     def at(x: int, y: int) -> Tensor:

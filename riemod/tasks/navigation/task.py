@@ -1,122 +1,30 @@
-"""Navigation: follow one's position in an arena, a square or a closed manifold, from its start and its velocities."""
+"""The navigation task: tell the position in an arena from the start and the velocities."""
 
-import dataclasses
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, HiddenUnits, RunConfig, Task
+from riemod.tasks.base import Batch, HiddenUnits, Task
+from riemod.tasks.config import RunConfig
 from riemod.tasks.cross_entropy import cross_entropy
-from riemod.tasks.navigation.arenas import ArenaName, arena_by_name
+from riemod.tasks.navigation.arenas import arena_by_name
+from riemod.tasks.navigation.config import PRESETS, NavigationConfig
 from riemod.tasks.navigation.manifold_cells import ManifoldPlaceCells
+from riemod.tasks.navigation.model import NavigationModel
 from riemod.tasks.navigation.place_cells import LandmarkCode, PlaceCells
 from riemod.tasks.navigation.walks import Trajectories, closed_trajectories, random_trajectories
 
 _WALKS_AT_ONCE = 20_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class NavigationConfig(RunConfig):
-    """A navigation run. Lengths in m, time in s, angles in rad."""
-
-    hidden_size: int
-    """Hidden neurons n."""
-    landmarks: int
-    """Landmarks whose activity encodes a position."""
-    steps: int
-    """Steps of a trajectory."""
-    arena: ArenaName = "box"
-    """Where the animal walks: in a square with walls, or on a closed manifold of the same size."""
-    side: float = 2.2
-    """Side of the square, of the glued square of torus and Klein bottle, length of the circle, root of the sphere's
-    area, m."""
-    width: float = 0.12
-    """Width of a landmark's code, m."""
-    landmark_seed: int = 0
-    """Seed of the landmarks' places; the same for every run seed, as in the reference."""
-    step_seconds: float = 0.02
-    """Length of a step, s."""
-    turn_std: float = 11.52
-    """Standard deviation of the turning rate, rad/s."""
-    speed_scale: float = 0.8168140899333463
-    """Scale of the Rayleigh distribution of speeds, m/s."""
-    border: float = 0.03
-    """Width of the zone along the walls of the box where the animal slows down, m."""
-    border_slowdown: float = 0.25
-    """Factor of the speed in that zone."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("hidden_size", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("side", "width", "step_seconds", "speed_scale"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)!r}")
-        for name in ("turn_std", "border", "border_slowdown"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)!r}")
-        for name in ("border", "border_slowdown") if self.arena != "box" else ():
-            if getattr(self, name) != getattr(NavigationConfig, name):
-                raise ValueError(f"{name} is for arena='box', got {getattr(self, name)!r} with arena={self.arena!r}")
-
-
-class NavigationModel(nn.Module):
-    """Landmark activity of the start -> hidden state -> (velocity by velocity) -> landmark scores of every position.
-
-    Three bias-free linear maps around a bias-free ReLU `nn.RNN`, as in the paper.
-
-    Args:
-        landmarks: L.
-        hidden_size: n.
-        dim: numbers of a velocity; 1 on the circle.
-    """
-
-    def __init__(self, landmarks: int, hidden_size: int, dim: int = 2) -> None:
-        super().__init__()
-        self.encoder = nn.Linear(landmarks, hidden_size, bias=False)
-        self.rnn = nn.RNN(dim, hidden_size, nonlinearity="relu", bias=False)
-        self.decoder = nn.Linear(hidden_size, landmarks, bias=False)
-
-    def hidden_states(self, start_code: Tensor, velocity: Tensor) -> Tensor:
-        """(T, batch, n) hidden states, from (batch, L) start codes and (T, batch, dim) velocities in m a step."""
-        return self.rnn(velocity, self.encoder(start_code).unsqueeze(0))[0]
-
-    def forward(self, start_code: Tensor, velocity: Tensor) -> Tensor:
-        """(T, batch, L) landmark scores, the logarithms of the predicted code up to a constant."""
-        return self.decoder(self.hidden_states(start_code, velocity))
-
-
-_CPU = NavigationConfig(
-    preset="cpu",
-    hidden_size=256,
-    landmarks=256,
-    width=0.17,
-    steps=20,
-    epochs=40,
-    batches_per_epoch=200,
-    batch_size=100,
-    learning_rate=2e-3,
-    learning_rate_decay="tail",
-    strength=2e-3,
-    dense_epochs=10,
-    tail_epochs=14,
-    scope="tensor",
-    evaluation_batches=20,
-)
-# With wide place codes arenas take a third of the steps, and hidden states fill a sheet that is only gently folded.
-_WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
-
-
 class Navigation(Task[NavigationConfig]):
-    """The navigation task; a batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
+    """Defines the navigation task: tell the position in an arena from the start and the velocities.
 
-    The net is given the place code of the start and the velocities, nothing else of the arena. Positions are stored as
-    the arena stores points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
+    A batch is (start code (B, L), velocity (T, B, dim), code (T, B, L), position (T, B, k)).
+    The net is given only the place code of the start and the velocities. Positions are stored as the arena stores
+    points: in m, k = 2, or as unit vectors, k = 2 on the circle and 3 on the sphere.
     """
 
     name = "navigation"
@@ -128,46 +36,7 @@ class Navigation(Task[NavigationConfig]):
         "beyond_10_cm": "fraction",
         "beyond_50_cm": "fraction",
     }
-    presets: ClassVar[dict[str, RunConfig]] = {
-        # Away from the paper's 512 landmarks, width^2 * landmarks is kept: with fewer landmarks than that in reach, the
-        # third most active one is anywhere.
-        "smoke": NavigationConfig(
-            preset="smoke",
-            hidden_size=64,
-            landmarks=64,
-            width=0.34,
-            steps=10,
-            epochs=6,
-            batches_per_epoch=20,
-            batch_size=50,
-            learning_rate=2e-3,
-            strength=2e-3,
-            dense_epochs=1,
-            tail_epochs=2,
-            scope="tensor",
-            evaluation_batches=2,
-        ),
-        "cpu": _CPU,
-        "paper": NavigationConfig(
-            preset="paper",
-            hidden_size=4096,
-            landmarks=512,
-            steps=50,
-            epochs=30,
-            batches_per_epoch=1000,
-            batch_size=200,
-            learning_rate=1e-4,
-            weight_decay=0.01,
-            strength=0.1,
-        ),
-        "cpu-box": dataclasses.replace(_CPU, preset="cpu-box", **_WIDE),
-        "cpu-circle": dataclasses.replace(
-            _CPU, preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_WIDE
-        ),
-        "cpu-torus": dataclasses.replace(_CPU, preset="cpu-torus", arena="torus", **_WIDE),
-        "cpu-sphere": dataclasses.replace(_CPU, preset="cpu-sphere", arena="sphere", **_WIDE),
-        "cpu-klein": dataclasses.replace(_CPU, preset="cpu-klein", arena="klein", **_WIDE),
-    }
+    presets: ClassVar[dict[str, RunConfig]] = PRESETS
 
     def __init__(self, config: NavigationConfig) -> None:
         super().__init__(config)
@@ -189,7 +58,7 @@ class Navigation(Task[NavigationConfig]):
         return [HiddenUnits(model.rnn, (model.encoder,), (model.decoder,))]
 
     def walks(self, count: int, generator: torch.Generator) -> Trajectories:
-        """That many random trajectories of the task's length, on the task's device."""
+        """Return that many random trajectories of the task's length, on the task's device."""
         config = self.config
         gait = {
             "step_seconds": config.step_seconds,
@@ -207,7 +76,7 @@ class Navigation(Task[NavigationConfig]):
     def states(
         self, model: nn.Module, generator: torch.Generator, walks: int, last: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states of a model on fresh walks, and where the animal is in each of them.
+        """Return hidden states of a model on fresh walks, and where the animal is in each of them.
 
         Args:
             model: of `build_model`.
@@ -230,7 +99,7 @@ class Navigation(Task[NavigationConfig]):
         return hidden[kept].flatten(0, 1), drawn.position[kept].flatten(0, 1)
 
     def batches(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
-        size = self.config.batch_size
+        size = self.config.training.batch_size
         at_once = max(1, _WALKS_AT_ONCE // size)
         for first in range(0, count, at_once):
             walks = self.walks(size * min(at_once, count - first), generator)
@@ -264,7 +133,7 @@ class Navigation(Task[NavigationConfig]):
         # A softmax never gives the exact zero that the code has at its least active landmark.
         perfect = self._metrics((code + 1e-6).log(), code, position)
         still = self._metrics((start_code + 1e-6).log().expand_as(code), code, position)
-        # A closed arena has no center; any place is as good there.
+        # A closed arena has no center, so any fixed place will do.
         center = position.new_zeros(2) if self.arena is None else self.cells.centers[0]
         place = "the arena's center" if self.arena is None else "one fixed place"
         return {

@@ -1,4 +1,4 @@
-"""Random walks of an animal in a square arena or a closed one, all of a batch at once, on any device."""
+"""Random walks of an animal in a square arena or a closed one, computed for a whole batch at once on any device."""
 
 import math
 from typing import NamedTuple
@@ -6,16 +6,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from riemod._checks import check_at_least, check_integer, check_positive
 from riemod.tasks.navigation.arenas import Arena
 
 
 class Trajectories(NamedTuple):
-    """Walks of T steps, time first; lengths in meters."""
+    """Holds walks of T steps, time first; lengths in meters."""
 
     start: Tensor
-    """(batch, k) position before the first step; k is 2 but on the sphere, whose points are unit vectors."""
+    """(batch, k) position before the first step; k = 2, except on the sphere, whose points are unit vectors (k = 3)."""
     velocity: Tensor
-    """(T, batch, dim) displacement of each step, m a step; dim is 2 but on the circle."""
+    """(T, batch, dim) displacement of each step, m a step; dim = 2, except on the circle (dim = 1)."""
     position: Tensor
     """(T, batch, k) position after each step."""
 
@@ -33,12 +34,12 @@ def random_trajectories(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Trajectories:
-    """Walks with Rayleigh speeds and Gaussian turns that turn along a wall and slow down when they head into it.
+    """Draw walks with Rayleigh speeds and Gaussian turns, which slow down and turn along a wall that they head into.
 
     Each walk starts uniformly in the arena with a uniform heading. In a step it moves speed * step_seconds along its
     heading, then turns by a Gaussian angle. Closer to a wall than `border` and heading towards it, it moves at
     `border_slowdown` times its speed and also turns parallel to the wall. One step runs before the first one returned,
-    as in the reference, so that walks start in the state that they keep.
+    as in the reference, so that walks start in their stationary state.
 
     Args:
         batch: number of walks.
@@ -95,11 +96,11 @@ def closed_trajectories(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Trajectories:
-    """The walks of `random_trajectories` without walls, rolled onto a closed arena along geodesics.
+    """Draw the walks of `random_trajectories` without walls, rolled onto a closed arena along geodesics.
 
     The animal starts uniformly in the arena, and carries an orthonormal frame with it in parallel. In a step it moves
     speed * step_seconds along its heading in that frame, by the exponential map, then turns by a Gaussian angle. On the
-    circle, which has one axis alone, it moves by the first component of the same walk. `velocity` holds the components
+    circle, which has only one axis, it moves by the first component of the same walk. `velocity` holds the components
     of each step along the arena's compass at the place where the step begins (see `riemod.tasks.navigation.arenas`).
 
     Args:
@@ -137,30 +138,28 @@ def closed_trajectories(
         there, frame = geometry.expmap_transp(here, tangent, frame)
         point = there.squeeze(1)
         positions.append(point)
-    # Rounding to float32 can take a coordinate to the period itself.
+    # Rounding to float32 can round a coordinate up to the period itself.
     position = geometry.projx(torch.stack(positions).float())
     return Trajectories(position[0].clone(), torch.stack(velocities).float(), position[1:])
 
 
 def _rayleigh(uniform: Tensor) -> Tensor:
-    """Draws of the Rayleigh distribution of scale 1, from uniform ones."""
+    """Return draws of the Rayleigh distribution of scale 1, from uniform ones."""
     # 1 - u is in (0, 1], so the logarithm is finite.
     return torch.sqrt(-2 * torch.log1p(-uniform))
 
 
 def _check_numbers(batch: int, steps: int, positive: dict[str, float], not_negative: dict[str, float]) -> None:
-    if batch < 1 or steps < 1:
-        raise ValueError(f"batch and steps must be at least 1, got batch={batch}, steps={steps}")
+    check_integer("batch", batch, least=1)
+    check_integer("steps", steps, least=1)
     for name, value in positive.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+        check_positive(name, value)
     for name, value in not_negative.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be >= 0 and finite, got {value!r}")
+        check_at_least(name, value, 0)
 
 
 def _wall(position: Tensor, heading: Tensor, side: float, border: float) -> tuple[Tensor, Tensor]:
-    """Whether each walk is near a wall and heads into it, and the turn that makes it parallel to that wall (else 0)."""
+    """Return whether each walk is near a wall and heads into it, and the turn that makes it parallel to it (else 0)."""
     distances = side / 2 - torch.cat((position, -position), dim=-1)
     nearest, wall = distances.min(-1)
     angle = torch.remainder(heading - wall * (math.pi / 2) + math.pi, 2 * math.pi) - math.pi

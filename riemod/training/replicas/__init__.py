@@ -1,4 +1,4 @@
-"""Many small runs of one task side by side, as one batched computation."""
+"""Training of many small runs of one task side by side, as one batched computation."""
 
 from riemod.training.replicas.loop import check_replicas, train_replicas
 

@@ -1,6 +1,6 @@
-"""Many small runs of one task side by side: their models as one batched computation, in one process.
+"""The loop that trains many small runs of one task side by side, as one batched computation in one process.
 
-Every replica is an ordinary run, with its own folder, checkpoints and record, and goes on alone or with others.
+Every replica is an ordinary run with its own folder, checkpoints and record. It can resume alone or with others.
 """
 
 import time
@@ -29,23 +29,16 @@ from riemod.training.run import Run
 from riemod.training.tensorboard import epoch_log
 
 Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
-"""Called after an epoch with the runs that went through it, and their rows of metrics."""
-
-# What replicas may differ in: nothing that shapes the computation or the course of the rates.
-_OWN = {
-    *("seed", "threads", "evaluation_batches", "initialization", "tensorboard"),
-    *("manifold", "inhibitor", "strength", "reduction", "power", "learn", "arm", "proximal"),
-    *("sparsity", "schedule", "dense_epochs", "scope", "blocks", "block_order"),
-    *("pruning", "targets", "temperature", "update_every", "drop_fraction"),
-}
+"""Called after an epoch with the runs that completed it, and their rows of metrics."""
 
 
 def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[dict[str, Any]]:
     """Train several runs of one task to their last epoch in one batched computation, and write their records.
 
-    Each run ends as `riemod.training.train` would end it, to float rounding: the batches, the draws and the pruning
-    are its own. Runs may differ in seed, initial draw, regularizer and pruning, and in nothing else. Runs that stand at
-    different epochs are brought level first. A run that diverges is left behind, and the others go on without it.
+    Each run ends as `riemod.training.train` would end it, to float rounding, with its own batches, draws and pruning.
+    Runs may differ only in the fields that their configuration allows: seed, initial draw, regularizer and pruning.
+    Runs at earlier epochs are trained first, until all are at the same epoch. A run that diverges is left out, and the
+    others continue without it.
 
     Args:
         runs: new or loaded ones, each in a folder of its own.
@@ -62,9 +55,9 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
     done = {id(run): run.folder.read_record() for run in runs if _is_done(run)}
     active = [run for run in runs if id(run) not in done]
     lost: list[str] = []
-    total = sum(run.config.epochs * run.config.batches_per_epoch for run in runs)
+    total = sum(run.config.training.steps for run in runs)
     with ExitStack() as exits:
-        exits.enter_context(matmul_precision(runs[0].config.matmul))
+        exits.enter_context(matmul_precision(runs[0].config.computation.matmul))
         logs = {id(run): epoch_log(run, exits) for run in active}
         for run in active:
             prepare(run)
@@ -73,15 +66,15 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
             for run, row in rows:
                 logs[id(run)](row)
             if report is not None and rows:
-                report(sum(run.epoch * run.config.batches_per_epoch for run in runs), total, rows[0][1])
+                report(sum(run.epoch * run.config.training.batches_per_epoch for run in runs), total, rows[0][1])
 
-        while waiting := [run for run in active if run.epoch < run.config.epochs]:
+        while waiting := [run for run in active if run.epoch < run.config.training.epochs]:
             epoch = min(run.epoch for run in waiting)
             stack = Stack([run for run in waiting if run.epoch == epoch])
             behind = [run.epoch for run in waiting if run.epoch > epoch]
-            # The next one that stands further on joins in when the others have come to where it stands.
+            # A run at a later epoch joins when the others have reached that epoch.
             failed: list[tuple[Run, TrainingDiverged]] = []
-            while not failed and stack.epoch < min([*behind, stack.runs[0].config.epochs]):
+            while not failed and stack.epoch < min([*behind, stack.runs[0].config.training.epochs]):
                 failed = _train_epoch(stack, committed)
             lost += [f"{run.folder.path}: {error}" for run, error in failed]
             active = [run for run in active if all(run is not other for other, _ in failed)]
@@ -92,21 +85,21 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
 
 
 def _is_done(run: Run) -> bool:
-    return run.epoch == run.config.epochs and run.folder.record_file.is_file()
+    return run.epoch == run.config.training.epochs and run.folder.record_file.is_file()
 
 
 def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, TrainingDiverged]]:
-    """Train one epoch and commit it for every run that did not diverge; those that did are returned."""
+    """Train one epoch and commit it for every run that did not diverge; return those that did."""
     began = time.perf_counter()
     runs, config = stack.runs, stack.runs[0].config
-    shape = (config.batches_per_epoch, len(runs))
+    shape = (config.training.batches_per_epoch, len(runs))
     losses, penalties = (torch.zeros(shape, device=stack.task.device) for _ in range(2))
     stack.start_epoch()
     failed: dict[int, TrainingDiverged] = {}
     for step, batch in enumerate(stack.batches()):
         stack.set_rates(step)
         losses[step], penalties[step] = stack.step(batch)
-        if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.batches_per_epoch:
+        if (step + 1) % CHECK_EVERY == 0 or step + 1 == config.training.batches_per_epoch:
             for index, run in enumerate(runs):
                 if index not in failed:
                     try:
@@ -128,30 +121,32 @@ def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, Training
 
 
 def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
-    """Raise a ValueError unless runs so described, in those folders, can train side by side."""
+    """Raise a ValueError unless runs of these descriptions, in these folders, can train side by side."""
     if not folders:
         raise ValueError("runs must hold at least one run, got none")
     first = descriptions[0]
     if not issubclass(task_class(first.task), ReplicaTask):
         raise ValueError(f"replicas need a task that trains side by side, such as adding, got {first.task!r}")
-    if first.config.optimizer != "adam" or first.config.learning_rate_decay == "anneal":
+    optimization = first.config.optimization
+    if optimization.optimizer != "adam" or optimization.learning_rate_decay == "anneal":
         raise ValueError(
             "replicas need optimizer='adam' and rates that do not depend on the losses, got "
-            f"optimizer={first.config.optimizer!r}, learning_rate_decay={first.config.learning_rate_decay!r}"
+            f"optimizer={optimization.optimizer!r}, learning_rate_decay={optimization.learning_rate_decay!r}"
         )
-    if any(description.config.evidence != "weights" for description in descriptions):
+    if any(description.config.regularization.evidence != "weights" for description in descriptions):
         raise ValueError(
-            "replicas need evidence='weights', for they are trained without their layers' forward passes, in which "
-            "hidden states are observed"
+            "replicas need evidence='weights', because hidden states are observed in the layers' forward passes, which "
+            "replicas do not run"
         )
     if len({folder.path.resolve() for folder in folders}) < len(folders):
-        raise ValueError("runs must be in folders of their own, got one folder twice")
+        raise ValueError("runs must be in different folders, got one folder twice")
+    free = first.config.names_that_may_differ("replicas")
     own = first.config.to_dict() | {"task": first.task}
     for folder, description in zip(folders, descriptions, strict=True):
         other = description.config.to_dict() | {"task": description.task}
-        for name in own.keys() | other.keys():
-            if name not in _OWN and own.get(name) != other.get(name):
+        for name in {**own, **other}:
+            if name not in free and own.get(name) != other.get(name):
                 raise ValueError(
-                    f"runs must differ in nothing but {', '.join(sorted(_OWN))}; {folder.path} has {name}="
+                    f"runs must differ in nothing but {', '.join(sorted(free))}; {folder.path} has {name}="
                     f"{other.get(name)!r}, {folders[0].path} has {own.get(name)!r}"
                 )

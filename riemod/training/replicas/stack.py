@@ -1,7 +1,7 @@
 """The models of many small runs as one batched computation.
 
-A run's parameters are views of tensors that hold those of all runs, stacked; so are its gradients and its optimizer's
-moments. Pruning, checkpoints and evaluation work on each run as ever.
+A run's parameters, gradients and optimizer moments are views of tensors that stack those of all runs. Pruning,
+checkpoints and evaluation work on each run as on any other.
 """
 
 import itertools
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch, ReplicaTask
-from riemod.training.checkpoint import generator_for
 from riemod.training.loop import set_rates, start_epoch
-from riemod.training.run import Draw, Run
+from riemod.training.run import Run
+from riemod.training.seeds import Stream, generator_for
 
 
 class Stack:
-    """Runs at one epoch, and their parameters, gradients and moments, stacked along a first axis.
+    """Holds runs at one epoch, and their parameters, gradients and moments, stacked along a first axis.
 
     Args:
-        runs: alike, as `check_replicas` has it; their parameters become views of the stacked ones, on the same values.
+        runs: accepted by `check_replicas`; their parameters become views of the stacked ones, with the same values.
     """
 
     def __init__(self, runs: list[Run]) -> None:
@@ -34,7 +34,10 @@ class Stack:
         self.parameters = {name: nn.Parameter(torch.stack([*column]).detach()) for name, column in columns.items()}
         config = first.config
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self.parameters.values(),
+            lr=config.optimization.learning_rate,
+            weight_decay=config.optimization.weight_decay,
+            fused=True,
         )
         for name, stacked in self.parameters.items():
             stacked.grad = torch.zeros_like(stacked)
@@ -48,11 +51,11 @@ class Stack:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the runs stand at."""
+        """The epoch of the runs."""
         return self.runs[0].epoch
 
     def start_epoch(self) -> None:
-        """Start the epoch of every run, and take over its masks and the costs of its weights."""
+        """Start the epoch of every run, and stack the masks and the costs of the weights."""
         for run in self.runs:
             start_epoch(run)
         masks = [run.pruner.masks() for run in self.runs]
@@ -69,13 +72,13 @@ class Stack:
         self._costs = self._fixed_costs()
 
     def set_rates(self, step: int) -> None:
-        """Give all optimizers the rates of a step of the present epoch."""
+        """Set the rates of all optimizers for a step of the present epoch."""
         for run in self.runs:
             set_rates(run, step)
         self.optimizer.param_groups[0]["lr"] = self.runs[0].optimizer.param_groups[0]["lr"]
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One step of every model: the losses and the penalties, each (N,), as `train_step` gives them for one."""
+        """Take one step of every model; return the (N,) losses and penalties, as `train_step` does for one run."""
         losses = self.task.replica_losses(self.parameters, batch)
         penalties = torch.zeros_like(losses)
         for name, cost in self._costs.items():
@@ -83,7 +86,7 @@ class Stack:
         total = losses.sum() + penalties.sum()
         apart = {}
         for index, run in enumerate(self.runs):
-            if run.moduli is not None and not _has_costs(run) and not run.config.proximal:
+            if run.moduli is not None and not _has_costs(run) and not run.config.regularization.proximal:
                 apart[index] = run.moduli()
                 total = total + apart[index]
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
@@ -93,7 +96,11 @@ class Stack:
             for member in run.optimizer.members[1:]:
                 member.zero_grad()
         total.backward()
-        proximal = [(index, run.moduli) for index, run in enumerate(self.runs) if run.config.proximal and run.moduli]
+        proximal = [
+            (index, run.moduli)
+            for index, run in enumerate(self.runs)
+            if run.config.regularization.proximal and run.moduli
+        ]
         for _, moduli in proximal:
             backward_to_points(moduli)
         for index, run in enumerate(self.runs):
@@ -104,8 +111,8 @@ class Stack:
             gradient = self.parameters[name].grad
             assert gradient is not None
             gradient.mul_(mask)
-        if self.runs[0].config.clip is not None:
-            _clip(gradients, self.runs[0].config.clip)
+        if self.runs[0].config.optimization.max_grad_norm is not None:
+            _clip(gradients, self.runs[0].config.optimization.max_grad_norm)
         self.optimizer.step()
         for run in self.runs:
             for member in run.optimizer.members[1:]:
@@ -118,18 +125,18 @@ class Stack:
         return losses.detach(), penalties
 
     def batches(self) -> Iterator[Batch]:
-        """Every step's batches, stacked; runs of one seed see the same data, which is drawn once."""
+        """Yield the batches of every step, stacked; data is drawn once for all runs of one seed."""
         seeds = list(dict.fromkeys(run.config.seed for run in self.runs))
         place = torch.tensor([seeds.index(run.config.seed) for run in self.runs], device=self.task.device)
-        count, epoch = self.runs[0].config.batches_per_epoch, self.runs[0].epoch
+        count, epoch = self.runs[0].config.training.batches_per_epoch, self.runs[0].epoch
         streams = [
-            self.task.batches(generator_for(self.task.device, Draw.BATCHES, seed, epoch), count) for seed in seeds
+            self.task.batches(generator_for(self.task.device, Stream.BATCHES, seed, epoch), count) for seed in seeds
         ]
         for batches in itertools.islice(zip(*streams, strict=True), count):
             yield tuple(torch.stack(parts)[place] for parts in zip(*batches, strict=True))
 
     def _fixed_costs(self) -> dict[str, Tensor]:
-        """strength * f / size for the weights of runs whose points stay; 0 for all others. By the parameter's name."""
+        """Return the coefficients of |w| by parameter: strength * f / size for fixed points, 0 for all other runs."""
         costs: dict[str, Tensor] = {}
         for index, run in enumerate(self.runs):
             if run.moduli is None or not _has_costs(run):
@@ -141,18 +148,18 @@ class Stack:
                 factor = run.moduli.terms.factor(weight.numel())
                 if name not in costs:
                     costs[name] = torch.zeros_like(self.parameters[name], requires_grad=False)
-                # All gates pay alike.
+                # All gates have the same costs.
                 costs[name][index].unflatten(0, (-1, target.neurons)).copy_(factor * run.moduli.coefficients(layer))
         return costs
 
 
 def _has_costs(run: Run) -> bool:
-    """Whether the penalty's coefficients stay as they are for an epoch, and multiply |w| itself."""
-    return run.moduli is not None and not (run.config.learn or run.config.proximal) and run.config.power == 1
+    """Return whether the penalty is linear in |w| with coefficients that stay the same for an epoch."""
+    return run.moduli is not None and run.config.regularization.costs_are_fixed
 
 
 def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
-    """The state of a parameter in the run's own optimizer, made if there is none yet."""
+    """Return the state of a parameter in the run's own optimizer, and make it if there is none yet."""
     state = run.optimizer.members[0].state[parameter]
     if not state:
         state.update(step=torch.zeros((), dtype=torch.float32, device=parameter.device))
@@ -161,7 +168,7 @@ def _adam_state(run: Run, parameter: nn.Parameter) -> dict[str, Any]:
 
 
 def _clip(gradients: list[Tensor], largest: float) -> None:
-    """As `torch.nn.utils.clip_grad_norm_`, each model's gradient by its own norm."""
+    """Clip as `torch.nn.utils.clip_grad_norm_` does, each model's gradient by its own norm."""
     norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
     factors = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:

@@ -1,6 +1,5 @@
 """A small text, and runs on it."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ def config(tmp_path: Path) -> Callable[..., LanguageConfig]:
     assert isinstance(smoke, LanguageConfig)
 
     def make(**changes: Any) -> LanguageConfig:
-        return dataclasses.replace(smoke, **({"data": str(folder)} | SMALL | changes))
+        return smoke.replace(**({"data": str(folder)} | SMALL | changes))
 
     return make
 

@@ -156,7 +156,7 @@ def test_text_that_is_no_utf8_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("content", ["", "\n\n", " \t\n"])
 def test_a_file_without_a_word_is_named(content: str, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"test\.txt must hold some text, got \d bytes without a word"):
+    with pytest.raises(ValueError, match=r"test\.txt must hold some text, got \d bytes and no word"):
         read_corpus(write(tmp_path, "a\n", "b\n", content), verify=False)
 
 

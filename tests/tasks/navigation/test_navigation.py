@@ -1,6 +1,5 @@
 """The navigation task: its batches, its loss, its metrics, and the levels to read them against."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod.tasks import Navigation, NavigationConfig
-from riemod.tasks.navigation.task import NavigationModel
+from riemod.tasks.navigation import NavigationModel
 
 
 def generator(seed: int) -> torch.Generator:
@@ -18,7 +17,7 @@ def generator(seed: int) -> torch.Generator:
 def task(preset: str = "smoke", **changes: Any) -> Navigation:
     config = Navigation.presets[preset]
     assert isinstance(config, NavigationConfig)
-    return Navigation(dataclasses.replace(config, **changes))
+    return Navigation(config.replace(**changes))
 
 
 class Answer(nn.Module):

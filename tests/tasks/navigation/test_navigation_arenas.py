@@ -1,15 +1,14 @@
 """The navigation task on closed arenas: batches, levels, hidden states, and nets that learn."""
 
-import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
 from riemod.tasks import Navigation, NavigationConfig
+from riemod.tasks.navigation import NavigationModel
 from riemod.tasks.navigation.arenas import ArenaName
 from riemod.tasks.navigation.manifold_cells import ManifoldPlaceCells
-from riemod.tasks.navigation.task import NavigationModel
 from tests.strategies import generator
 
 CLOSED: tuple[ArenaName, ...] = ("circle", "torus", "sphere", "klein")
@@ -18,7 +17,7 @@ CLOSED: tuple[ArenaName, ...] = ("circle", "torus", "sphere", "klein")
 def task(arena: ArenaName, **changes: Any) -> Navigation:
     config = Navigation.presets["smoke"]
     assert isinstance(config, NavigationConfig)
-    return Navigation(dataclasses.replace(config, arena=arena, **changes))
+    return Navigation(config.replace(arena=arena, **changes))
 
 
 @pytest.mark.parametrize("arena", CLOSED)
@@ -117,7 +116,7 @@ def test_the_model_takes_as_many_numbers_as_the_arena_has_dimensions():
 
 
 def test_bad_configurations_are_named():
-    with pytest.raises(ValueError, match="arena must be one of box, circle, torus, sphere, klein, got 'disc'"):
+    with pytest.raises(ValueError, match="arena must be 'box', 'circle', 'torus', 'sphere' or 'klein', got 'disc'"):
         task("disc")  # pyright: ignore[reportArgumentType]
     for arena in CLOSED:
         with pytest.raises(ValueError, match=f"border is for arena='box', got 0.1 with arena='{arena}'"):

@@ -17,7 +17,7 @@ Begin = Callable[..., Run]
 Bits = Callable[[Run], dict[str, Tensor]]
 
 # With a tight clip, so that it is at work; no learning so fast that rounding grows.
-COMMON: dict[str, Any] = {"epochs": 4, "clip": 0.05, "hidden_size": 12}
+COMMON: dict[str, Any] = {"epochs": 4, "max_grad_norm": 0.05, "hidden_size": 12}
 RUNS: dict[str, dict[str, Any]] = {
     "none": {"manifold": "none", "learn": False},
     "fixed": {"learn": False, "strength": 0.3},

@@ -1,3 +1,5 @@
+"""Optimizers that hold pruned weights at zero: by hooks, by `apply`, with closures, copies and loaded states."""
+
 import copy
 import pickle
 
@@ -8,7 +10,6 @@ from torch import nn
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import (
     attach_masks,
-    find_mask,
     mask_gradients,
     mask_optimizer_state,
     masked_parameters,
@@ -251,57 +252,6 @@ def test_a_hook_leaves_unmasked_parameters_and_unused_state_alone():
     assert len(optimizer.state) == 2
     assert (model[0].weight.grad[0] == 0).all()
     assert (model[2].weight.grad != 0).all()
-
-
-def test_masked_parameters_are_found_by_name_type_and_shape():
-    model = net()
-    assert list(masked_parameters(model)) == []
-    mask = register_mask(model[2], "weight")
-    model[0].register_buffer("weight_mask", torch.ones(7, 5))
-    model[0].register_buffer("bias_mask", torch.ones(6, dtype=torch.bool))
-    assert [name for name, _, _ in masked_parameters(model)] == ["2.weight"]
-    assert [name for name, _, _ in masked_parameters(model[2])] == ["weight"]
-    _, parameter, found = next(masked_parameters(model))
-    assert parameter is model[2].weight
-    assert found is mask
-    assert register_mask(model[2], "weight") is mask
-    for name in ("weight", "bias"):
-        assert find_mask(model[0], name) is None
-        with pytest.raises(ValueError, match=f"{name}_mask"):
-            register_mask(model[0], name)
-
-
-def test_masked_parameters_name_shared_ones_once():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    model[1].weight = model[0].weight
-    register_mask(model[0], "weight")
-    register_mask(model[1], "weight")
-    assert [name for name, _, _ in masked_parameters(model)] == ["0.weight"]
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (700, 600), (2, 300, 500)])
-@pytest.mark.parametrize("transpose", [(), ("tensor",), ("mask",), ("tensor", "mask")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_zero_pruned_is_a_product(shape, transpose, dtype):
-    tensor, mask = torch.randn(shape, dtype=dtype), torch.rand(shape) > 0.5
-    if "tensor" in transpose:
-        tensor = tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
-    if "mask" in transpose:
-        mask = mask.transpose(-1, -2).contiguous().transpose(-1, -2)
-    expected, pointer = tensor * mask, tensor.data_ptr()
-    zero_pruned(tensor, mask)
-    assert torch.equal(tensor, expected)
-    assert tensor.data_ptr() == pointer
-
-
-def test_zero_pruned_leaves_nan_in_sight_and_guards_the_backward_pass():
-    weight = nn.Parameter(torch.tensor([float("nan"), float("inf"), 2.0, 3.0]))
-    loss = weight.square().sum()
-    zero_pruned(weight, torch.tensor([False, False, False, True]))
-    assert weight.isnan().tolist() == [True, True, False, False]
-    assert weight[2:].tolist() == [0, 3]
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
 
 
 def test_mask_optimizer_state_masks_what_has_the_shape():

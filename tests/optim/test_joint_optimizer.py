@@ -1,13 +1,14 @@
-"""What the optimizer for weights and points remembers: states, copies and schedulers."""
+"""The joined optimizer: its members and groups, its states and copies, closures and schedulers."""
 
 import copy
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from riemod.optim import JointOptimizer, riemannian_adam
-from tests.regularization.nets import assert_same_bits, build, everything, train
+from tests.regularization.nets import assert_same_bits, build, everything, task_loss, train
 
 
 @pytest.mark.parametrize("name", ["torus", "product", None])
@@ -154,3 +155,40 @@ def test_a_state_of_other_members_is_refused_and_changes_nothing():
         assert member["param_groups"] == old["param_groups"]
         for own, kept in zip(member["state"].values(), old["state"].values(), strict=True):
             assert_same_bits(map(torch.as_tensor, own.values()), map(torch.as_tensor, kept.values()))
+
+
+def test_a_closure_is_evaluated_once_with_gradients():
+    net, moduli = build()
+    other_net, other_moduli = build()
+    optimizer, other = riemannian_adam(net, moduli), riemannian_adam(other_net, other_moduli)
+    calls = []
+
+    def closure():
+        calls.append(torch.is_grad_enabled())
+        optimizer.zero_grad()
+        loss = task_loss(net, len(calls) - 1) + moduli()
+        loss.backward()
+        return loss.detach()
+
+    losses = [optimizer.step(closure) for _ in range(3)]
+    assert calls == [True] * 3
+    assert all(isinstance(loss, Tensor) for loss in losses)
+    train(other_net, other_moduli, other, 3)
+    assert_same_bits(everything(net, moduli), everything(other_net, other_moduli))
+    assert optimizer.step() is None
+
+
+def test_members_must_be_there_and_disjoint():
+    with pytest.raises(ValueError, match="members must hold at least one optimizer"):
+        JointOptimizer([])
+    weight = nn.Parameter(torch.zeros(2))
+    with pytest.raises(ValueError, match="some parameters appear in more than one parameter group"):
+        JointOptimizer([torch.optim.SGD([weight], lr=0.1), torch.optim.Adam([weight])])
+
+
+def test_a_group_that_nobody_would_step_is_refused():
+    net, moduli = build()
+    optimizer = riemannian_adam(net, moduli)
+    with pytest.raises(ValueError, match="param_group must be that of a member"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    assert len(optimizer.param_groups) == 2

@@ -1,4 +1,4 @@
-"""Masks put on a model in one call: fitted to gates, known to everything that reads masks, all of them or none."""
+"""Masks beside parameters: found by name, type and shape, applied by products, and put on a model all or none."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from riemod.masks import apply_masks, masked_parameters, register_mask
+from riemod.masks import apply_masks, find_mask, masked_parameters, register_mask, zero_pruned
 from riemod.pruning import MagnitudePruner, lottery_ticket
 from tests.strategies import generator
 
@@ -86,3 +86,54 @@ def test_a_shared_tensor_is_named_once_where_its_mask_is():
         apply_masks(model, {"1.weight": mask})
     apply_masks(model, {"0.weight": mask})
     assert torch.equal(model[1].weight != 0, mask)
+
+
+def test_masked_parameters_are_found_by_name_type_and_shape():
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    assert list(masked_parameters(model)) == []
+    mask = register_mask(model[2], "weight")
+    model[0].register_buffer("weight_mask", torch.ones(7, 5))
+    model[0].register_buffer("bias_mask", torch.ones(6, dtype=torch.bool))
+    assert [name for name, _, _ in masked_parameters(model)] == ["2.weight"]
+    assert [name for name, _, _ in masked_parameters(model[2])] == ["weight"]
+    _, parameter, found = next(masked_parameters(model))
+    assert parameter is model[2].weight
+    assert found is mask
+    assert register_mask(model[2], "weight") is mask
+    for name in ("weight", "bias"):
+        assert find_mask(model[0], name) is None
+        with pytest.raises(ValueError, match=f"{name}_mask"):
+            register_mask(model[0], name)
+
+
+def test_masked_parameters_name_shared_ones_once():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    register_mask(model[0], "weight")
+    register_mask(model[1], "weight")
+    assert [name for name, _, _ in masked_parameters(model)] == ["0.weight"]
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (700, 600), (2, 300, 500)])
+@pytest.mark.parametrize("transpose", [(), ("tensor",), ("mask",), ("tensor", "mask")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_zero_pruned_is_a_product(shape, transpose, dtype):
+    tensor, mask = torch.randn(shape, dtype=dtype), torch.rand(shape) > 0.5
+    if "tensor" in transpose:
+        tensor = tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if "mask" in transpose:
+        mask = mask.transpose(-1, -2).contiguous().transpose(-1, -2)
+    expected, pointer = tensor * mask, tensor.data_ptr()
+    zero_pruned(tensor, mask)
+    assert torch.equal(tensor, expected)
+    assert tensor.data_ptr() == pointer
+
+
+def test_zero_pruned_leaves_nan_in_sight_and_guards_the_backward_pass():
+    weight = nn.Parameter(torch.tensor([float("nan"), float("inf"), 2.0, 3.0]))
+    loss = weight.square().sum()
+    zero_pruned(weight, torch.tensor([False, False, False, True]))
+    assert weight.isnan().tolist() == [True, True, False, False]
+    assert weight[2:].tolist() == [0, 3]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

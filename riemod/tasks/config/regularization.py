@@ -1,0 +1,105 @@
+"""What distance costs the weights of a run: manifold, inhibitor, strength, and the arm of the experiment."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from riemod import manifolds
+from riemod._checks import check_at_least
+from riemod.coactivity import EVIDENCE, evidence_by_name
+from riemod.regularization import ModuliRegularizer, controls, inhibitors
+from riemod.tasks.config.fields import check_types, may_differ
+
+if TYPE_CHECKING:
+    ManifoldName = ArmName = InhibitorName = EvidenceName = str
+else:
+    # The registries are the only lists of names: the command line offers these, and configurations are checked by them.
+    ManifoldName = Literal["none", *manifolds.NAMES]
+    ArmName = Literal[*controls.ARMS]
+    InhibitorName = Literal[*inhibitors.BY_NAME]
+    EvidenceName = Literal[*EVIDENCE]
+
+# In these arms all pairs of neurons cost the same.
+_FLAT_ARMS = ("none", "matched_l1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularization:
+    """Describes a run's regularizer, or that it has none."""
+
+    manifold: ManifoldName = field(default="none", metadata=may_differ("replicas"))
+    """Moduli space of the hidden neurons; none for no regularizer."""
+    inhibitor: InhibitorName = field(default="dog", metadata=may_differ("replicas"))
+    """Cost of distance f(d), with its default parameters."""
+    strength: float = field(default=0.0, metadata=may_differ("replicas"))
+    """Factor of the penalty."""
+    reduction: Literal["mean", "sum"] = field(default="mean", metadata=may_differ("replicas"))
+    """Mean of f |w|^power over the recurrent matrix, or its sum."""
+    power: float = field(default=1.0, metadata=may_differ("replicas"))
+    """Exponent of |w|, at least 1."""
+    learn: bool = field(default=False, metadata=may_differ("replicas"))
+    """Train the neurons' positions together with the weights."""
+    evidence: EvidenceName = "weights"
+    """What positions that are trained follow: the weights (Eq. 6), which neurons are active together, or both, each
+    with the penalty's strength."""
+    arm: ArmName = field(default="moduli", metadata=may_differ("replicas"))
+    """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
+    coefficients shuffled over pairs, or points redrawn each epoch."""
+    proximal: bool = field(default=False, metadata=may_differ("replicas"))
+    """Shrink weights by rate x strength x f after each step, in place of the penalty's gradient; power 1 only."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_at_least("strength", self.strength, 0)
+        if not 1 <= self.power < math.inf:
+            raise ValueError(f"power must be finite and >= 1, got {self.power!r}")
+        if self.manifold == "none":
+            if self.learn:
+                raise ValueError("learn needs a manifold, got manifold='none'")
+            if self.arm != "moduli":
+                raise ValueError(f"arm={self.arm!r} is a control for a manifold and needs one, got manifold='none'")
+            if self.proximal:
+                raise ValueError("proximal needs a manifold, got manifold='none'")
+        if self.evidence != "weights" and not self.learn:
+            raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
+        if self.evidence == "both" and self.strength == 0:
+            raise ValueError("evidence='both' needs a strength above 0, which both have, got strength=0.0")
+        if self.learn and self.arm != "moduli":
+            raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
+        if self.proximal and self.power != 1:
+            raise ValueError(f"proximal needs power=1, got power={self.power!r}")
+
+    @property
+    def tells_pairs_apart(self) -> bool:
+        """Whether some pairs of neurons cost more than others."""
+        return self.manifold != "none" and self.arm not in _FLAT_ARMS
+
+    @property
+    def costs_are_fixed(self) -> bool:
+        """Whether the penalty is linear in |w|, with coefficients that stay the same for an epoch."""
+        return not (self.learn or self.proximal) and self.power == 1
+
+    def build(self, model: nn.Module, generator: torch.Generator) -> ModuliRegularizer | None:
+        """Return the regularizer on the model's hidden matrices, or None without a manifold.
+
+        Args:
+            model: on the CPU.
+            generator: draws the points.
+        """
+        if self.manifold == "none":
+            return None
+        return ModuliRegularizer(
+            model,
+            manifolds.by_name(self.manifold),
+            inhibitor=inhibitors.by_name(self.inhibitor),
+            strength=self.strength,
+            reduction=self.reduction,
+            power=self.power,
+            learn=self.learn,
+            costs=controls.by_name(self.arm),
+            evidence=evidence_by_name(self.evidence, self.strength),
+            generator=generator,
+        )

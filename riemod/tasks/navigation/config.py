@@ -1,0 +1,104 @@
+"""The configuration of a navigation run, and its presets."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from riemod._checks import check_at_least, check_integer, check_positive
+from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
+from riemod.tasks.navigation.arenas import ArenaName
+
+
+@dataclass(frozen=True, kw_only=True)
+class NavigationConfig(RunConfig):
+    """Holds every number of a navigation run. Lengths in m, time in s, angles in rad."""
+
+    hidden_size: int
+    """Hidden neurons n."""
+    landmarks: int
+    """Landmarks whose activity encodes a position."""
+    steps: int
+    """Steps of a trajectory."""
+    arena: ArenaName = "box"
+    """Where the animal walks: in a square with walls, or on a closed manifold of the same size."""
+    side: float = 2.2
+    """Side of the square, of the glued square of torus and Klein bottle, length of the circle, root of the sphere's
+    area, m."""
+    width: float = 0.12
+    """Width of a landmark's code, m."""
+    landmark_seed: int = 0
+    """Seed of the landmarks' places; the same for every run seed, as in the reference."""
+    step_seconds: float = 0.02
+    """Length of a step, s."""
+    turn_std: float = 11.52
+    """Standard deviation of the turning rate, rad/s."""
+    speed_scale: float = 0.8168140899333463
+    """Scale of the Rayleigh distribution of speeds, m/s."""
+    border: float = 0.03
+    """Width of the zone along the walls of the box where the animal slows down, m."""
+    border_slowdown: float = 0.25
+    """Factor of the speed in that zone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("hidden_size", "steps"):
+            check_integer(name, getattr(self, name), least=1)
+        for name in ("side", "width", "step_seconds", "speed_scale"):
+            check_positive(name, getattr(self, name))
+        for name in ("turn_std", "border", "border_slowdown"):
+            check_at_least(name, getattr(self, name), 0)
+        for name in ("border", "border_slowdown") if self.arena != "box" else ():
+            if getattr(self, name) != getattr(NavigationConfig, name):
+                raise ValueError(f"{name} is for arena='box', got {getattr(self, name)!r} with arena={self.arena!r}")
+
+
+_CPU = NavigationConfig(
+    preset="cpu",
+    hidden_size=256,
+    landmarks=256,
+    width=0.17,
+    steps=20,
+    training=Training(
+        epochs=40, batches_per_epoch=200, batch_size=100, dense_epochs=10, tail_epochs=14, evaluation_batches=20
+    ),
+    optimization=Optimization(learning_rate=2e-3, learning_rate_decay="tail"),
+    regularization=Regularization(strength=2e-3),
+    masks=Masks(scope="tensor"),
+)
+# With wide place codes arenas are learned in a third of the steps, and hidden states fill a gently folded sheet.
+_WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
+
+
+PRESETS: dict[str, RunConfig] = {
+    # width^2 * landmarks is that of the paper: with fewer landmarks within a width, the third most active one may be
+    # anywhere.
+    "smoke": NavigationConfig(
+        preset="smoke",
+        hidden_size=64,
+        landmarks=64,
+        width=0.34,
+        steps=10,
+        training=Training(
+            epochs=6, batches_per_epoch=20, batch_size=50, dense_epochs=1, tail_epochs=2, evaluation_batches=2
+        ),
+        optimization=Optimization(learning_rate=2e-3),
+        regularization=Regularization(strength=2e-3),
+        masks=Masks(scope="tensor"),
+    ),
+    "cpu": _CPU,
+    "paper": NavigationConfig(
+        preset="paper",
+        hidden_size=4096,
+        landmarks=512,
+        steps=50,
+        training=Training(epochs=30, batches_per_epoch=1000, batch_size=200),
+        optimization=Optimization(learning_rate=1e-4, weight_decay=0.01),
+        regularization=Regularization(strength=0.1),
+    ),
+    "cpu-box": _CPU.replace(preset="cpu-box", **_WIDE),
+    "cpu-circle": _CPU.replace(
+        preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_WIDE
+    ),
+    "cpu-torus": _CPU.replace(preset="cpu-torus", arena="torus", **_WIDE),
+    "cpu-sphere": _CPU.replace(preset="cpu-sphere", arena="sphere", **_WIDE),
+    "cpu-klein": _CPU.replace(preset="cpu-klein", arena="klein", **_WIDE),
+}
