@@ -35,12 +35,13 @@ def progress_bar(run: Run, console: Console) -> Iterator[Reporter]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     metric = f"eval_{run.task.primary_metric}"
     unit = run.task.units[run.task.primary_metric]
+    unit = "" if unit == "1" else f" {unit}"
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task(run.description.task, total=None, rate="")
 
         def report(step: int, total: int, row: dict[str, float]) -> None:
             speed = progress.tasks[0].speed
-            value = f" {row[metric]:.4g} {unit}" if metric in row else ""
+            value = f" {row[metric]:.4g}{unit}" if metric in row else ""
             rate = f"{speed:.0f} steps/s{value}" if speed else value
             progress.update(bar, completed=step, total=total, rate=rate)
 
