@@ -13,6 +13,7 @@ _POSITION = {
     "nearest_position": "lower bound of that: the nearest position",
     "chance": "position error of a random position",
 }
+_GROUPS = {"metrics": "metrics", "levels": "for comparison"}
 _MATCH = {"right": "yes", "wrong": "no"}
 
 
@@ -28,12 +29,14 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
     """
     config, machine = record["config"], record["machine"]
     table = Table("", "value", "unit", title=f"{name}: {_headline(record)}", title_justify="left")
-    for title, group in (("metric", record["metrics"]), ("for comparison:", record["levels"])):
-        for key, entry in group.items():
-            table.add_row(f"{title} {key}", _number(entry["value"]), _unit(key, entry["unit"]))
+    for group, heading in _GROUPS.items():
+        table.add_row(heading)
+        for key, entry in record[group].items():
+            table.add_row(f"  {key}", _number(entry["value"]), _unit(key, entry["unit"]))
         table.add_section()
+    table.add_row("sparsity")
     for key, share in record["sparsity"].items():
-        table.add_row(f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+        table.add_row(f"  {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
     table.add_row("parameters", f"{record['parameters']:,}", "weights")
     table.add_row("training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
@@ -79,14 +82,17 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
     table = Table("", *records, "unit", title=title, title_justify="left")
     table.columns[0].no_wrap = True
     first = next(iter(records.values()))
-    for group in ("metrics", "levels"):
+    for group, heading in _GROUPS.items():
+        table.add_row(heading)
         for key, entry in first[group].items():
             cells = [_number(record[group][key]["value"]) for record in records.values()]
-            table.add_row(key if group == "metrics" else f"for comparison: {key}", *cells, _unit(key, entry["unit"]))
+            table.add_row(f"  {key}", *cells, _unit(key, entry["unit"]))
         table.add_section()
+    table.add_row("sparsity")
     for key in first["sparsity"]:
         cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
-        table.add_row(f"sparsity {key}", *cells, "fraction of zeros")
+        table.add_row(f"  {key}", *cells, "fraction of zeros")
+    table.add_section()
     table.add_row("training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table
 
@@ -155,18 +161,15 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
     for key, error in record["position"].items():
         table.add_row(_POSITION[key], _number(error), "cm")
     tuning = record["tuning"]
-    table.add_row(
-        "spatially informative units", f"{tuning['informative']:.3f}", f"fraction with p <= {tuning['level']:g}"
-    )
+    limit = f"fraction with p <= {tuning['level']:g}"
+    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", limit)
     table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']} units")
     table.add_section()
     alignment = record["alignment"]
     for pair in alignment["pairs"]:
-        value, p = (
-            f"{pair['distance_correlation']:.3f}",
-            f"squared distance correlation, p = {_number(pair['p_value'])}",
-        )
-        table.add_row(f"{pair['first']} and {pair['second']}, {alignment['units']} units", value, p)
+        note = f"squared distance correlation, p = {_number(pair['p_value'])}"
+        units = f"{pair['first']} and {pair['second']}, {alignment['units']} units"
+        table.add_row(units, f"{pair['distance_correlation']:.3f}", note)
     if alignment["problem"] is not None:
         table.add_row("alignment", "none", alignment["problem"])
     return table
