@@ -5,6 +5,8 @@ from typing import Any
 from rich.table import Table
 
 _SIGNIFICANT = 4
+# In a narrow terminal names wrap and numbers stay whole.
+_NARROWEST = 9
 # What the names in a record leave open.
 _UNITS = {"beyond_10_cm": "fraction of errors >= 10 cm", "beyond_50_cm": "fraction of errors >= 50 cm"}
 _POSITION = {
@@ -80,7 +82,8 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
         The table.
     """
     table = Table("", *records, "unit", title=title, title_justify="left")
-    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.min_width = _NARROWEST
     first = next(iter(records.values()))
     for group, heading in _GROUPS.items():
         table.add_row(heading)
