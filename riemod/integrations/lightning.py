@@ -5,6 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from riemod._torch import takes_scaled_gradients
 from riemod.integrations._step import add_penalty, check_parts
 from riemod.masks import attach_masks
 from riemod.pruning import MagnitudePruner
@@ -89,6 +90,6 @@ class ModuliCallback(Callback):
 def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
     """Return the factor of an optimizer's gradients: the scaler's for fused optimizers, which unscale them, else 1."""
     scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
+    if scaler is None or not takes_scaled_gradients(optimizer):
         return 1.0
     return scaler.get_scale()
