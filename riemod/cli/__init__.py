@@ -1,4 +1,4 @@
-"""The command line, its tables, and the demo."""
+"""The command line, its tables, and the demonstration."""
 
 from riemod.cli.commands import main
 

@@ -1,33 +1,44 @@
-"""A run's numbers as tables, for the terminal."""
+"""Tables of runs for the terminal: records, comparisons, compression and analysis."""
 
 from typing import Any
 
 from rich.table import Table
 
 _SIGNIFICANT = 4
+# In a narrow terminal names wrap and numbers stay whole.
+_NARROWEST = 9
+# What the names in a record leave open.
+_UNITS = {"beyond_10_cm": "fraction of errors >= 10 cm", "beyond_50_cm": "fraction of errors >= 50 cm"}
 _POSITION = {
-    "readout": "position error, the net's readout",
-    "nearest_state": "position error, by the nearest state",
-    "nearest_position": "position error, at least",
-    "chance": "position error, by chance",
+    "readout": "position error of the net's readout",
+    "nearest_state": "position error of the nearest state",
+    "nearest_position": "lower bound of that: the nearest position",
+    "chance": "position error of a random position",
 }
+_GROUPS = {"metrics": "metrics", "levels": "for comparison"}
+_MATCH = {"right": "yes", "wrong": "no"}
 
 
 def record_table(name: str, record: dict[str, Any]) -> Table:
-    """One finished run: metrics and the levels to read them against, sparsity by tensor, and where it was trained.
+    """Tabulate a finished run: metrics, values to compare them with, sparsity of each tensor, and the machine.
 
     Args:
         name: of the run, for the title.
         record: as in record.json.
+
+    Returns:
+        The table.
     """
     config, machine = record["config"], record["machine"]
     table = Table("", "value", "unit", title=f"{name}: {_headline(record)}", title_justify="left")
-    for title, group in (("metric", record["metrics"]), ("level", record["levels"])):
-        for key, entry in group.items():
-            table.add_row(f"{title} {key}", _number(entry["value"]), entry["unit"])
+    for group, heading in _GROUPS.items():
+        table.add_row(heading)
+        for key, entry in record[group].items():
+            table.add_row(f"  {key}", _number(entry["value"]), _unit(key, entry["unit"]))
         table.add_section()
+    table.add_row("sparsity")
     for key, share in record["sparsity"].items():
-        table.add_row(f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+        table.add_row(f"  {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
     table.add_row("parameters", f"{record['parameters']:,}", "weights")
     table.add_row("training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
@@ -39,12 +50,15 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
 
 
 def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
-    """A run that is not finished: its last epochs.
+    """Tabulate the last ten epochs of a run that is not finished.
 
     Args:
         name: of the run, for the title.
-        description: its task, config and origin.
+        description: its task, configuration and origin.
         rows: of metrics.jsonl.
+
+    Returns:
+        The table.
     """
     task, config, _ = description
     title = (
@@ -58,70 +72,85 @@ def progress_table(name: str, description: tuple[str, Any, str | None], rows: li
 
 
 def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
-    """Runs of one task side by side: every metric and level, and the sparsity of every tensor.
+    """Tabulate runs of one task side by side: metrics, values to compare them with, and sparsity of each tensor.
 
     Args:
         title: of the table.
-        records: by the name of their column.
+        records: as in record.json, by the name of their column.
+
+    Returns:
+        The table.
     """
     table = Table("", *records, "unit", title=title, title_justify="left")
-    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.min_width = _NARROWEST
     first = next(iter(records.values()))
-    for group in ("metrics", "levels"):
+    for group, heading in _GROUPS.items():
+        table.add_row(heading)
         for key, entry in first[group].items():
             cells = [_number(record[group][key]["value"]) for record in records.values()]
-            table.add_row(key, *cells, entry["unit"])
+            table.add_row(f"  {key}", *cells, _unit(key, entry["unit"]))
         table.add_section()
+    table.add_row("sparsity")
     for key in first["sparsity"]:
         cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
-        table.add_row(f"sparsity {key}", *cells, "fraction of zeros")
+        table.add_row(f"  {key}", *cells, "fraction of zeros")
+    table.add_section()
     table.add_row("training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table
 
 
 def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
-    """What compressing a run's net changed, and the layouts that it was chosen from.
+    """Tabulate the layouts that were timed, and what compressing a run's net changed.
 
     Args:
         name: of the run, for the titles.
         record: as in compression.json.
+
+    Returns:
+        The table of layouts, then that of changes.
     """
-    layouts = Table("", "layout", "ms", "KiB", "taken", title=f"{name}: layouts", title_justify="left")
+    title = f"{name}: layouts that were timed"
+    layouts = Table("", "layout", "time, ms", "size, KiB", "chosen", title=title, title_justify="left")
     for timing in record["timings"]:
         cells = _number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
         layouts.add_row(timing["name"], timing["layout"], *cells)
-    changes = Table("", "before", "after", "unit", title=f"{name}: compressed", title_justify="left")
+    changes = Table("", "before", "after", "unit", title=f"{name}: before and after compression", title_justify="left")
     for key, entry in record["metrics"].items():
-        changes.add_row(key, _number(entry["before"]), _number(entry["after"]), entry["unit"])
+        changes.add_row(key, _number(entry["before"]), _number(entry["after"]), _unit(key, entry["unit"]))
     changes.add_section()
     seconds = record["seconds_a_batch"]
-    changes.add_row("a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
-    for title, key in (("in memory", "bytes_in_memory"), ("on disk", "bytes_on_disk")):
+    changes.add_row("time of a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
+    for title, key in (("size in memory", "bytes_in_memory"), ("size on disk", "bytes_on_disk")):
         changes.add_row(title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
     changes.add_section()
     for weight, occupancy in record["occupancy"].items():
         for block, share in occupancy.items():
             cells = (f"{share[side]:.4f}" for side in ("before", "after"))
-            changes.add_row(f"{weight}, {block} x {block} tiles", *cells, "share not empty")
+            changes.add_row(f"{weight}, {block} x {block} tiles", *cells, "fraction not empty")
     return [layouts, changes]
 
 
 def analysis_table(name: str, record: dict[str, Any]) -> Table:
-    """What an analysis found beside its verdict: ranks, and for navigation the position, tuning, angles and alignment.
+    """Tabulate an analysis: verdict and ranks; for navigation also position errors, tuning, angles and alignment.
 
     Args:
         name: of the run, for the title.
         record: as in analysis.json.
+
+    Returns:
+        The table.
     """
     title = f"{name}: {record['states']:,} states of {record['units']} units after {record['epochs']} epochs"
-    table = Table("", "value", "unit", title=title, title_justify="left")
+    table = Table("", "value", "unit or note", title=title, title_justify="left")
     verdict = record["verdict"]
     table.add_row("manifold of the hidden states", verdict["manifold"], "")
     if "arena" in record:
         arena = record["arena"]
-        table.add_row(f"manifold of the arena, {arena['name']}", arena["manifold"], f"verdict: {arena['verdict']}")
+        table.add_row("manifold of the arena", arena["manifold"], f"arena {arena['name']}")
+        table.add_row("the same manifold", _MATCH.get(arena["verdict"], arena["verdict"]), "")
     for degree, p in verdict["p_values"].items():
-        table.add_row(f"p-value, degree {degree}", _number(p), f"of {verdict['nulls'][degree]} nulls, corrected")
+        table.add_row(f"p-value, degree {degree}", _number(p), f"from {verdict['nulls'][degree]} nulls, corrected")
     table.add_section()
     for key, rank in record["ranks"].items():
         table.add_row(key.replace("_", " "), _number(rank), "directions")
@@ -135,13 +164,15 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
     for key, error in record["position"].items():
         table.add_row(_POSITION[key], _number(error), "cm")
     tuning = record["tuning"]
-    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", f"share, p <= {tuning['level']:g}")
-    table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']}")
+    limit = f"fraction with p <= {tuning['level']:g}"
+    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", limit)
+    table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']} units")
     table.add_section()
     alignment = record["alignment"]
     for pair in alignment["pairs"]:
-        value, p = f"{pair['distance_correlation']:.3f}", f"distance correlation, p = {_number(pair['p_value'])}"
-        table.add_row(f"{pair['first']} and {pair['second']}, {alignment['units']} units", value, p)
+        note = f"squared distance correlation, p = {_number(pair['p_value'])}"
+        units = f"{pair['first']} and {pair['second']}, {alignment['units']} units"
+        table.add_row(units, f"{pair['distance_correlation']:.3f}", note)
     if alignment["problem"] is not None:
         table.add_row("alignment", "none", alignment["problem"])
     return table
@@ -155,6 +186,11 @@ def _headline(record: dict[str, Any]) -> str:
     origin = f", ticket of {record['ticket_of']}" if record["ticket_of"] else ""
     sparsity = f"{100 * record['sparsity']['total']:.4g} % sparse"
     return f"{record['task']}, preset {config['preset']}, {arm}, {sparsity}{origin}"
+
+
+def _unit(key: str, unit: str) -> str:
+    """Return the unit to print: nothing for numbers without one, and more than "fraction" where the name is terse."""
+    return _UNITS.get(key, "" if unit == "1" else unit)
 
 
 def _number(value: float) -> str:

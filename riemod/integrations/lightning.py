@@ -1,10 +1,11 @@
-"""A Lightning callback: penalty, pruning, masks and their log. Needs `pip install riemod[lightning]`."""
+"""A Lightning callback that adds the penalty, prunes, keeps masks and logs. Needs `pip install riemod[lightning]`."""
 
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from riemod._torch import takes_scaled_gradients
 from riemod.integrations._step import add_penalty, check_parts
 from riemod.masks import attach_masks
 from riemod.pruning import MagnitudePruner
@@ -17,21 +18,27 @@ except ImportError as error:
 
 
 class ModuliCallback(Callback):
-    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimizer.
+    """Adds the penalty's gradients before each step of the optimizer, prunes each epoch, and keeps the masks.
 
-    The penalty is added once a step, after gradients were accumulated, averaged over processes and unscaled, and before
-    they are clipped: so it is right under gradient accumulation and mixed precision as it stands. Let the
-    LightningModule hold the regularizer as an attribute, so that its points are saved, moved and (with several
-    processes, `strategy="ddp_find_unused_parameters_true"`) made equal; and let `configure_optimizers` return
-    `riemod.optim.riemannian_adam(self, self.moduli)` if points are learned. `training_step` must not add the penalty.
+    gradient = mask (gradient of the task's loss + gradient of strength R).
+
+    The penalty's gradients are added after Lightning has accumulated, averaged over processes and unscaled the task's
+    gradients, and before it clips them. Gradient accumulation and mixed precision therefore need no change.
+    `training_step` must return the task's loss without the penalty.
+
+    The LightningModule should hold the regularizer as an attribute, so that its points are saved and moved with the
+    module. With several processes use `strategy="ddp_find_unused_parameters_true"`, which also makes the points equal
+    in all of them. If points are learned, `configure_optimizers` should return
+    `riemod.optim.riemannian_adam(self, self.moduli)`.
 
     Args:
-        moduli: the penalty; None to prune alone.
-        pruner: one with a schedule, whose epoch is Lightning's, or one without, whose masks are only held.
-        log: whether "moduli/penalty" is logged each step, and "sparsity/<tensor>" each epoch.
+        moduli: the penalty; None for pruning only.
+        pruner: with a schedule, it prunes at the start of each of Lightning's epochs; without one, its masks are kept
+            as they are. None for the penalty only.
+        log: whether to log "moduli/penalty" each step and "sparsity/<tensor>" each epoch.
 
     Raises:
-        ValueError: if there is neither a regularizer nor a pruner.
+        ValueError: if moduli and pruner are both None.
         TypeError: if one is of another type.
 
     Reference: Eq. 5 of https://arxiv.org/abs/2406.06290.
@@ -51,12 +58,12 @@ class ModuliCallback(Callback):
         self._handles: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep pruned weights at zero under every optimizer."""
+        """Make every optimizer keep pruned weights at zero."""
         if self.pruner is not None:
             self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prune to the schedule's sparsity of this epoch."""
+        """Prune to the sparsity that the schedule has for this epoch."""
         if self.pruner is None:
             return
         if self.pruner.schedule is not None:
@@ -65,7 +72,7 @@ class ModuliCallback(Callback):
             pl_module.log_dict({f"sparsity/{name}": value for name, value in self.pruner.sparsity().items()})
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Add the penalty's gradients, and mask them all, so that clipping by the norm sees what is used."""
+        """Add the penalty's gradients, then mask all gradients, so that clipping sees the norm that the step uses."""
         if self.moduli is not None:
             penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer))
             if self.log:
@@ -74,15 +81,15 @@ class ModuliCallback(Callback):
             self.pruner.mask_gradients()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let go of the optimizers."""
+        """Detach the masks from the optimizers."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
 
 def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
-    """What an optimizer's gradients are multiplied by here: Lightning has unscaled them, but for fused optimizers."""
+    """Return the factor of an optimizer's gradients: the scaler's for fused optimizers, which unscale them, else 1."""
     scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
+    if scaler is None or not takes_scaled_gradients(optimizer):
         return 1.0
     return scaler.get_scale()

@@ -61,7 +61,7 @@ def test_a_circle_is_analyzed_and_analyzed_again(tmp_path: Path, capsys: pytest.
     text = flat(capsys.readouterr().out)
     assert "Betti numbers mod 3" in text
     assert f"manifold: {record['verdict']['manifold']}" in text
-    for part in ("p-value, degree 2", "manifold of the arena, circle", "circular correlation with true angle 1", "cm"):
+    for part in ("p-value, degree 2", "arena circle", "circular correlation with true angle 1", "cm"):
         assert part in text
     for part in ("spatially informative units", "tuning and weights", "weights and points", "participation ratio"):
         assert part in text
@@ -129,7 +129,7 @@ def test_what_cannot_be_analyzed(tmp_path: Path, fails: Callable[..., str], monk
     find = importlib.util.find_spec
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gudhi" else find(name, *rest))
-        assert "analyze needs gudhi: pip install 'riemod[topology]'" in fails("analyze", str(run))
+        assert "analyze needs gudhi: pip install 'riemod[topology]' installs it" in fails("analyze", str(run))
     shutil.rmtree(run / "checkpoint")
     assert "checkpoint" in fails("analyze", str(run))
     (run / "metrics.jsonl").unlink()

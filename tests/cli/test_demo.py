@@ -47,7 +47,7 @@ def test_comparison_shows_every_run(runs):
     for name, record in records.items():
         assert name in text
         assert f"{record['metrics']['error_top3']['value']:.4g}" in text
-    assert "sparsity rnn.weight_hh_l0" in text
+    assert "  rnn.weight_hh_l0" in text
 
 
 def test_preferred_positions_are_weighted_means():

@@ -1,51 +1,46 @@
-"""The Lightning callback against Lightning itself."""
+"""The Lightning callback in Lightning's own loop."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 pytest.importorskip("lightning")
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
-from riemod import LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.lightning import ModuliCallback
-from riemod.manifolds import Torus
 from riemod.optim import riemannian_adam
-from tests.strategies import generator
+from tests.integrations.loops import Net, check_pruned, check_trained_alike, check_went_on, data, pruner_of
 
-# Lightning's advice on workers and loggers, and what it still calls of others.
+# Lightning advises on workers and loggers, and calls deprecated functions of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Module(LightningModule):
-    def __init__(self, inside: bool = False) -> None:
+    def __init__(self, penalized: bool = False) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.rnn, self.readout = nn.RNN(1, 8), nn.Linear(8, 1)
-        self.moduli = ModuliRegularizer(self.rnn, Torus(2), strength=0.1, learn=True, generator=generator(0))
-        self.inside = inside
+        self.net = Net(penalized)
 
     def training_step(self, batch: list[Tensor]) -> Tensor:
         x, y = batch
-        loss = (self.readout(self.rnn(x.transpose(0, 1))[0][-1]) - y).square().mean()
-        return loss + self.moduli() if self.inside else loss
+        return self.net.loss(self.net.outputs(x), y)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return riemannian_adam(self, self.moduli, lr=1e-2)
+        return riemannian_adam(self, self.net.moduli, lr=1e-2)
 
 
-def data() -> DataLoader:
-    x = torch.randn(24, 5, 1, generator=generator(1))
-    return DataLoader(TensorDataset(x, x.sum(1).sign()), batch_size=4)
-
-
-def fit(module: Module, *callbacks: ModuliCallback, folder, epochs: int = 3, **options) -> Trainer:
-    trainer = Trainer(
+def trainer_of(*callbacks: ModuliCallback, folder, epochs: int = 3, **options) -> Trainer:
+    return Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=folder, callbacks=list(callbacks), **options,
     )  # fmt: skip
-    trainer.fit(module, data())
+
+
+def fit(module: Module, *callbacks: ModuliCallback, folder, resume_from=None, **options) -> Trainer:
+    trainer = trainer_of(*callbacks, folder=folder, **options)
+    batches = DataLoader(TensorDataset(*data()), batch_size=4)
+    trainer.fit(module, batches, ckpt_path=resume_from, weights_only=False if resume_from else None)
     return trainer
 
 
@@ -55,64 +50,44 @@ def fit(module: Module, *callbacks: ModuliCallback, folder, epochs: int = 3, **o
     ids=["plain", "accumulated", "clipped", "bf16"],
 )
 def test_the_penalty_is_that_of_a_loss_that_includes_it(options, tmp_path):
-    inside, outside = Module(inside=True), Module()
-    fit(inside, folder=tmp_path, enable_checkpointing=False, **options)
-    fit(outside, ModuliCallback(outside.moduli), folder=tmp_path, enable_checkpointing=False, **options)
-    torch.testing.assert_close(dict(outside.named_parameters()), dict(inside.named_parameters()), rtol=1e-4, atol=1e-5)
-    assert (outside.moduli.points - Module().moduli.points).abs().max() > 1e-2
+    penalized, outside = Module(penalized=True), Module()
+    fit(penalized, folder=tmp_path, enable_checkpointing=False, **options)
+    fit(outside, ModuliCallback(outside.net.moduli), folder=tmp_path, enable_checkpointing=False, **options)
+    check_trained_alike(outside.net, penalized.net)
 
 
 def test_scaled_gradients_get_the_penalty_unscaled(tmp_path):
-    from lightning.pytorch.plugins.precision import MixedPrecision
-
-    values = []
+    points = []
     for scale in (1.0, 1024.0):
         module = Module()
         scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1000)
         plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
-        fit(module, ModuliCallback(module.moduli), folder=tmp_path, enable_checkpointing=False, plugins=[plugin])
+        callback = ModuliCallback(module.net.moduli)
+        fit(module, callback, folder=tmp_path, enable_checkpointing=False, plugins=[plugin])
         assert scaler.get_scale() == scale
-        values.append(module)
-    points = [module.moduli.points for module in values]
+        points.append(module.net.moduli.points)
     torch.testing.assert_close(*points, rtol=1e-4, atol=1e-4)
-    expected = Module(inside=True)
+    expected = Module(penalized=True)
     fit(expected, folder=tmp_path, enable_checkpointing=False)
-    torch.testing.assert_close(points[1], expected.moduli.points, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(points[1], expected.net.moduli.points, rtol=2e-3, atol=2e-3)
 
 
-def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
-    def build() -> tuple[Module, MagnitudePruner]:
-        module = Module()
-        return module, MagnitudePruner(module, LinearSchedule(final=0.8, epochs=4))
-
-    module, pruner = build()
-    callback = ModuliCallback(module.moduli, pruner)
+def test_it_prunes_keeps_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
+    module = Module()
+    pruner = pruner_of(module)
+    callback = ModuliCallback(module.net.moduli, pruner)
     trainer = fit(module, callback, folder=tmp_path, epochs=4, gradient_clip_val=1.0)
-    assert pruner.sparsity()["total"] == pytest.approx(0.8, abs=0.01)
-    for name, mask in pruner.masks().items():
-        assert not module.get_parameter(name)[~mask].any()
+    check_pruned(module, pruner)
     assert trainer.callback_metrics["moduli/penalty"] > 0
     assert trainer.callback_metrics["sparsity/total"] == pytest.approx(pruner.sparsity()["total"])
-    # The optimizer's own hook is left, the callback's is gone.
+    # The optimizer's own hook is left; the callback has removed the one that it added.
     assert len(trainer.optimizers[0]._optimizer_step_pre_hooks) == 1
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
 
-    again, other = build()
-    resumed = Trainer(
-        max_epochs=5, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        default_root_dir=tmp_path, callbacks=[ModuliCallback(again.moduli, other)], enable_checkpointing=False,
-    )  # fmt: skip
-    resumed.fit(again, data(), ckpt_path=tmp_path / "whole.ckpt", weights_only=False)
-    assert other.sparsity() == pruner.sparsity()
+    again = Module()
+    other = pruner_of(again)
+    callback = ModuliCallback(again.net.moduli, other)
+    checkpoint = tmp_path / "whole.ckpt"
+    resumed = fit(again, callback, folder=tmp_path, epochs=5, enable_checkpointing=False, resume_from=checkpoint)
     assert resumed.current_epoch == 5
-    assert not torch.equal(again.moduli.points, module.moduli.points)
-    assert (again.moduli.points - module.moduli.points).abs().max() < 0.2
-
-
-def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="moduli or pruner must be given, got None for both"):
-        ModuliCallback()
-    with pytest.raises(TypeError, match="moduli must be a ModuliRegularizer, got RNN"):
-        ModuliCallback(nn.RNN(2, 2))
-    with pytest.raises(TypeError, match="pruner must be a MagnitudePruner, got float"):
-        ModuliCallback(pruner=0.9)
+    check_went_on(again.net, other, module.net, pruner)
