@@ -79,6 +79,8 @@ def test_points_that_move_or_are_fixed_raise_no_warning(options: dict[str, objec
             copy.deepcopy(moduli)()
 
 
+# At this rate the curvature runs away, which is said; here it is the numbers that must stay finite.
+@pytest.mark.filterwarnings("ignore:learned points on PoincareBall")
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space}")
