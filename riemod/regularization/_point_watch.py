@@ -53,11 +53,11 @@ class PointWatch:
             self._weights = [_sample(weight) for weight in weights]
         self._changes += 1
         for embedding in learned:
-            if embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS or self._changes % _LATER == 0:
-                # NaN is for whoever watches the loss, which is NaN then.
-                if bool(embedding.points.detach().isfinite().all()):
-                    _check(embedding)
-                    self._complain(embedding)
+            cheap = embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS
+            # NaN shows in the penalty, and a training loop looks for it there.
+            if (cheap or self._changes % _LATER == 0) and bool(embedding.points.detach().isfinite().all()):
+                _check(embedding)
+                self._complain(embedding)
 
     def _wait(self, learned: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int) -> None:
         if self._settled:
