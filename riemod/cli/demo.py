@@ -1,4 +1,4 @@
-"""The demonstration: navigation pruned to 90 % on a learned torus and without, then the torus net's lottery ticket."""
+"""Demonstrates riemod: navigation pruned to 90 % on a learned torus and without, then the torus net's ticket."""
 
 import subprocess
 import sys
@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from riemod.cli.tables import comparison_table
-from riemod.manifolds import Torus
+from riemod.manifolds import Euclidean, Torus
 from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run, RunError, RunFolder, Stream, generator_for, load
+from riemod.tuning import preferred_positions, rate_maps, regular_bins
 
 if TYPE_CHECKING:
     from riemod.plotting import Axes
@@ -27,6 +28,8 @@ _OPTIONS = (
 )
 # No run of the demo has this seed, so its streams are free for walks.
 _DECODED_SEED = 3
+# Along each side of the box.
+_BINS = 15
 
 
 def run_demo(out: Path, console: Console) -> None:
@@ -57,11 +60,11 @@ def run_demo(out: Path, console: Console) -> None:
 
 
 def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
-    """Positions on the torus, weight matrix, error against sparsity, and a decoded walk; each a PNG, and all in one.
+    """Draw the positions, the weights, the error against sparsity and a decoded walk: a PNG each, and one of all.
 
     Args:
         folders: finished navigation runs by name; one of them on a torus.
-        out: folder of the figures, made if need be.
+        out: folder of the figures, made if it is not there.
     """
     # matplotlib is slow to import, and only figures need it.
     from riemod import plotting
@@ -74,7 +77,7 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
     assert moduli is not None
     points, torus, side = moduli.points, moduli.embeddings[0].manifold, task.config.side
     assert isinstance(torus, Torus)
-    colors = plotting.position_colors(preferred_positions(task, model), side)
+    colors = plotting.position_colors(places_of_units(task, model), side)
     errors = {
         name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
         for name, folder in folders.items()
@@ -103,17 +106,22 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
 
 
 @torch.no_grad()
-def preferred_positions(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
-    """(n, 2) m: the mean position of the animal weighted by each hidden unit's activity; NaN for units never active.
+def places_of_units(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
+    """Return the preferred position of each hidden unit in the box, (n, 2) in m; NaN for units that do not vary.
 
     Args:
-        task: gives the walks and the landmarks.
+        task: gives the walks and the landmarks; its arena is the box.
         model: trained on it.
         walks: number of random walks to average over.
     """
+    half = task.config.side / 2
     trajectories = task.walks(walks, generator_for(task.device, Stream.WEIGHTS, _DECODED_SEED))
     states = model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
-    return (states.T @ trajectories.position.flatten(0, 1)) / states.sum(0).unsqueeze(-1)
+    bins = regular_bins(Euclidean(2, side=task.config.side), _BINS, (-half, half))
+    maps = rate_maps(states, trajectories.position.flatten(0, 1).double(), bins)
+    places = torch.full((states.shape[1], 2), torch.nan, dtype=torch.float64)
+    places[torch.from_numpy(maps.varying)] = preferred_positions(maps.only(maps.varying))
+    return places
 
 
 @torch.no_grad()
