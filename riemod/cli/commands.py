@@ -4,6 +4,7 @@ A run is a folder. Start with `riemod train navigation --preset smoke --out runs
 """
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from riemod import _signals
 from riemod.cli.console import open_console
-from riemod.cli.foreground import train_one, train_several, use_threads
+from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
 from riemod.cli.train import train_command
 from riemod.tasks.config import InitializationName
@@ -46,6 +48,7 @@ def resume(runs: RunPaths, quiet: bool = False) -> None:
     if not runs:
         raise ValueError("RUN must name at least one run's folder, got none")
     folders = [RunFolder(run) for run in runs]
+    advise_to_resume(folders)
     use_threads(folders[0].read_description().config)
     if len(folders) == 1:
         train_one(load(folders[0]), quiet)
@@ -71,10 +74,10 @@ def lottery(
         learning_rate: Learning rate of the ticket's run; None for that of the finished run.
         quiet: Print errors only.
     """
-    folder = RunFolder(run)
-    ticket = lottery_run(
-        load(folder), RunFolder(out), threads, initialization=initialization, learning_rate=learning_rate
-    )
+    folder, parent = RunFolder(out), load(RunFolder(run))
+    if not folder.config_file.is_file():  # It is refused otherwise.
+        advise_to_resume([folder])
+    ticket = lottery_run(parent, folder, threads, initialization=initialization, learning_rate=learning_rate)
     use_threads(ticket.config)
     train_one(ticket, quiet)
 
@@ -186,17 +189,33 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; end the process with status 2 for a bad request and 1 for a run that diverged."""
+    """Run the command line.
+
+    It ends the process with status 2 for a bad request or a file that cannot be written, with 1 for a run that
+    diverged, with 130 after Ctrl-C (SIGINT) and with 143 after SIGTERM, each with one line on standard error.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
-            train_command(arguments[1], arguments[2:])
-        else:
-            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
-    except TrainingDiverged as error:
-        _fail(error, 1)
-    except (CheckpointError, RunError, ValueError, OSError) as error:
-        _fail(error, 2)
+        with _signals.raised():
+            _run(arguments)
+    except BaseException as error:
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+        # Whatever an interrupt became on its way up, such as an error of the library that was being imported.
+        if (number := _signals.received() or number) is not None:
+            sys.stderr.write(f"riemod: {_signals.advice()}\n")
+            raise SystemExit(128 + number) from None
+        if isinstance(error, TrainingDiverged):
+            _fail(error, 1)
+        if isinstance(error, CheckpointError | RunError | ValueError | OSError):
+            _fail(error, 2)
+        raise
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+        train_command(arguments[1], arguments[2:])
+    else:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
 
 
 def _fail(error: Exception, status: int) -> None:

@@ -1,11 +1,16 @@
 """Runs in the foreground: threads, a progress bar, the record at the end, and how to go on after an interrupt."""
 
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
 
+from riemod._signals import AGAIN, advise
 from riemod.cli.console import open_console, show_progress
 from riemod.cli.tables import record_table
 from riemod.tasks import RunConfig
-from riemod.training import Run, RunError, train, train_replicas
+from riemod.training import Run, RunError, RunFolder, train, train_replicas
 
 
 def use_threads(config: RunConfig, threads: int | None = None) -> None:
@@ -23,6 +28,21 @@ def use_threads(config: RunConfig, threads: int | None = None) -> None:
         torch.set_num_threads(config.computation.threads)
 
 
+def advise_to_resume(folders: Sequence[RunFolder]) -> None:
+    """Say how to go on with the runs in these folders, old or new, if the process is interrupted from here on."""
+
+    def line() -> str:
+        begun = [folder for folder in folders if folder.config_file.is_file()]
+        if not begun:
+            return AGAIN
+        if len(begun) < len(folders):
+            return f"interrupted before training: remove {begun[0].path.parent} and give the same command again"
+        epochs = min(len(folder.read_metrics()) for folder in folders)
+        return f"interrupted after {epochs} epochs: {_resume(folders)}"
+
+    advise(line)
+
+
 def train_one(run: Run, quiet: bool) -> None:
     """Train a run to its end and print its record.
 
@@ -31,14 +51,12 @@ def train_one(run: Run, quiet: bool) -> None:
         quiet: print nothing.
 
     Raises:
-        RunError: if it is interrupted; the message says how to go on.
+        RunError: if a file cannot be written, as on a full disk; the message says how to go on.
     """
+    advise_to_resume([run.folder])
     console = open_console(quiet)
-    with show_progress(run, console) as report:
-        try:
-            record = train(run, report)
-        except KeyboardInterrupt:
-            raise RunError(f"interrupted after {run.epoch} epochs: riemod resume {run.folder.path}") from None
+    with _keeping([run.folder]), show_progress(run, console) as report:
+        record = train(run, report)
     console.print(record_table(str(run.folder.path), record))
 
 
@@ -50,14 +68,26 @@ def train_several(runs: list[Run], quiet: bool) -> None:
         quiet: print nothing.
 
     Raises:
-        RunError: if they are interrupted; the message says how to go on.
+        RunError: if a file cannot be written, as on a full disk; the message says how to go on.
     """
+    folders = [run.folder for run in runs]
+    advise_to_resume(folders)
     console = open_console(quiet)
-    folders = [str(run.folder.path) for run in runs]
-    with show_progress(runs[0], console) as report:
-        try:
-            records = train_replicas(runs, report)
-        except KeyboardInterrupt:
-            raise RunError(f"interrupted: riemod resume {' '.join(folders)}") from None
+    with _keeping(folders), show_progress(runs[0], console) as report:
+        records = train_replicas(runs, report)
     for folder, record in zip(folders, records, strict=True):
-        console.print(record_table(folder, record))
+        console.print(record_table(str(folder.path), record))
+
+
+@contextmanager
+def _keeping(folders: Sequence[RunFolder]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{error}; the last checkpoint is kept, go on when this is mended: {_resume(folders)}"
+        ) from error
+
+
+def _resume(folders: Sequence[RunFolder]) -> str:
+    return f"riemod resume {shlex.join(str(folder.path) for folder in folders)}"

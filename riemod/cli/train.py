@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 import tyro
 
 from riemod._checks import check_choice, check_integer
-from riemod.cli.foreground import train_one, train_several, use_threads
+from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.tasks import RunConfig, task_class
-from riemod.training import RunDescription, RunError, RunFolder, check_replicas, start
+from riemod.training import RunDescription, RunError, RunFolder, build, check_replicas, start
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
@@ -37,7 +37,7 @@ def train_command(task_name: str, arguments: list[str]) -> None:
 
     Raises:
         ValueError: if an option is out of its range.
-        RunError: if `out` is in use, or the run is interrupted.
+        RunError: if `out` is in use, or a file cannot be written.
     """
     task = task_class(task_name)
     preset = task.presets[_preset(arguments, list(task.presets))]
@@ -49,7 +49,10 @@ def train_command(task_name: str, arguments: list[str]) -> None:
     )
     use_threads(options.config)
     if check_integer("replicas", options.replicas, least=1) == 1:
-        train_one(start(RunFolder(options.out), RunDescription(task_name, options.config, None)), options.quiet)
+        folder = RunFolder(options.out)
+        if not folder.config_file.is_file():  # It is refused otherwise, and this command has nothing to resume.
+            advise_to_resume([folder])
+        train_one(start(folder, RunDescription(task_name, options.config, None)), options.quiet)
         return
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise RunError(f"out must be a new or empty folder, got {options.out}: resume its runs, or name another folder")
@@ -57,7 +60,11 @@ def train_command(task_name: str, arguments: list[str]) -> None:
     folders = [RunFolder(options.out / f"seed{config.seed}") for config in configs]
     descriptions = [RunDescription(task_name, config, None) for config in configs]
     check_replicas(folders, descriptions)
-    runs = [start(folder, description) for folder, description in zip(folders, descriptions, strict=True)]
+    runs = [build(folder, description) for folder, description in zip(folders, descriptions, strict=True)]
+    advise_to_resume(folders)
+    # Their first checkpoints take longer: training writes them, and an interrupted one can be resumed without.
+    for run in runs:
+        run.folder.create(run.description)
     train_several(runs, options.quiet)
 
 
