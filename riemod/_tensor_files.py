@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from riemod._machine import main_memory
-from riemod._untrusted import DamagedFile, one_line, parse_json
+from riemod._untrusted import DamagedFile, one_line, parse_json, regular_size
 
 CHECKSUM = "sha256"
 _EMPTY = "0" * 64
@@ -41,11 +41,7 @@ def read_header(path: Path) -> tuple[bytes, dict[str, str]]:
         DamagedFile: the file is larger than the memory of this machine, is cut off, or has no such header.
         OSError: the file cannot be read.
     """
-    if not path.is_file():
-        raise DamagedFile("it must be a regular file, got another kind")
-    size, memory = path.stat().st_size, main_memory()
-    if memory is not None and size > memory:
-        raise DamagedFile(f"it must fit the {memory:,} bytes of memory of this machine, got {size:,} bytes")
+    size = check_size(path)
     with path.open("rb") as file:
         start = file.read(_LENGTH.size)
         if len(start) < _LENGTH.size:
@@ -60,6 +56,19 @@ def read_header(path: Path) -> tuple[bytes, dict[str, str]]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise DamagedFile("its header must be an object with metadata of text, got something else")
     return start + header, metadata
+
+
+def check_size(path: Path) -> int:
+    """Return the size in bytes of a regular file that fits the memory of this machine.
+
+    Raises:
+        DamagedFile: the file is larger, or no regular file.
+        OSError: the file cannot be read.
+    """
+    size, memory = regular_size(path), main_memory()
+    if memory is not None and size > memory:
+        raise DamagedFile(f"it must fit the {memory:,} bytes of memory of this machine, got {size:,} bytes")
+    return size
 
 
 def check_seal(path: Path) -> None:

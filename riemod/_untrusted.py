@@ -5,6 +5,7 @@ Every fault is a `DamagedFile`, whose message is one short line without the file
 
 import json
 import math
+import stat
 import types
 import typing
 from collections.abc import Iterable
@@ -58,13 +59,25 @@ def read_bytes(path: Path, most: int) -> bytes:
         DamagedFile: the file is larger, or no regular file.
         OSError: the file cannot be read.
     """
-    if not path.is_file():
-        raise DamagedFile("it must be a regular file, got another kind")
+    size = regular_size(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise DamagedFile(f"it must have at most {most:,} bytes, got {path.stat().st_size:,}")
+        raise DamagedFile(f"it must have at most {most:,} bytes, got {size:,}")
     return content
+
+
+def regular_size(path: Path) -> int:
+    """Return the size in bytes of a regular file; others, such as pipes and devices, have no end.
+
+    Raises:
+        DamagedFile: the path is no regular file.
+        OSError: there is no such file.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DamagedFile("it must be a regular file, got another kind")
+    return status.st_size
 
 
 def parse_json(content: bytes | str, *, allow_nan: bool = False) -> Any:

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from riemod._files import is_partial, write_atomically, write_json
+from riemod._untrusted import DamagedFile, one_line
 from riemod.tasks import RunConfig, task_class
 from riemod.training.checkpoint import POINTER
+from riemod.training.reading import read_description, read_record, read_rows
 
 
 class RunError(RuntimeError):
@@ -113,21 +115,24 @@ class RunFolder:
         if not self.config_file.is_file():
             raise RunError(f"run must be a folder with a config.json, got {self.path}")
         try:
-            return RunDescription.from_dict(json.loads(self.config_file.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
+            return RunDescription.from_dict(read_description(self.config_file))
+        except DamagedFile as error:
             raise RunError(f"{self.config_file} is damaged: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.config_file} is no configuration of this version: {one_line(error)}") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, without a last line that a crash cut off."""
-        if not self.metrics_file.is_file():
+        """Return the rows of metrics.jsonl, without a last line that a crash cut off.
+
+        Raises:
+            RunError: if another line is damaged.
+        """
+        if not self.metrics_file.exists():
             return []
-        rows = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        try:
+            return read_rows(self.metrics_file)
+        except DamagedFile as error:
+            raise RunError(f"{self.metrics_file} is damaged: {error}") from error
 
     def drop_metrics_from(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, which are not in the checkpoint and will be trained again."""
@@ -149,9 +154,11 @@ class RunFolder:
             self.read_description()
             raise RunError(f"run {self.path} is not finished: riemod resume {self.path}")
         try:
-            return json.loads(self.record_file.read_text())
-        except ValueError as error:
-            raise RunError(f"{self.record_file} is damaged: {error}") from error
+            record = read_record(self.record_file)
+            RunDescription.from_dict(record)
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.record_file} is damaged: {one_line(error)}") from error
+        return record
 
 
 def environment() -> dict[str, Any]:
