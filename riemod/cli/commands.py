@@ -13,9 +13,12 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from riemod._machine import check_device, device_memory
+from riemod._untrusted import one_line
 from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
 from riemod.tasks import RunConfig, task_class
 from riemod.tasks.config import InitializationName
+from riemod.tasks.config.memory import check_memory
 from riemod.training import (
     CheckpointError,
     Reporter,
@@ -220,7 +223,7 @@ def _console(quiet: bool = False) -> Console:
 
 
 def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"riemod: error: {error}\n")
+    sys.stderr.write(f"riemod: error: {one_line(error)}\n")
     raise SystemExit(status) from error
 
 
@@ -236,6 +239,8 @@ def _train_command(task_name: str, arguments: list[str]) -> None:
     _use_threads(options.config)
     if options.replicas < 1:
         raise ValueError(f"replicas must be at least 1, got {options.replicas}")
+    memory = device_memory(check_device(options.config.computation.device))
+    check_memory(options.config.memory_needs(), memory, options.replicas)
     if options.replicas == 1:
         _train(start(RunFolder(options.out), RunDescription(task_name, options.config, None)), options.quiet)
         return

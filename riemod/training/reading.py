@@ -29,6 +29,7 @@ from riemod._untrusted import (
 SMALL_FILE, RECORD_FILE, METRICS_FILE = 2**20, 2**22, 2**26  # most bytes
 _FILE = re.compile(r"[\w-]{1,80}\.safetensors", re.ASCII)
 _CHUNK = 2**20
+_MOST_METRICS = 256
 # torch's choice of how to compute a step, which may be another one on another machine.
 _FREE_FLAGS = ("foreach", "fused")
 _ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
@@ -250,6 +251,8 @@ def _check_row(row: Any, before: int) -> None:
     check_shape(row["epoch"], Count, "epoch")
     if row["epoch"] <= before:
         raise DamagedFile(f"epoch must be above {before}, that of the line before, got {shown(row['epoch'])}")
+    if len(row) > _MOST_METRICS:
+        raise DamagedFile(f"it must have at most {_MOST_METRICS} metrics, got {len(row)}")
     for key, value in row.items():
         if not (isinstance(value, float) and not math.isfinite(value)):
             check_shape(value, float, one_line(key)[:60])

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from riemod._checks import check_integer
 from riemod.tasks.config.fields import Where, check_types, flat_fields, groups_of, may_differ
 from riemod.tasks.config.masks import Masks
+from riemod.tasks.config.memory import FLOAT, Need
 from riemod.tasks.config.optimization import Optimization
 from riemod.tasks.config.regularization import Regularization
 from riemod.tasks.config.training import Computation, Training
@@ -46,6 +47,11 @@ class RunConfig:
         check_integer("seed", self.seed, least=0)
         if self.masks.blocks and self.masks.block_order == "geometric" and self.regularization.manifold == "none":
             raise ValueError("block_order='geometric' needs a manifold, got manifold='none'; take index or random")
+
+    def memory_needs(self) -> list[Need]:
+        """Return lower bounds on the memory that parts of the run take; a task adds those that it knows."""
+        batches = self.training.batches_per_epoch
+        return [Need("the losses of an epoch", {"batches_per_epoch": batches}, 2 * FLOAT * batches)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number by its name, as JSON-ready values, without the groups."""
