@@ -33,14 +33,14 @@ Share = Annotated[float, Range(0, 1)]
 Amount = Annotated[float, Range(0)]
 
 
-def one_line(text: object) -> str:
-    r"""Return the text on one line of bounded length, in which control characters and lone surrogates are escaped.
+def one_line(text: object, most: int = _LONGEST_LINE) -> str:
+    r"""Return the text on one line of at most that many characters, with what is not printable escaped.
 
     >>> one_line("first\nsecond \x1b[31m")
     'first second \\x1b[31m'
     """
     line = printable(" ".join(str(text).split()))
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def printable(text: str) -> str:

@@ -223,7 +223,7 @@ def _console(quiet: bool = False) -> Console:
 
 
 def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"riemod: error: {one_line(error)}\n")
+    sys.stderr.write(f"riemod: error: {one_line(error, most=2000)}\n")
     raise SystemExit(status) from error
 
 

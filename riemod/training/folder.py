@@ -145,7 +145,7 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def read_record(self) -> dict[str, Any]:
-        """Return the finished run's record.
+        """Return the finished run's record; its config has the names and defaults of this version.
 
         Raises:
             RunError: if the run is not finished, or its record is damaged.
@@ -155,10 +155,10 @@ class RunFolder:
             raise RunError(f"run {self.path} is not finished: riemod resume {self.path}")
         try:
             record = read_record(self.record_file)
-            RunDescription.from_dict(record)
+            config = RunDescription.from_dict(record).config.to_dict()
         except (ValueError, TypeError) as error:
             raise RunError(f"{self.record_file} is damaged: {one_line(error)}") from error
-        return record
+        return record | {"config": config}
 
 
 def environment() -> dict[str, Any]:
