@@ -62,4 +62,10 @@ def check_prime(prime: Any) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # an integer or a fraction that no float can hold
+        return False
+    return True

@@ -1,13 +1,19 @@
 """Tables of a run's numbers, for the terminal.
 
-Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is.
+Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is. Names,
+units and titles come from files that anyone may have changed: they are shown without the markup and the control
+characters that a terminal would act on.
 """
 
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
+
+from riemod._untrusted import printable
 
 _SIGNIFICANT = 4
+_LONGEST = 500
 _METRICS = {
     "error_top3": "top-3 position error",
     "error_maximum_likelihood": "maximum-likelihood position error",
@@ -33,20 +39,20 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
     """
     config, machine = record["config"], record["machine"]
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    table = Table("", "value", "unit", title=f"{name}: {_headline(record)}", title_justify="left")
+    table = _table(f"{name}: {_headline(record)}", "", "value", "unit")
     for title, group in (("", record["metrics"]), ("reference: ", record["levels"])):
         for key, entry in group.items():
-            table.add_row(title + metric_name(key), _number(entry["value"]), _unit(entry["unit"]))
+            _add_row(table, title + metric_name(key), _number(entry["value"]), _unit(entry["unit"]))
         table.add_section()
     for key, share in record["sparsity"].items():
-        table.add_row(f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+        _add_row(table, f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
-    table.add_row("parameters", f"{record['parameters']:,}", "weights")
-    table.add_row("training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
-    table.add_row("seed", str(config["seed"]), "")
-    table.add_row("torch", record["versions"]["torch"], "")
-    table.add_row("machine", f"{machine['cuda_device'] or machine['architecture']}, {threads}", "")
-    table.add_row("commit", (record["commit"] or "unknown")[:12], "")
+    _add_row(table, "parameters", f"{record['parameters']:,}", "weights")
+    _add_row(table, "training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
+    _add_row(table, "seed", str(config["seed"]), "")
+    _add_row(table, "torch", record["versions"]["torch"], "")
+    _add_row(table, "machine", f"{machine['cuda_device'] or machine['architecture']}, {threads}", "")
+    _add_row(table, "commit", (record["commit"] or "unknown")[:12], "")
     return table
 
 
@@ -64,9 +70,9 @@ def progress_table(name: str, description: tuple[str, Any, str | None], rows: li
         f"go on with: riemod resume {name}"
     )
     columns = list(rows[-1]) if rows else ["epoch"]
-    table = Table(*columns, title=title, title_justify="left")
+    table = _table(title, *columns)
     for row in rows[-10:]:
-        table.add_row(*(_number(row[column]) for column in columns))
+        _add_row(table, *(_number(row[column]) for column in columns))
     return table
 
 
@@ -77,18 +83,18 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
         title: title of the table.
         records: contents of each record.json, by the heading of its column.
     """
-    table = Table("", *records, "unit", title=title, title_justify="left")
+    table = _table(title, "", *records, "unit")
     table.columns[0].no_wrap = True
     first = next(iter(records.values()))
     for title, group in (("", "metrics"), ("reference: ", "levels")):
         for key, entry in first[group].items():
-            cells = [_number(record[group][key]["value"]) for record in records.values()]
-            table.add_row(title + metric_name(key), *cells, _unit(entry["unit"]))
+            cells = [_number(record[group].get(key, {}).get("value")) for record in records.values()]
+            _add_row(table, title + metric_name(key), *cells, _unit(entry["unit"]))
         table.add_section()
     for key in first["sparsity"]:
         cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
-        table.add_row(f"sparsity {key}", *cells, "fraction of zeros")
-    table.add_row("training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
+        _add_row(table, f"sparsity {key}", *cells, "fraction of zeros")
+    _add_row(table, "training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table
 
 
@@ -99,23 +105,23 @@ def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
         name: name of the run, for the titles.
         record: contents of compression.json.
     """
-    layouts = Table("part", "layout", "ms", "KiB", "chosen", title=f"{name}: layouts", title_justify="left")
+    layouts = _table(f"{name}: layouts", "part", "layout", "ms", "KiB", "chosen")
     for timing in record["timings"]:
         cells = _number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
-        layouts.add_row(timing["name"], timing["layout"], *cells)
-    changes = Table("", "before", "after", "unit", title=f"{name}: before and after compression", title_justify="left")
+        _add_row(layouts, timing["name"], timing["layout"], *cells)
+    changes = _table(f"{name}: before and after compression", "", "before", "after", "unit")
     for key, entry in record["metrics"].items():
-        changes.add_row(metric_name(key), _number(entry["before"]), _number(entry["after"]), _unit(entry["unit"]))
+        _add_row(changes, metric_name(key), _number(entry["before"]), _number(entry["after"]), _unit(entry["unit"]))
     changes.add_section()
     seconds = record["seconds_a_batch"]
-    changes.add_row("time of a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
+    _add_row(changes, "time of a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
     for title, key in (("size in memory", "bytes_in_memory"), ("size on disk", "bytes_on_disk")):
-        changes.add_row(title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
+        _add_row(changes, title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
     changes.add_section()
     for weight, occupancy in record["occupancy"].items():
         for block, share in occupancy.items():
             cells = (f"{share[side]:.4f}" for side in ("before", "after"))
-            changes.add_row(f"{weight}, nonempty {block} x {block} tiles", *cells, "fraction")
+            _add_row(changes, f"{weight}, nonempty {block} x {block} tiles", *cells, "fraction")
     return [layouts, changes]
 
 
@@ -127,39 +133,43 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
         record: contents of analysis.json.
     """
     title = f"{name}: {record['states']:,} states of {record['units']} units after {record['epochs']} epochs"
-    table = Table("", "value", "unit or note", title=title, title_justify="left")
+    table = _table(title, "", "value", "unit or note")
     verdict = record["verdict"]
-    table.add_row("manifold of the hidden states", verdict["manifold"], "")
+    _add_row(table, "manifold of the hidden states", verdict["manifold"], "")
     if "arena" in record:
         arena = record["arena"]
-        table.add_row(f"manifold of the arena ({arena['name']})", arena["manifold"], "")
-        table.add_row("verdict against the arena", arena["verdict"], "")
+        _add_row(table, f"manifold of the arena ({arena['name']})", arena["manifold"], "")
+        _add_row(table, "verdict against the arena", arena["verdict"], "")
     for degree, p in verdict["p_values"].items():
         note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
-        table.add_row(f"p-value, degree {degree}", _number(p), note)
+        _add_row(table, f"p-value, degree {degree}", _number(p), note)
     table.add_section()
     for key, rank in record["ranks"].items():
-        table.add_row(key.replace("_", " "), _number(rank), "directions")
+        _add_row(table, key.replace("_", " "), _number(rank), "directions")
     for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
-        table.add_row(f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
+        _add_row(table, f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
     if (problem := record.get("coordinates", {}).get("problem")) is not None:
-        table.add_row("circular coordinates", "not found", problem)
+        _add_row(table, "circular coordinates", "not found", problem)
     if "arena" not in record:
         return table
     table.add_section()
     for key, error in record["position"].items():
-        table.add_row(_POSITION[key], _number(error), "cm")
+        _add_row(table, _POSITION[key], _number(error), "cm")
     tuning = record["tuning"]
-    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", f"fraction, p <= {tuning['level']:g}")
-    table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']} units")
+    _add_row(
+        table, "spatially informative units", f"{tuning['informative']:.3f}", f"fraction, p <= {tuning['level']:g}"
+    )
+    _add_row(table, "silent units", str(tuning["silent"]), f"of {tuning['units']} units")
     table.add_section()
     alignment = record["alignment"]
     for pair in alignment["pairs"]:
         first, second = (_GEOMETRIES[pair[side]] for side in ("first", "second"))
         note = f"squared distance correlation, p = {_number(pair['p_value'])}"
-        table.add_row(f"{first} and {second}, {alignment['units']} units", f"{pair['distance_correlation']:.3f}", note)
+        _add_row(
+            table, f"{first} and {second}, {alignment['units']} units", f"{pair['distance_correlation']:.3f}", note
+        )
     if alignment["problem"] is not None:
-        table.add_row("agreement of geometries", "not computed", alignment["problem"])
+        _add_row(table, "agreement of geometries", "not computed", alignment["problem"])
     return table
 
 
@@ -191,5 +201,25 @@ def _unit(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    """Return a number as text; nothing for one that is missing."""
+    if value is None:
+        return ""
     return str(value) if isinstance(value, int) else f"{value:.{_SIGNIFICANT}g}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(
+        *(Column(_text(column)) for column in columns),
+        title=_text(title, style="table.title"),
+        title_justify="left",
+    )
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    table.add_row(*(_text(cell) for cell in cells))
+
+
+def _text(content: str, style: str = "") -> Text:
+    shown = printable(content[: _LONGEST + 1])
+    return Text(shown if len(content) <= _LONGEST else f"{shown[:_LONGEST]}...", style=style)

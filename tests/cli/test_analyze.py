@@ -131,7 +131,7 @@ def test_what_cannot_be_analyzed(tmp_path: Path, fails: Callable[..., str], monk
     assert "run must be a folder with a config.json" in fails("analyze", str(tmp_path / "nowhere"))
     run = small_run(tmp_path, "adding")
     assert "states must be an integer >= 100, got 7" in fails("analyze", str(run), "--states", "7")
-    assert "threads must be an integer >= 1, got 0" in fails("analyze", str(run), "--threads", "0")
+    assert "threads must be an integer from 1 to 1024, got 0" in fails("analyze", str(run), "--threads", "0")
     (tmp_path / "file").write_text("")
     assert "out must be a folder" in fails("analyze", str(run), "--out", str(tmp_path / "file"))
     (tmp_path / "taken").mkdir()
