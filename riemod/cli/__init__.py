@@ -1,4 +1,4 @@
-"""The command line, its tables, and the demonstration."""
+"""The command line, its tables, and the demo."""
 
 from riemod.cli.commands import main
 

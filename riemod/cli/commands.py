@@ -1,6 +1,10 @@
-"""The command `riemod` and its subcommands."""
+"""Recurrent nets on Riemannian manifolds: train, prune, compress and analyze them.
+
+A run is a folder. Start with `riemod train navigation --preset smoke --out runs/a`, then `riemod show runs/a`.
+"""
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +12,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from riemod import _signals
+from riemod._untrusted import one_line
+from riemod.cli.console import open_console
+from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
-from riemod.cli.terminal import terminal
-from riemod.cli.train import train_command, train_run, train_side_by_side, use_threads
+from riemod.cli.train import train_command
 from riemod.tasks.config import InitializationName
 from riemod.training import (
     CheckpointError,
@@ -24,31 +31,30 @@ from riemod.training import (
 from riemod.training import evaluate as evaluate_run
 from riemod.training import lottery as lottery_run
 
-_RUNS = "a run's folder, or the folders of replicas, which continue side by side"
 RunPaths = Annotated[
     tuple[Path, ...],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="RUN [RUN ...]", help=_RUNS, help_behavior_hint="(required)"),
+    tyro.conf.arg(metavar="RUN [RUN ...]", help="Folder of a run, or folders of several."),
 ]
-RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's folder")]
-_ABOUT = "Train recurrent nets whose neurons live on a manifold, prune them, and look at what they learned."
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Folder of the run.")]
 
 
 def resume(runs: RunPaths, quiet: bool = False) -> None:
-    """Continue a run that was stopped or killed; it ends with the same bits as without the interruption.
+    """Resume an interrupted run, with the same result as if it had never stopped; several resume side by side.
 
     Args:
-        runs: a run's folder, or the folders of replicas, which continue side by side.
-        quiet: print errors only.
+        runs: Folder of a run, or folders of several replicas of one run.
+        quiet: Print errors only.
     """
     if not runs:
         raise ValueError("RUN must name at least one run's folder, got none")
     folders = [RunFolder(run) for run in runs]
+    advise_to_resume(folders)
     use_threads(folders[0].read_description().config)
     if len(folders) == 1:
-        train_run(load(folders[0]), quiet)
+        train_one(load(folders[0]), quiet)
     else:
-        train_side_by_side([load(folder) for folder in folders], quiet)
+        train_several([load(folder) for folder in folders], quiet)
 
 
 def lottery(
@@ -59,44 +65,48 @@ def lottery(
     learning_rate: float | None = None,
     quiet: bool = False,
 ) -> None:
-    """Train a finished run's lottery ticket: fresh weights under the same masks, and the same points, now fixed.
+    """Train the lottery ticket of a finished run: fresh weights, the same mask, and the same points, now fixed.
 
     Args:
-        run: the finished run's folder.
-        out: new folder for the ticket's run.
-        threads: CPU threads; None for as many as the run had.
-        initialization: how the fresh weights are drawn; default means the task's own way.
-        learning_rate: of the ticket's run; None for the same as the run's.
-        quiet: print errors only.
+        run: Folder of the finished run.
+        out: New folder for the ticket's run.
+        threads: CPU threads; None for the run's own number.
+        initialization: How the fresh weights are drawn; `default` is the task's own way.
+        learning_rate: Learning rate of the ticket's run; None for that of the finished run.
+        quiet: Print errors only.
     """
-    folder = RunFolder(run)
-    ticket = lottery_run(
-        load(folder), RunFolder(out), threads, initialization=initialization, learning_rate=learning_rate
-    )
+    folder, parent = RunFolder(out), load(RunFolder(run))
+    if not folder.config_file.is_file():  # It is refused otherwise.
+        advise_to_resume([folder])
+    ticket = lottery_run(parent, folder, threads, initialization=initialization, learning_rate=learning_rate)
     use_threads(ticket.config)
-    train_run(ticket, quiet)
+    train_one(ticket, quiet)
 
 
 def compress(run: RunPath, out: Path, order: UnitOrder = "geometric", threads: int | None = None) -> None:
-    """Store only the kept weights of a run's net, in the layouts that are fastest on this machine; print what changed.
+    """Compress a run's net: store kept weights only, in the fastest layouts measured on this machine.
+
+    Prints times, memory and metrics before and after.
 
     Args:
-        run: the run's folder.
-        out: new folder for model.safetensors and compression.json.
-        order: of the hidden units: as in pruned blocks or along the manifold, by reverse Cuthill-McKee, or unchanged.
-        threads: CPU threads; None for as many as the run had.
+        run: Folder of the run.
+        out: New folder for model.safetensors and compression.json.
+        order: Order of the hidden units: `geometric` is that of the blocks in which they were pruned, or else along
+            the manifold of their points; `graph` is reverse Cuthill-McKee on the graph of their weights; `index`
+            leaves them as they are.
+        threads: CPU threads; None for the run's own number.
     """
     loaded = load(RunFolder(run))
     use_threads(loaded.config, threads)
     for table in compression_tables(str(run), compress_run(loaded, out, order)):
-        terminal().print(table)
+        open_console().print(table)
 
 
 def evaluate(run: RunPath) -> None:
-    """Measure a run's last checkpoint on new data, which is the same for every run of its task.
+    """Print the metrics of a run's last checkpoint on fresh data, which are the same for every run of its task.
 
     Args:
-        run: the run's folder.
+        run: Folder of the run.
     """
     folder = RunFolder(run)
     use_threads(folder.read_description().config)
@@ -106,17 +116,19 @@ def evaluate(run: RunPath) -> None:
 
 
 def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: int | None = None) -> None:
-    """Tell which manifold a run's hidden states fill, with p-values; compare it with the arena; draw figures.
+    """Find which manifold a run's hidden states fill, with p-values, and draw figures.
+
+    For navigation, also compares the states with the arena.
 
     Args:
-        run: the run's folder.
-        out: folder for analysis.json and figures; None for the folder analysis of the run.
-        states: number of hidden states to analyze.
-        threads: CPU threads; None for as many as the run had.
+        run: Folder of the run.
+        out: Folder for analysis.json and the figures; None for the folder analysis of the run.
+        states: Number of hidden states to analyze.
+        threads: CPU threads; None for the run's own number.
     """
     missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
     if missing:
-        raise RunError(f"analyze needs {', '.join(missing)}: pip install 'riemod[topology]' installs it")
+        raise RunError(f"analyze needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
     loaded = load(RunFolder(run))
     use_threads(loaded.config, threads)
     # scikit-learn and matplotlib are slow to import, and no other command needs both.
@@ -125,15 +137,15 @@ def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: 
     out = RunFolder(run).path / "analysis" if out is None else out
     record = analyze_run(loaded, out, states)
     sys.stdout.write(record["report"] + "\n")
-    terminal().print(analysis_table(str(run), record))
+    open_console().print(analysis_table(str(run), record))
     sys.stdout.write(f"analysis.json and figures: {out}\n")
 
 
 def show(run: RunPath) -> None:
-    """Print the record of a finished run as a table, or the last epochs of an unfinished one.
+    """Print a finished run's record as a table, or the last epochs of an unfinished run.
 
     Args:
-        run: the run's folder.
+        run: Folder of the run.
     """
     folder = RunFolder(run)
     finished = folder.record_file.is_file()
@@ -142,26 +154,26 @@ def show(run: RunPath) -> None:
         if finished
         else progress_table(str(run), folder.read_description(), folder.read_metrics())
     )
-    terminal().print(table)
+    open_console().print(table)
 
 
 def demo(out: Path = Path("runs/demo")) -> None:
-    """Train navigation with a learned torus and without, prune both, train the torus net's lottery ticket, and draw.
+    """Train and prune a navigation net on a learned torus and one without, then the ticket of the first; draw figures.
 
     Args:
-        out: folder for the three runs and the figures; finished runs in it are not trained again.
+        out: Folder for the three runs and the figures; finished runs in it are kept.
     """
-    # matplotlib is slow to import, and few commands need it.
+    # matplotlib is needed by this command alone.
     from riemod.cli.demo import run_demo
 
-    run_demo(out, terminal())
+    run_demo(out, open_console())
 
 
 def train_task(task: Annotated[Literal["navigation", "adding", "language"], tyro.conf.Positional], /) -> None:
-    """Train a task from a preset; `riemod train TASK --help` lists every option with its unit and default.
+    """Train a net on a task; `riemod train TASK --help` lists every option with its unit and default.
 
     Args:
-        task: what to train on.
+        task: What to train on.
     """
 
 
@@ -180,24 +192,33 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    Args:
-        arguments: of the command; None for those of the process.
-
-    Raises:
-        SystemExit: with status 2 for a bad request, and 1 for a run that diverged.
+    It ends the process with status 2 for a bad request or a file that cannot be written, with 1 for a run that
+    diverged, with 130 after Ctrl-C (SIGINT) and with 143 after SIGTERM, each with one line on standard error.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
-            train_command(arguments[1], arguments[2:])
-        else:
-            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=_ABOUT)
-    except TrainingDiverged as error:
-        _fail(error, 1)
-    except (CheckpointError, RunError, ValueError, OSError) as error:
-        _fail(error, 2)
+        with _signals.raised():
+            _run(arguments)
+    except BaseException as error:
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+        # Whatever an interrupt became on its way up, such as an error of the library that was being imported.
+        if (number := _signals.received() or number) is not None:
+            sys.stderr.write(f"riemod: {_signals.advice()}\n")
+            raise SystemExit(128 + number) from None
+        if isinstance(error, TrainingDiverged):
+            _fail(error, 1)
+        if isinstance(error, CheckpointError | RunError | ValueError | OSError):
+            _fail(error, 2)
+        raise
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+        train_command(arguments[1], arguments[2:])
+    else:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
 
 
 def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"riemod: error: {error}\n")
+    sys.stderr.write(f"riemod: error: {one_line(error, most=2000)}\n")
     raise SystemExit(status) from error

@@ -1,14 +1,12 @@
-"""What the tests of the command line share: a user's surroundings, a small run, and a command that must fail."""
+"""What the tests of the command line share: a user's surroundings, and a command that must fail."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
 
 from riemod.cli.commands import main
-from tests.cli.runs import SMALL, TORUS
 from tests.cli.text import flat
 
 
@@ -20,14 +18,6 @@ def _as_a_user_has_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def small_run(tmp_path: Path) -> Path:
-    """A finished run of a few steps."""
-    path = tmp_path / "run"
-    main(["train", "adding", *SMALL, *TORUS, "--out", str(path)])
-    return path
 
 
 @pytest.fixture

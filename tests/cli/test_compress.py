@@ -81,12 +81,12 @@ def test_the_command_prints_what_changed(tmp_path: Path, capsys: pytest.CaptureF
     for part in (
         "rnn.weight_hh_l0",
         "layout",
-        "error_top3",
+        "top-3 position error",
         "cm",
-        "size in memory",
-        "size on disk",
+        "in memory",
+        "on disk",
         "KiB",
-        "time of a batch",
+        "of a batch",
         "ms",
     ):
         assert part in text

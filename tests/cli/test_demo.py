@@ -45,20 +45,19 @@ def test_comparison_shows_every_run(runs):
     for name, record in records.items():
         assert name in text
         assert f"{record['metrics']['error_top3']['value']:.4g}" in text
-    assert "  rnn.weight_hh_l0" in text
+    assert "sparsity rnn.weight_hh_l0" in text
 
 
-def test_a_unit_that_is_active_in_one_place_prefers_it():
+def test_preferred_positions_are_where_units_are_active():
     task = Navigation(Navigation.presets["smoke"])
+    place = torch.tensor([0.4, -0.3])
 
-    class OneHot(NavigationModel):
+    class OneField(NavigationModel):
         def hidden_states(self, start_code, velocity):
-            states = torch.zeros(velocity.shape[0], velocity.shape[1], 2)
-            states[-1, 0, 0] = 2.0
-            return states
+            walks = task.walks(velocity.shape[1], demo.generator_for("cpu", 0, 3))
+            field = (-(walks.position - place).square().sum(-1) / 0.1).exp()
+            return torch.stack((field, torch.ones_like(field)), -1)
 
-    places = demo.places_of_units(task, OneHot(64, 2), walks=3)
-    walks = task.walks(3, demo.generator_for("cpu", 0, 3))
-    # To half the diagonal of a bin.
-    assert (places[0] - walks.position[-1, 0]).norm() < task.config.side / 15 / 2**0.5
-    assert places[1].isnan().all()
+    preferred = demo.places_of_units(task, OneField(64, 2), walks=300)
+    torch.testing.assert_close(preferred[0].float(), place, rtol=0, atol=0.15)
+    assert preferred[1].isnan().all()
