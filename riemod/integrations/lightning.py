@@ -3,10 +3,9 @@
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from riemod.integrations._step import add_penalty, check_parts
-from riemod.masks import attach_masks
+from riemod.masks import MaskHandle, attach_masks
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -48,7 +47,7 @@ class ModuliCallback(Callback):
         super().__init__()
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[MaskHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep pruned weights at zero under every optimizer."""

@@ -15,9 +15,10 @@ from riemod.masks.buffers import (
     register_mask,
     zero_pruned,
 )
-from riemod.masks.optimizers import MaskHook, attach_masks, mask_gradients, mask_optimizer_state
+from riemod.masks.optimizers import MaskHandle, MaskHook, attach_masks, mask_gradients, mask_optimizer_state
 
 __all__ = [
+    "MaskHandle",
     "MaskHook",
     "apply_masks",
     "attach_masks",
