@@ -1,11 +1,15 @@
 """A Lightning callback: penalty, pruning, masks and their log. Needs `pip install riemod[lightning]`."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
+from torch.nn import Module
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from riemod.integrations._step import add_penalty, check_parts
-from riemod.masks import MaskHandle, attach_masks
+from riemod.masks import MaskHandle, attach_masks, masked_average, sync_average
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -23,6 +27,13 @@ class ModuliCallback(Callback):
     LightningModule hold the regularizer as an attribute, so that its points are saved, moved and (with several
     processes, `strategy="ddp_find_unused_parameters_true"`) made equal; and let `configure_optimizers` return
     `riemod.optim.riemannian_adam(self, self.moduli)` if points are learned. `training_step` must not add the penalty.
+
+    Lightning's averages (`StochasticWeightAveraging`, `WeightAveraging`, `EMAWeightAveraging`) may stand before or
+    after it in `callbacks`: masks and points are not averaged, and the average has the model's zeros, masks and points
+    (`riemod.masks.sync_average`) whenever Lightning evaluates, saves or takes it.
+
+    `load_from_checkpoint` refuses the masks of a pruned model as unexpected keys. Let the LightningModule have
+    `def on_load_checkpoint(self, checkpoint): riemod.masks.restore_masks(self, checkpoint["state_dict"])`.
 
     Args:
         moduli: the penalty; None to prune alone.
@@ -50,7 +61,10 @@ class ModuliCallback(Callback):
         self._handles: list[MaskHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep pruned weights at zero under every optimizer."""
+        """Keep pruned weights at zero under every optimizer, and bool masks out of averages."""
+        for average in _averages(trainer, pl_module):
+            if isinstance(average, AveragedModel) and average.use_buffers:
+                _average_no_masks(average)
         if self.pruner is not None:
             self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
 
@@ -72,8 +86,18 @@ class ModuliCallback(Callback):
         if self.pruner is not None:
             self.pruner.mask_gradients()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model."""
+        for average in _averages(trainer, pl_module):
+            sync_average(average, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model, before they are evaluated."""
+        self.on_train_epoch_end(trainer, pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let go of the optimizers."""
+        """Give averages the masks and points of the model, before it takes their weights; let go of the optimizers."""
+        self.on_train_epoch_end(trainer, pl_module)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -85,3 +109,27 @@ def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
     if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
         return 1.0
     return scaler.get_scale()
+
+
+def _averages(trainer: Trainer, pl_module: LightningModule) -> Iterator[Module]:
+    """Yield the averaged models that other callbacks hold; Lightning has no public name for them."""
+    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        for value in vars(callback).values():
+            if isinstance(value, AveragedModel) or (type(value) is type(pl_module) and value is not pl_module):
+                yield value
+
+
+def _average_no_masks(average: AveragedModel) -> None:
+    several = average.multi_avg_fn
+    if several is None:
+        average.avg_fn = masked_average(average.avg_fn)
+        return
+
+    def average_several(averaged: Any, current: Any, count: Any) -> None:
+        if current[0].dtype == torch.bool:
+            for own, value in zip(averaged, current, strict=True):
+                own.copy_(value)
+        else:
+            several(averaged, current, count)
+
+    average.multi_avg_fn = average_several

@@ -1,6 +1,8 @@
 """Bool masks in buffers beside their parameters: named, found, registered, and applied."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -59,6 +61,9 @@ def find_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."] | None:
 def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
     """Return the mask of `owner.<parameter_name>`; if there is none, register one that keeps every entry.
 
+    From then on `load_state_dict` also loads a state without masks, as of a dense model: the masks stay, and pruned
+    weights are loaded as 0. A state that holds masks is loaded as it is.
+
     Args:
         owner: the module that owns the parameter.
         parameter_name: the parameter's name in `owner`, without dots.
@@ -78,6 +83,7 @@ def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
         check_mask_name_is_free(owner, parameter_name)
         mask = torch.ones_like(owner.get_parameter(parameter_name), dtype=torch.bool, requires_grad=False)
         owner.register_buffer(mask_name(parameter_name), mask)
+        owner.register_load_state_dict_pre_hook(partial(_keep_mask, parameter_name))
     return mask
 
 
@@ -208,6 +214,18 @@ def fill_pruned(tensor: Tensor, mask: Bool[Tensor, "..."]) -> None:
         torch.where(mask, tensor, tensor.new_zeros(()), out=tensor)
     else:
         tensor.masked_fill_(~mask, 0)
+
+
+def _keep_mask(parameter_name: str, owner: Module, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Complete a state without this mask: it runs before the module loads the state."""
+    name, weight = prefix + mask_name(parameter_name), prefix + parameter_name
+    parameter = dict(owner.named_parameters(recurse=False)).get(parameter_name)
+    mask = None if parameter is None else _mask_among(_own_buffers(owner), parameter_name, parameter)
+    if mask is None or name in state_dict or not isinstance(state_dict.get(weight), Tensor):
+        return
+    state_dict[name] = mask
+    if state_dict[weight].shape == mask.shape:
+        state_dict[weight] = state_dict[weight].detach().masked_fill(~mask.to(state_dict[weight].device), 0)
 
 
 def _own_buffers(owner: Module) -> dict[str, Tensor]:
