@@ -299,7 +299,7 @@ def test_what_is_no_model_is_named(builder, model, message):
 
 def test_groups_must_be_disjoint_and_hold_something():
     net, _ = build(learn=False)
-    with pytest.raises(ValueError, match="duplicate|more than one parameter group"):
+    with pytest.raises(ValueError, match=r"duplicate|more than one parameter group"):
         riemannian_adam([{"params": net.parameters()}, {"params": net.parameters()}])
     with pytest.raises(ValueError, match="model must have parameters that require gradients, got none"):
         riemannian_adam([])
