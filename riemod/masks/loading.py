@@ -63,8 +63,9 @@ def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dic
 
     Args:
         model: its weights do not change; masks are added.
-        names: qualified names of the parameters to mask. By default all that hold a 0, are floating-point and have two
-            or more dimensions. So a row of an embedding that is 0 (`padding_idx`) is masked as well.
+        names: qualified names of the parameters to mask. By default all that hold a 0, are floating-point, have two or
+            more dimensions and are no points on a manifold. So a row of an embedding that is 0 (`padding_idx`) is
+            masked as well.
 
     Returns:
         The masks by the names of their parameters: the model's own buffers, not copies. Empty if there are no zeros.
@@ -85,7 +86,7 @@ def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dic
             raise ValueError(f"names must be parameters of the model, {', '.join(parameters)}, got {name!r}")
     masks = {}
     for name, parameter in parameters.items():
-        if name not in names if names is not None else parameter.ndim < 2 or not parameter.is_floating_point():
+        if not (_is_weight(parameter) if names is None else name in names):
             continue
         kept = parameter.detach() != 0
         if names is None and not kept.any():
@@ -99,6 +100,11 @@ def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dic
             masks[name] = kept if mask is None else kept & mask
     apply_masks(model, masks)
     return _masks_of(model, masks)
+
+
+def _is_weight(parameter: Tensor) -> bool:
+    # geoopt gives points the attribute `manifold`.
+    return parameter.ndim >= 2 and parameter.is_floating_point() and getattr(parameter, "manifold", None) is None
 
 
 def _masks_of(model: Module, names: Collection[str]) -> dict[str, Tensor]:

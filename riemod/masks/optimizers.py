@@ -226,8 +226,12 @@ def _reduce(optimizer: Optimizer) -> tuple[Any, ...]:
     function, args, state, *others = optimizer.__reduce_ex__(2)
     # torch's __setstate__ takes hooks that the state holds, and makes empty dictionaries where it holds none.
     for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
-        hooks = getattr(optimizer, name, {})
-        own = {key: hook for key, hook in hooks.items() if isinstance(getattr(hook, "__self__", None), MaskHook)}
+        own = [hook for hook in getattr(optimizer, name, {}).values() if _is_mask_hook(hook)]
         if own:
-            state = {**state, name: OrderedDict(own)}
+            # torch counts hooks from 0 in each process: negative keys cannot be those of hooks that are added later.
+            state = {**state, name: OrderedDict((-1 - index, hook) for index, hook in enumerate(own))}
     return function, args, state, *others
+
+
+def _is_mask_hook(hook: Any) -> bool:
+    return isinstance(getattr(hook, "__self__", None), MaskHook)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from riemod import ModuliRegularizer
+from riemod.manifolds import Sphere
 from riemod.masks import apply_masks, attach_masks, masked_parameters, masks_from_zeros, restore_masks
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
@@ -100,6 +102,15 @@ def test_masks_from_zeros_narrows_masks_and_asks_where_zeros_say_nothing():
     assert not masks_from_zeros(layer, ["weight"])["weight"].any()
     with pytest.raises(ValueError, match=r"names must be parameters of the model, weight, bias, got 'wieght'"):
         masks_from_zeros(layer, ["wieght"])
+
+
+def test_points_with_zeros_are_no_pruned_weights():
+    rnn = nn.RNN(2, 4)
+    rnn.moduli = ModuliRegularizer(rnn, Sphere(2), learn=True)
+    with torch.no_grad():
+        rnn.moduli.points.copy_(torch.eye(3)[[0, 1, 2, 0]])
+        rnn.weight_hh_l0[0] = 0
+    assert list(masks_from_zeros(rnn)) == ["weight_hh_l0"]
 
 
 def test_restore_masks_says_what_to_do():

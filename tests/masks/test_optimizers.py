@@ -258,6 +258,19 @@ def test_an_optimizer_copied_alone_holds_the_parameters_that_it_steps(how):
     assert torch.equal(model[0].weight != 0, model[0].weight_mask)
 
 
+def test_hooks_added_in_another_process_do_not_displace_masks(monkeypatch):
+    model = net()
+    optimizer = riemannian_adam(model, lr=0.1)
+    MagnitudePruner(model).prune(0.5)
+    other, copied = pickle.loads(pickle.dumps((model, optimizer)))
+    monkeypatch.setattr(torch.utils.hooks.RemovableHandle, "next_id", 0)
+    for _ in range(500):
+        copied.register_step_pre_hook(lambda *_: None)
+        copied.register_step_post_hook(lambda *_: None)
+    train(other, copied, 2)
+    assert (pruned_entries(other) == 0).all()
+
+
 class Foreign(torch.optim.Adam):
     """Takes a step that does not ask for gradients, and keeps state that is no moment."""
 
