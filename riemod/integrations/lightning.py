@@ -1,13 +1,16 @@
 """A Lightning callback that adds the penalty, prunes, keeps masks and logs. Needs `pip install riemod[lightning]`."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
+from torch.nn import Module
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
+from torch.optim.swa_utils import AveragedModel
 
 from riemod._torch import takes_scaled_gradients
 from riemod.integrations._step import add_penalty, check_parts
-from riemod.masks import attach_masks
+from riemod.masks import MaskHandle, attach_masks, masked_average, sync_average
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -30,6 +33,13 @@ class ModuliCallback(Callback):
     module. With several processes use `strategy="ddp_find_unused_parameters_true"`, which also makes the points equal
     in all of them. If points are learned, `configure_optimizers` should return
     `riemod.optim.riemannian_adam(self, self.moduli)`.
+
+    Lightning's averages (`StochasticWeightAveraging`, `WeightAveraging`, `EMAWeightAveraging`) may stand before or
+    after it in `callbacks`: masks and points are not averaged, and the average has the model's zeros, masks and points
+    (`riemod.masks.sync_average`) whenever Lightning evaluates, saves or takes it.
+
+    `load_from_checkpoint` refuses the masks of a pruned model as unexpected keys. Let the LightningModule have
+    `def on_load_checkpoint(self, checkpoint): riemod.masks.restore_masks(self, checkpoint["state_dict"])`.
 
     Args:
         moduli: the penalty; None for pruning only.
@@ -55,10 +65,13 @@ class ModuliCallback(Callback):
         super().__init__()
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[MaskHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make every optimizer keep pruned weights at zero."""
+        """Keep pruned weights at zero under every optimizer, and bool masks out of averages."""
+        for average in _averages(trainer, pl_module):
+            if isinstance(average, AveragedModel) and average.use_buffers:
+                _average_no_masks(average)
         if self.pruner is not None:
             self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
 
@@ -80,8 +93,18 @@ class ModuliCallback(Callback):
         if self.pruner is not None:
             self.pruner.mask_gradients()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model."""
+        for average in _averages(trainer, pl_module):
+            sync_average(average, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model, before they are evaluated."""
+        self.on_train_epoch_end(trainer, pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Detach the masks from the optimizers."""
+        """Give averages the masks and points of the model, before it takes their weights; let go of the optimizers."""
+        self.on_train_epoch_end(trainer, pl_module)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -93,3 +116,27 @@ def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
     if scaler is None or not takes_scaled_gradients(optimizer):
         return 1.0
     return scaler.get_scale()
+
+
+def _averages(trainer: Trainer, pl_module: LightningModule) -> Iterator[Module]:
+    """Yield the averaged models that other callbacks hold; Lightning has no public name for them."""
+    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        for value in vars(callback).values():
+            if isinstance(value, AveragedModel) or (type(value) is type(pl_module) and value is not pl_module):
+                yield value
+
+
+def _average_no_masks(average: AveragedModel) -> None:
+    several = average.multi_avg_fn
+    if several is None:
+        average.avg_fn = masked_average(average.avg_fn)
+        return
+
+    def average_several(averaged: Any, current: Any, count: Any) -> None:
+        if current[0].dtype == torch.bool:
+            for own, value in zip(averaged, current, strict=True):
+                own.copy_(value)
+        else:
+            several(averaged, current, count)
+
+    average.multi_avg_fn = average_several

@@ -5,10 +5,8 @@ Needs `pip install riemod[transformers]`.
 
 from typing import Any
 
-from torch.utils.hooks import RemovableHandle
-
 from riemod.integrations._step import add_penalty, check_parts
-from riemod.masks import attach_masks
+from riemod.masks import MaskHandle, attach_masks
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -62,7 +60,7 @@ class ModuliCallback(TrainerCallback):
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
         self._penalty: float | None = None
-        self._handle: RemovableHandle | None = None
+        self._handle: MaskHandle | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,46 +1,53 @@
-"""The Lightning callback in Lightning's own loop."""
+"""The Lightning callback against Lightning itself."""
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 pytest.importorskip("lightning")
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch import LightningModule, Trainer, callbacks
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
+from riemod import ConstantSchedule, LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.lightning import ModuliCallback
+from riemod.manifolds import Torus
+from riemod.masks import restore_masks
 from riemod.optim import riemannian_adam
-from tests.integrations.loops import Net, check_pruned, check_trained_alike, check_went_on, data, pruner_of
+from tests.strategies import generator
 
-# Lightning advises on workers and loggers, and calls deprecated functions of other libraries.
+# Lightning's advice on workers and loggers, and what it still calls of others.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Module(LightningModule):
-    def __init__(self, penalized: bool = False) -> None:
+    def __init__(self, inside: bool = False) -> None:
         super().__init__()
-        self.net = Net(penalized)
+        torch.manual_seed(0)
+        self.rnn, self.readout = nn.RNN(1, 8), nn.Linear(8, 1)
+        self.moduli = ModuliRegularizer(self.rnn, Torus(2), strength=0.1, learn=True, generator=generator(0))
+        self.inside = inside
 
     def training_step(self, batch: list[Tensor]) -> Tensor:
         x, y = batch
-        return self.net.loss(self.net.outputs(x), y)
+        loss = (self.readout(self.rnn(x.transpose(0, 1))[0][-1]) - y).square().mean()
+        return loss + self.moduli() if self.inside else loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return riemannian_adam(self, self.net.moduli, lr=1e-2)
+        return riemannian_adam(self, self.moduli, lr=1e-2)
 
 
-def trainer_of(*callbacks: ModuliCallback, folder, epochs: int = 3, **options) -> Trainer:
-    return Trainer(
+def data() -> DataLoader:
+    x = torch.randn(24, 5, 1, generator=generator(1))
+    return DataLoader(TensorDataset(x, x.sum(1).sign()), batch_size=4)
+
+
+def fit(module: Module, *callbacks: ModuliCallback, folder, epochs: int = 3, **options) -> Trainer:
+    trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=folder, callbacks=list(callbacks), **options,
     )  # fmt: skip
-
-
-def fit(module: Module, *callbacks: ModuliCallback, folder, resume_from=None, **options) -> Trainer:
-    trainer = trainer_of(*callbacks, folder=folder, **options)
-    batches = DataLoader(TensorDataset(*data()), batch_size=4)
-    trainer.fit(module, batches, ckpt_path=resume_from, weights_only=False if resume_from else None)
+    trainer.fit(module, data())
     return trainer
 
 
@@ -50,44 +57,111 @@ def fit(module: Module, *callbacks: ModuliCallback, folder, resume_from=None, **
     ids=["plain", "accumulated", "clipped", "bf16"],
 )
 def test_the_penalty_is_that_of_a_loss_that_includes_it(options, tmp_path):
-    penalized, outside = Module(penalized=True), Module()
-    fit(penalized, folder=tmp_path, enable_checkpointing=False, **options)
-    fit(outside, ModuliCallback(outside.net.moduli), folder=tmp_path, enable_checkpointing=False, **options)
-    check_trained_alike(outside.net, penalized.net)
+    inside, outside = Module(inside=True), Module()
+    fit(inside, folder=tmp_path, enable_checkpointing=False, **options)
+    fit(outside, ModuliCallback(outside.moduli), folder=tmp_path, enable_checkpointing=False, **options)
+    torch.testing.assert_close(dict(outside.named_parameters()), dict(inside.named_parameters()), rtol=1e-4, atol=1e-5)
+    assert (outside.moduli.points - Module().moduli.points).abs().max() > 1e-2
 
 
 def test_scaled_gradients_get_the_penalty_unscaled(tmp_path):
-    points = []
+    from lightning.pytorch.plugins.precision import MixedPrecision
+
+    values = []
     for scale in (1.0, 1024.0):
         module = Module()
         scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1000)
         plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
-        callback = ModuliCallback(module.net.moduli)
-        fit(module, callback, folder=tmp_path, enable_checkpointing=False, plugins=[plugin])
+        fit(module, ModuliCallback(module.moduli), folder=tmp_path, enable_checkpointing=False, plugins=[plugin])
         assert scaler.get_scale() == scale
-        points.append(module.net.moduli.points)
+        values.append(module)
+    points = [module.moduli.points for module in values]
     torch.testing.assert_close(*points, rtol=1e-4, atol=1e-4)
-    expected = Module(penalized=True)
+    expected = Module(inside=True)
     fit(expected, folder=tmp_path, enable_checkpointing=False)
-    torch.testing.assert_close(points[1], expected.net.moduli.points, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(points[1], expected.moduli.points, rtol=2e-3, atol=2e-3)
 
 
-def test_it_prunes_keeps_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
-    module = Module()
-    pruner = pruner_of(module)
-    callback = ModuliCallback(module.net.moduli, pruner)
+def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
+    def build() -> tuple[Module, MagnitudePruner]:
+        module = Module()
+        return module, MagnitudePruner(module, LinearSchedule(final=0.8, epochs=4))
+
+    module, pruner = build()
+    callback = ModuliCallback(module.moduli, pruner)
     trainer = fit(module, callback, folder=tmp_path, epochs=4, gradient_clip_val=1.0)
-    check_pruned(module, pruner)
+    assert pruner.sparsity()["total"] == pytest.approx(0.8, abs=0.01)
+    for name, mask in pruner.masks().items():
+        assert not module.get_parameter(name)[~mask].any()
     assert trainer.callback_metrics["moduli/penalty"] > 0
     assert trainer.callback_metrics["sparsity/total"] == pytest.approx(pruner.sparsity()["total"])
-    # The optimizer's own hook is left; the callback has removed the one that it added.
+    # The optimizer's own hook is left, the callback's is gone.
     assert len(trainer.optimizers[0]._optimizer_step_pre_hooks) == 1
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
 
-    again = Module()
-    other = pruner_of(again)
-    callback = ModuliCallback(again.net.moduli, other)
-    checkpoint = tmp_path / "whole.ckpt"
-    resumed = fit(again, callback, folder=tmp_path, epochs=5, enable_checkpointing=False, resume_from=checkpoint)
+    again, other = build()
+    resumed = Trainer(
+        max_epochs=5, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=tmp_path, callbacks=[ModuliCallback(again.moduli, other)], enable_checkpointing=False,
+    )  # fmt: skip
+    resumed.fit(again, data(), ckpt_path=tmp_path / "whole.ckpt", weights_only=False)
+    assert other.sparsity() == pruner.sparsity()
     assert resumed.current_epoch == 5
-    check_went_on(again.net, other, module.net, pruner)
+    assert not torch.equal(again.moduli.points, module.moduli.points)
+    assert (again.moduli.points - module.moduli.points).abs().max() < 0.2
+
+
+AVERAGES = {
+    "StochasticWeightAveraging": {"swa_lrs": 1e-2, "swa_epoch_start": 1},
+    "WeightAveraging": {},
+    "WeightAveraging without buffers": {"use_buffers": False},
+    "WeightAveraging of several": {"multi_avg_fn": get_ema_multi_avg_fn(0.9)},
+    "EMAWeightAveraging": {"decay": 0.9},
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_averages_have_zeros_masks_and_points(kind, first, tmp_path):
+    make = getattr(callbacks, kind.split()[0], None)
+    if make is None:
+        pytest.skip(f"this Lightning has no {kind.split()[0]}")
+    module = Module()
+    pruner = MagnitudePruner(module, LinearSchedule(final=0.8, epochs=3))
+    pair = [ModuliCallback(module.moduli, pruner), make(**AVERAGES[kind])]
+    before = module.moduli.points.detach().clone()
+    trainer = fit(module, *(pair if first else pair[::-1]), folder=tmp_path, epochs=4, enable_checkpointing=False)
+    total = sum(mask.numel() for mask in pruner.masks().values())
+    assert sum(int((~mask).sum()) for mask in pruner.masks().values()) == round(0.8 * total)
+    for name, mask in pruner.masks().items():
+        assert torch.equal(module.get_parameter(name) != 0, mask)
+    module.moduli.embeddings[0].manifold.check_points(module.moduli.points)
+    assert not torch.equal(module.moduli.points, before)
+    assert trainer.current_epoch == 4
+
+
+def test_a_checkpoint_with_masks_loads_with_one_line(tmp_path):
+    class Restoring(Module):
+        def on_load_checkpoint(self, checkpoint):
+            restore_masks(self, checkpoint["state_dict"])
+
+    module = Module()
+    pruner = MagnitudePruner(module, ConstantSchedule(0.8))
+    trainer = fit(module, ModuliCallback(module.moduli, pruner), folder=tmp_path, epochs=1)
+    trainer.save_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\)"):
+        Module.load_from_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    loaded = Restoring.load_from_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in loaded.state_dict().items())
+    fit(loaded, folder=tmp_path, epochs=1, enable_checkpointing=False)
+    for name, mask in pruner.masks().items():
+        assert torch.equal(loaded.get_parameter(name) != 0, mask)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="moduli or pruner must be given, got None for both"):
+        ModuliCallback()
+    with pytest.raises(TypeError, match="moduli must be a ModuliRegularizer, got RNN"):
+        ModuliCallback(nn.RNN(2, 2))
+    with pytest.raises(TypeError, match="pruner must be a MagnitudePruner, got float"):
+        ModuliCallback(pruner=0.9)
