@@ -119,7 +119,7 @@ def test_places_are_those_the_order_says(kind):
 
 def test_masks_follow_and_fit():
     net = Net("lstm", 6, 2, bidirectional=True)
-    pruner = MagnitudePruner(net)
+    pruner = MagnitudePruner(net, scope="tensor")
     pruner.prune(0.6)
     expected = net(*inputs(0))
     order = torch.randperm(6, generator=generator(0))
