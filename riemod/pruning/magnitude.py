@@ -1,7 +1,6 @@
 """Magnitude pruning: drop the smallest weights, or the smallest blocks of weights."""
 
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -23,7 +22,7 @@ from riemod.pruning.orders import Order, block_layouts, find_orders, missing_ord
 from riemod.pruning.places import Place, Targets, find_places
 from riemod.pruning.reports import measured_sparsity, warn_of_emptied, warn_of_lost_masks
 from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity
-from riemod.pruning.selection import drop_smallest_above_floor
+from riemod.pruning.selection import drop_smallest, drop_smallest_above_floor
 
 __all__ = ["MagnitudePruner"]
 
@@ -166,13 +165,19 @@ class MagnitudePruner:
                 )
         grids = self._grids()
         selected: list[tuple[Place, Tensor]] = []
+        held: set[str] = set()
         for pool in self._pools():
             weights, masks = [place.parameter for place in pool], [place.mask for place in pool]
-            drop = partial(drop_smallest_above_floor, floor=self.floor)
-            if self.blocks is not None and pool[0].name in grids:
-                drop = partial(drop_smallest_blocks, block=self.blocks, grids=[grids[place.name] for place in pool])
             count = round(float(sparsity) * sum(weight.numel() for weight in weights))
-            selected += zip(pool, drop(weights, masks, count), strict=True)
+            if self.blocks is not None and pool[0].name in grids:
+                own = [grids[place.name] for place in pool]
+                new = drop_smallest_blocks(weights, masks, count, block=self.blocks, grids=own)
+            else:
+                new = drop_smallest_above_floor(weights, masks, count, floor=self.floor)
+                if any(int(mask.count_nonzero()) <= self.floor for mask in new):
+                    without = drop_smallest(weights, masks, count)
+                    held |= _held_by_floor(pool, new, without)
+            selected += zip(pool, new, strict=True)
         before = {place.name: int(place.mask.count_nonzero()) for place in self._places}
         for place, mask in selected:
             if place.name in grids and not torch.equal(place.mask, mask):
@@ -180,7 +185,7 @@ class MagnitudePruner:
             place.mask.copy_(mask)
             place.parameter.detach().masked_fill_(~mask, 0)
         if sparsity < 1:
-            warn_of_emptied(self._places, before, self.floor if self.scope == "global" else 0, stacklevel)
+            warn_of_emptied(self._places, before, held, stacklevel)
 
     def apply(self, optimizer: Optimizer | None = None) -> None:
         """Set pruned weights back to 0 in place; call it after each `optimizer.step()`, unless masks are attached.
@@ -234,6 +239,12 @@ class MagnitudePruner:
         in_blocks = tuple(place for place in self._places if place.name in self._layouts)
         single = tuple(place for place in self._places if place.name not in self._layouts)
         return [pool for pool in (in_blocks, single) if pool]
+
+
+def _held_by_floor(pool: Sequence[Place], new: Sequence[Tensor], without: Sequence[Tensor]) -> set[str]:
+    """Return the names of the targets that keep more weights with a floor than without."""
+    counts = zip(pool, new, without, strict=True)
+    return {place.name for place, own, bare in counts if int(own.count_nonzero()) > int(bare.count_nonzero())}
 
 
 def _share_dropped(masks: Collection[Tensor]) -> float:

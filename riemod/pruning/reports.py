@@ -1,7 +1,7 @@
 """Compare weights with their masks, and warn, by name, of what a pruned model would not tell."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
@@ -30,13 +30,13 @@ def warn_of_lost_masks(places: Sequence[Place], stacklevel: int) -> None:
             )
 
 
-def warn_of_emptied(places: Sequence[Place], before: Mapping[str, int], floor: int, stacklevel: int) -> None:
+def warn_of_emptied(places: Sequence[Place], before: Mapping[str, int], held: Collection[str], stacklevel: int) -> None:
     """Warn of targets that have just lost all of their weights, or all but those of the floor.
 
     Args:
         places: the targets, after pruning.
         before: how many weights each kept before, by name.
-        floor: least number of weights of a target that ranking leaves.
+        held: names of the targets that would keep fewer weights without a floor.
         stacklevel: as for `warnings.warn`, seen from the caller.
     """
     for place in places:
@@ -47,10 +47,10 @@ def warn_of_emptied(places: Sequence[Place], before: Mapping[str, int], floor: i
                 "on its input",
                 stacklevel=stacklevel + 1,
             )
-        elif kept < before[place.name] and kept <= floor:
+        elif kept < before[place.name] and place.name in held:
             warnings.warn(
-                f"{place.name} keeps {kept} of {total} weights, its floor: the ranking over all targets would empty "
-                'it. scope="tensor" prunes each target to the same sparsity, and a higher floor keeps more',
+                f"{place.name} keeps {kept} of {total} weights, its floor: the ranking over all targets would leave "
+                'it fewer. scope="tensor" prunes each target to the same sparsity, and a higher floor keeps more',
                 stacklevel=stacklevel + 1,
             )
 
