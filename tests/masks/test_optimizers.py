@@ -66,6 +66,7 @@ def state_at_pruned(model, optimizer):
     return torch.cat(values) if values else torch.zeros(0)
 
 
+@pytest.mark.filterwarnings("ignore:.* its floor:UserWarning")
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_attached_masks_hold_weights_at_zero(name):
     model = net()
