@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 LONGEST = 120.0
+_GENTLE = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ class Child:
 
     Args:
         function: is called without arguments.
-        folder: gets the files that hold standard output and standard error.
+        folder: gets the file that holds standard error.
+        output: what standard output goes to.
     """
 
-    def __init__(self, function: Callable[[], object], folder: Path) -> None:
+    def __init__(self, function: Callable[[], object], folder: Path, output: str = os.devnull) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._errors = folder / f"errors-{time.monotonic_ns()}"
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal that comes before the child is ready waits until it is.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _GENTLE)
         self.began = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_the_child(function, self._errors)
+            _be_the_child(function, self._errors, output)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def signal_after(self, seconds: float, number: signal.Signals) -> None:
         """Send a signal so many seconds after the start; a process that has ended gets none."""
@@ -72,23 +77,42 @@ class Child:
             time.sleep(0.002)
 
 
-def _be_the_child(function: Callable[[], object], errors: Path) -> None:
+def _be_the_child(function: Callable[[], object], errors: Path, output: str) -> None:
     """Run the function and end the process, whatever happens; what the parent had buffered is not written twice."""
     status = 1
     try:
-        for descriptor, path in ((1, os.devnull), (2, errors)):
+        for descriptor, path in ((1, output), (2, errors)):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(file, descriptor)
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         torch.set_num_threads(1)
-        function()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        status = _status_of(function)
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        try:
+            sys.stderr.flush()
+            sys.stdout.flush()
+        except OSError:
+            # Python itself ends with 120 when it cannot write its last output.
+            status = status or 120
         os._exit(status)
+
+
+def _status_of(function: Callable[[], object]) -> int:
+    """Run a function and return the exit status of a program that is only that function."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GENTLE)
+        try:
+            function()
+        finally:
+            # What comes later would hit this file, not the library.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _GENTLE)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
