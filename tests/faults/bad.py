@@ -119,7 +119,9 @@ def variants(valid: Any) -> Iterator[tuple[str, Maker]]:
     if isinstance(valid, Tensor):
         changes = TENSORS if valid.is_floating_point() else TENSORS | INTEGERS
         if valid.dtype == torch.bool or not valid.is_floating_point():
-            changes = {label: change for label, change in changes.items() if "1e" not in label and "a gradient" not in label}
+            changes = {
+                label: change for label, change in changes.items() if "1e" not in label and "a gradient" not in label
+            }
         for label, change in changes.items():
             yield label, lambda change=change: change(valid)
     elif isinstance(valid, np.ndarray):

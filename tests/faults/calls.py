@@ -96,7 +96,9 @@ def invoke(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         if parameter.kind is parameter.VAR_POSITIONAL:
             values = named.pop(parameter.name, ())
             positional += values if isinstance(values, tuple | list) else [values]
-        elif parameter.kind is parameter.POSITIONAL_ONLY or (open_ended and parameter.kind is not parameter.KEYWORD_ONLY):
+        elif parameter.kind is parameter.POSITIONAL_ONLY or (
+            open_ended and parameter.kind is not parameter.KEYWORD_ONLY
+        ):
             positional.append(named.pop(parameter.name))
     return function(*positional, **named)
 
@@ -104,7 +106,9 @@ def invoke(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
 def judge(case: Case) -> tuple[str, str] | None:
     """Make one bad call; return how it failed and the file to mend, None if it survived."""
     home = inspect.getmodule(inspect.unwrap(case.call.function))
-    home_file = f"{home.__name__.replace('.', '/')}.py" if home is not None and home.__name__.startswith("riemod") else "?"
+    home_file = (
+        f"{home.__name__.replace('.', '/')}.py" if home is not None and home.__name__.startswith("riemod") else "?"
+    )
     arguments = {name: maker() for name, maker in case.call.arguments.items()}
     try:
         bad = case.make()

@@ -128,11 +128,14 @@ def _bad_places(place: Path, whole: Path) -> Iterator[tuple[str, Callable[[], li
             yield f"out is {what}", partial(list, ["lottery", str(whole), "--out", out, "--quiet"])
             yield f"run is {what}", partial(list, ["show", out])
             yield f"run is {what}", partial(list, ["resume", out, "--quiet"])
-    for name in ("config.json", "metrics.jsonl", "record.json", "checkpoint/latest.json"):
-        for verb in ("show", "resume", "evaluate"):
-            if (name, verb) not in {("metrics.jsonl", "show"), ("metrics.jsonl", "evaluate"), ("record.json", "evaluate")}:
-                if (name, verb) not in {("checkpoint/latest.json", "show"), ("metrics.jsonl", "resume")}:
-                    yield f"{name} is a folder", partial(_with_a_folder, place, whole, name, verb)
+    reads = {
+        "config.json": ("show", "resume", "evaluate"),
+        "record.json": ("resume",),
+        "checkpoint/latest.json": ("resume", "evaluate"),
+    }
+    for name, verbs in reads.items():
+        for verb in verbs:
+            yield f"{name} is a folder", partial(_with_a_folder, place, whole, name, verb)
     yield "checkpoint is a file", partial(_with_a_file, place, whole)
 
 

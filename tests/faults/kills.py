@@ -16,8 +16,8 @@ from tests.faults.tally import Tally
 SAVING = "riemod/training"
 
 
-def run(count: int = 100, seed: int = 0) -> Tally:
-    """Kill `count` training processes, half of them at moments of a write, the others at random moments.
+def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5) -> Tally:
+    """Kill `count` training processes, that share of them at moments of a write, the others at random moments.
 
     Every second one is killed again while it resumes. A run survives if it then ends with the bits of a run that was
     never killed, and leaves no file behind.
@@ -30,7 +30,8 @@ def run(count: int = 100, seed: int = 0) -> Tally:
         seconds = time.monotonic() - began
         moments = _count_moments(place / "counted", scratch)
         shutil.rmtree(place / "counted")
-        of_a_write = [1 + number * moments // (count // 2) for number in range(count // 2)]
+        writes = round(share_of_writes * count)
+        of_a_write = [1 + number * moments // writes for number in range(writes)]
         tally.notes.append(f"{moments} moments of a write in a run of {seconds:.2f} s; kills at {len(set(of_a_write))}")
         for number in range(count):
             folder = place / f"run-{number}"

@@ -90,4 +90,3 @@ def watch(folder: Path, act: Act, halve: bool = True) -> None:
     sys.addaudithook(audit)
     os.fsync, os.replace = half_arrived, replaced
     RunFolder.append_metrics = half_a_row
-

@@ -1,4 +1,4 @@
-"""Third-party optimizers and wrappers: pruned weights stay zero under each of them, through 20 steps and two prunings."""
+"""Third-party optimizers and wrappers: pruned weights stay zero under each of them, through two prunings."""
 
 import copy
 import importlib

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,10 @@ class Child:
         # A signal that comes before the child is ready waits until it is.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _GENTLE)
         self.began = time.monotonic()
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # A test runner's threads wait for work, and hold no lock that the child needs.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
         if self.pid == 0:
             _be_the_child(function, self._errors, output)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

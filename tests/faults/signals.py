@@ -32,7 +32,9 @@ def run(count: int = 40, seed: int = 0) -> Tally:
         seconds = time.monotonic() - began
         for number in range(count):
             folder = place / f"run-{number}"
-            sent = (signal.SIGINT, signal.SIGTERM)[number // 4 % 2] if number % 4 == 3 else draws.choice(list(INTERRUPTED))
+            sent = (
+                (signal.SIGINT, signal.SIGTERM)[number // 4 % 2] if number % 4 == 3 else draws.choice(list(INTERRUPTED))
+            )
             if number % 4 == 3:
                 moment = draws.uniform(FIRST, LAST)
                 end, where = _fresh(train_command(folder), moment, sent), "a fresh Python"

@@ -18,7 +18,6 @@ from tests.faults.valid import (
     _array,
     _generator,
     _masked,
-    _moduli,
     _net,
     _points,
     _tensor,
@@ -87,7 +86,7 @@ def _config(task: str, **fields: Any) -> tasks.RunConfig:
     return tasks.task_class(task).presets["smoke"].replace(**fields)
 
 
-def _estimate(kind: type, X: Any, **options: Any) -> Any:  # noqa: N803
+def _estimate(kind: type, X: Any, **options: Any) -> Any:
     kind(**options).fit(X)
 
 
@@ -173,7 +172,11 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: _tensor(2, 6)}),
         ("regularization.NeuronEmbedding.points", _embedded, {"points": _points}),
         ("alignment.manifold_procrustes", _aligned, {"points": lambda: _array(6, 2), "targets": lambda: _array(6, 2)}),
-        ("masks.attach_masks", masks.attach_masks, {"optimizer": lambda: torch.optim.SGD(_net().parameters()), "module": _net}),
+        (
+            "masks.attach_masks",
+            masks.attach_masks,
+            {"optimizer": lambda: torch.optim.SGD(_net().parameters()), "module": _net},
+        ),
         (
             "pruning.lottery_ticket",
             _ticket,

@@ -11,8 +11,23 @@ import torch
 from torch import nn
 
 import riemod
-from riemod import alignment, coactivity, dynamics, initialization, manifolds, masks, optim, plotting, pruning
-from riemod import regularization, sparse, tasks, topology, training, tuning
+from riemod import (
+    alignment,
+    coactivity,
+    dynamics,
+    initialization,
+    manifolds,
+    masks,
+    optim,
+    plotting,
+    pruning,
+    regularization,
+    sparse,
+    tasks,
+    topology,
+    training,
+    tuning,
+)
 from riemod.regularization import controls, inhibitors
 
 Maker = Callable[[], Any]
@@ -232,9 +247,7 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "sparse.DenseMatrix": {},
     "sparse.CompressedRecurrent": {
         "layer": lambda: nn.RNN(6, 6),
-        "matrices": lambda: {
-            name: sparse.DenseMatrix(_tensor(6, 6)) for name in ("weight_ih_l0", "weight_hh_l0")
-        },
+        "matrices": lambda: {name: sparse.DenseMatrix(_tensor(6, 6)) for name in ("weight_ih_l0", "weight_hh_l0")},
     },
     "sparse.block_occupancy": {"block": lambda: 2},
     "sparse.compress": {"module": _masked, "layout": lambda: "csr"},
