@@ -152,7 +152,6 @@ def variants(valid: Any) -> Iterator[tuple[str, Maker]]:
         yield "as a string", lambda: str(valid)
         yield "as a tensor", lambda: torch.tensor(valid)
         yield "as a list", lambda: [valid]
-        yield "10**6", lambda: 10**6
 
 
 def _as_array(value: Any) -> Any:

@@ -129,7 +129,7 @@ def _bad_places(place: Path, whole: Path) -> Iterator[tuple[str, Callable[[], li
             yield f"run is {what}", partial(list, ["show", out])
             yield f"run is {what}", partial(list, ["resume", out, "--quiet"])
     reads = {
-        "config.json": ("show", "resume", "evaluate"),
+        "config.json": ("resume", "evaluate"),
         "record.json": ("resume",),
         "checkpoint/latest.json": ("resume", "evaluate"),
     }

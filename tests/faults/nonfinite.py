@@ -1,7 +1,7 @@
 """NaN and infinity in data, gradients, weights and points, while a run trains."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,23 @@ BAD = {"NaN": float("nan"), "infinity": float("inf"), "-infinity": float("-inf")
 MOMENTS = (0, SHAPE["batches-per-epoch"] + 1, SHAPE["epochs"] * SHAPE["batches-per-epoch"] - 1)
 
 
-def run(count: int = 30, seed: int = 0) -> Tally:
+def run(count: int = 30, seed: int = 0, moments: Sequence[int] = MOMENTS) -> Tally:
     """Spoil one number of `count` runs at a step of training.
 
     A run survives if it ends as diverged, in one line with status 1, and its last checkpoint loads with finite numbers;
-    or if it ends well, with finite numbers alone, for a value may be harmless.
+    or if it ends well, with finite numbers alone, for a value may be harmless. Where the points themselves were
+    spoiled, an error that names them is right too.
     """
-    tally, cases = Tally("nonfinite"), list(_cases())
+    tally, cases = Tally("nonfinite"), list(_cases(moments))
     # Spread over all cases; the seed moves where to begin.
     step = max(1, len(cases) // count)
     with workplace() as place:
         for number, (what, spoil) in enumerate(cases[seed % step :: step][:count]):
             folder = place / f"run-{number}"
             end = Child(partial(_spoiled, folder, spoil), place / "output").wait()
-            tally.record(what, end.problem(0, 1) or _not_finite(folder), "riemod/training/loop.py")
+            named = what.split(" in ", 1)[1].startswith("points") and "points must" in end.errors
+            problem = end.problem(0, 1, *((2,) if named else ()))
+            tally.record(what, problem or _not_finite(folder), "riemod/training/loop.py")
     return tally
 
 
@@ -70,9 +73,9 @@ def _not_finite(folder: Path) -> str | None:
     return None
 
 
-def _cases() -> Iterator[tuple[str, Callable[[], object]]]:
+def _cases(moments: Sequence[int]) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is spoiled, and what arranges that it will be."""
-    for moment in MOMENTS:
+    for moment in moments:
         for name, value in BAD.items():
             for part, where in enumerate(("sequence", "target")):
                 yield f"{name} in the {where} of step {moment}", partial(_in_data, moment, part, value)

@@ -15,7 +15,6 @@ from tests.faults.valid import (
     ROOMS,
     TORUS,
     Call,
-    _array,
     _generator,
     _masked,
     _net,
@@ -78,8 +77,8 @@ def _step(**options: Any) -> Any:
     return [pruner.step() for _ in range(3)]
 
 
-def _penalized(what: Any) -> Any:
-    return regularization.ModuliRegularizer(what, TORUS)()
+def _penalized(module: Any) -> Any:
+    return regularization.ModuliRegularizer(module, TORUS)()
 
 
 def _config(task: str, **fields: Any) -> tasks.RunConfig:
@@ -137,7 +136,7 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
                 "temperature": lambda: 10.0,
             },
         ),
-        ("regularization.ModuliRegularizer", _penalized, {"what": _net}),
+        ("regularization.ModuliRegularizer", _penalized, {"module": _net}),
         ("tasks.AddingConfig", lambda **values: _config("adding", **values), fields["adding"]),
         ("tasks.NavigationConfig", lambda **values: _config("navigation", **values), fields["navigation"]),
         (
@@ -171,7 +170,6 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         ("optim.JointOptimizer.load_state_dict", _load_state, {"state_dict": lambda: _joint().state_dict()}),
         ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: _tensor(2, 6)}),
         ("regularization.NeuronEmbedding.points", _embedded, {"points": _points}),
-        ("alignment.manifold_procrustes", _aligned, {"points": lambda: _array(6, 2), "targets": lambda: _array(6, 2)}),
         (
             "masks.attach_masks",
             masks.attach_masks,
@@ -211,12 +209,6 @@ def _compressed_linear() -> nn.Module:
 
 def _embedded(points: Any) -> Any:
     return regularization.NeuronEmbedding(TORUS, 6, points=points)
-
-
-def _aligned(points: Any, targets: Any) -> Any:
-    from riemod.alignment import manifold_procrustes
-
-    return manifold_procrustes(torch.as_tensor(points), torch.as_tensor(targets), manifolds.Euclidean(2))
 
 
 def every_call() -> list[Call]:
