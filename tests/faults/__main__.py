@@ -7,7 +7,7 @@ import time
 
 from tests.faults.tally import Tally, table
 
-# The number of attempts in each section.
+# The number of attempts in each section: of mutated files for each kind of file, of steps for memory.
 SECTIONS = {
     "kills": 100,
     "files": 500,
@@ -26,13 +26,15 @@ def run_section(name: str, count: int, seed: int) -> Tally | None:
         return importlib.import_module(f"tests.faults.{name}").run(count, seed)
     try:
         mutations = importlib.import_module("tests.faults.mutations")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != "tests.faults.mutations":
+            raise
         return None
     tried, _, _, failures = mutations.run(count, seed)
-    tally = Tally(name, tried)
+    tally = Tally(name, tried - len(failures))
     for failure in failures:
-        tally.record("", str(failure))
-        tally.tried -= 1
+        what, _, outcome = str(failure).partition(": ")
+        tally.record(what, outcome or "failed")
     return tally
 
 

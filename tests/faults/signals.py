@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from tests.faults.processes import LONGEST, End
 from tests.faults.runs import command, difference, go_on, litter, train_command, workplace
-from tests.faults.tally import Tally
+from tests.faults.tally import PACKAGE, Tally
 
 # Refused or interrupted; or 128 plus the signal's number, as shells count.
 INTERRUPTED = {signal.SIGINT: (2, 130), signal.SIGTERM: (2, 143)}
@@ -53,7 +52,7 @@ def run(count: int = 40, seed: int = 0) -> Tally:
 
 def _fresh(arguments: list[str], moment: float, sent: signal.Signals) -> End:
     """Start a Python that runs the command line, and send it a signal."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1"}
     command_line = [sys.executable, "-m", "riemod", *arguments]
     with subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
         time.sleep(moment)

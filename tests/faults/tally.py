@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-PACKAGE = Path(__file__).parents[2] / "riemod"
+import riemod
+
+PACKAGE = Path(riemod.__file__).parent
 
 
 @dataclass(frozen=True)
