@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from riemod.cli.commands import main
@@ -43,15 +44,32 @@ def run(count: int = 30, seed: int = 0) -> Tally:
             problem = problem or command(go_on(folder), scratch).wait().problem(0)
             problem = problem or difference(folder, whole) or litter(folder)
             tally.record(f"the disk is {how} from moment {moment} on", problem, "riemod/training, riemod/_files.py")
-        for what, prepare in _bad_places(place, whole):
-            arguments = prepare()
-            problem = Child(partial(main, arguments), scratch).wait(30).problem(2)
-            tally.record(f"{what}: riemod {' '.join(arguments[:2])}", problem, "riemod/training/folder.py")
+        places(None, place, tally)
         for what, try_two in (("resume", _second_resume), ("train", _both_train), ("resume at once", _both_resume)):
             tally.record(f"two writers: {what}", try_two(place / f"two {what}", scratch), "riemod/training/folder.py")
         for words in (["show", str(whole)], ["evaluate", str(whole)]):
             end = Child(partial(main, words), scratch, "/dev/full").wait()
             tally.record(f"riemod {words[0]} > /dev/full", end.problem(1, 2, 120), "riemod/cli/commands.py")
+    return tally
+
+
+def places(count: int | None, place: Path, tally: Tally | None = None) -> Tally:
+    """Try the first `count` bad places, or all: each command must end with status 2 and one line.
+
+    Args:
+        count: how many; all if None.
+        place: has the finished run `whole`, or gets it.
+        tally: counts them; a new one if not given.
+    """
+    tally = Tally("disks") if tally is None else tally
+    whole, scratch = place / "whole", place / "output"
+    if not whole.exists():
+        with workplace():
+            assert command(train_command(whole), scratch).wait().status == 0
+    for what, prepare in islice(_bad_places(place, whole), count):
+        arguments = prepare()
+        problem = Child(partial(main, arguments), scratch).wait(30).problem(2)
+        tally.record(f"{what}: riemod {arguments[0]}", problem, "riemod/training/folder.py")
     return tally
 
 

@@ -5,8 +5,10 @@ import importlib
 import importlib.util
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from tests.faults.tally import Tally, riemod_file
 
 STEPS = 20
 Parameters = Iterable[nn.Parameter]
+Attempt = Callable[[], str | None]
 
 
 class Net(nn.Module):
@@ -221,7 +224,7 @@ def _reloaded() -> str | None:
     return problem or (None if pruner.sparsity()["total"] > 0.89 else "the masks were lost")
 
 
-WRAPPERS: dict[str, Callable[[], str | None]] = {
+WRAPPERS: dict[str, Attempt] = {
     "deepcopy of net, riemannian_adam and pruner": _deep_copy,
     "pickle of net, riemannian_adam and pruner": _pickled,
     "deepcopy of net and an attached AdamW": _deep_copy_of_torch_s,
@@ -233,24 +236,30 @@ WRAPPERS: dict[str, Callable[[], str | None]] = {
 }
 
 
-def run(count: int = 24, seed: int = 0) -> Tally:
-    """Take 20 steps under `count` optimizers, and as many under every wrapper; pruned weights are 0 after each."""
+def run(count: int = 24, seed: int = 0, only: str = "") -> Tally:
+    """Take 20 steps under `count` optimizers, and as many under every wrapper; pruned weights are 0 after each.
+
+    Args:
+        count: how many optimizers, from the first one on.
+        seed: of weights and data.
+        only: a regular expression that the names must match from their start.
+    """
     tally = Tally("optimizers")
+    attempts: dict[str, Attempt] = {name: partial(_optimizer, build) for name, build in OPTIMIZERS.items()}
+    chosen = [name for name in attempts if re.match(only, name)][:count]
+    chosen += [name for name in WRAPPERS if re.match(only, name)]
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            attempts: dict[str, Callable[[], str | None]] = {
-                name: (lambda build=build: _optimizer(build)) for name, build in list(OPTIMIZERS.items())[:count]
-            }
-            for name, attempt in {**attempts, **WRAPPERS}.items():
-                _try(tally, name, attempt, seed)
+            for name in chosen:
+                _try(tally, name, (attempts | WRAPPERS)[name], seed)
     finally:
         logging.disable(logging.NOTSET)
     return tally
 
 
-def _try(tally: Tally, name: str, attempt: Callable[[], str | None], seed: int) -> None:
+def _try(tally: Tally, name: str, attempt: Attempt, seed: int) -> None:
     library = {"bitsandbytes": "bitsandbytes", "torchao": "torchao", "accelerate": "accelerate"}.get(
         name.split()[0], THEIRS if name in OPTIMIZERS else "torch"
     )

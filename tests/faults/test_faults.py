@@ -31,6 +31,19 @@ def test_numbers_that_are_not_finite():
     assert failures(nonfinite.run(10, moments=nonfinite.MOMENTS[-1:])) == []
 
 
+def test_bad_calls_of_the_pruners():
+    only = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner.prune|Dynamic)|regularization\.(chain|kernel|recurrent)"
+    assert failures(calls.run(30, only=only)) == []
+
+
+def test_pruned_weights_under_optimizers_that_work_entry_by_entry():
+    assert failures(optimizers.run(6, only="Lion|Adan|LaProp|AdaFactor|GradScaler|state dicts")) == []
+
+
+def test_a_place_where_no_run_can_be(tmp_path: Path):
+    assert failures(disks.places(10, tmp_path)) == []
+
+
 def test_memory_of_a_thousand_steps():
     assert failures(memory.run(1000)) == []
 
