@@ -53,19 +53,20 @@ def run(count: int = 30, seed: int = 0) -> Tally:
     return tally
 
 
-def places(count: int | None, place: Path, tally: Tally | None = None) -> Tally:
+def places(count: int | None, place: Path, tally: Tally) -> Tally:
     """Try the first `count` bad places, or all: each command must end with status 2 and one line.
 
     Args:
         count: how many; all if None.
-        place: has the finished run `whole`, or gets it.
-        tally: counts them; a new one if not given.
+        place: a workplace; the finished run `whole` in it is made if it is not there.
+        tally: counts them.
+
+    Returns:
+        The tally.
     """
-    tally = Tally("disks") if tally is None else tally
     whole, scratch = place / "whole", place / "output"
     if not whole.exists():
-        with workplace():
-            assert command(train_command(whole), scratch).wait().status == 0
+        assert command(train_command(whole), scratch).wait().status == 0
     for what, prepare in islice(_bad_places(place, whole), count):
         arguments = prepare()
         problem = Child(partial(main, arguments), scratch).wait(30).problem(2)

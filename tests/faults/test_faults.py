@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.faults import __main__ as faults
-from tests.faults import calls, kills, memory, nonfinite
+from tests.faults import calls, disks, kills, memory, nonfinite, optimizers
 from tests.faults.bad import ANYWHERE, variants
 from tests.faults.processes import Child, End
+from tests.faults.runs import workplace
 from tests.faults.tally import Failure, Tally, table
 from tests.faults.uses import every_call
 from tests.faults.valid import Call
@@ -32,16 +33,17 @@ def test_numbers_that_are_not_finite():
 
 
 def test_bad_calls_of_the_pruners():
-    only = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner.prune|Dynamic)|regularization\.(chain|kernel|recurrent)"
-    assert failures(calls.run(30, only=only)) == []
+    pruners = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner\.prune|Dynamic)"
+    assert failures(calls.run(30, only=pruners)) == []
 
 
 def test_pruned_weights_under_optimizers_that_work_entry_by_entry():
     assert failures(optimizers.run(6, only="Lion|Adan|LaProp|AdaFactor|GradScaler|state dicts")) == []
 
 
-def test_a_place_where_no_run_can_be(tmp_path: Path):
-    assert failures(disks.places(10, tmp_path)) == []
+def test_places_where_no_run_can_be():
+    with workplace() as place:
+        assert failures(disks.places(10, place, Tally("disks"))) == []
 
 
 def test_memory_of_a_thousand_steps():
