@@ -15,10 +15,9 @@ from riemod.cli.commands import main
 from riemod.training import RunFolder, load
 from tests.faults.moments import watch
 from tests.faults.processes import Child
-from tests.faults.runs import command, difference, go_on, litter, train_command, workplace
+from tests.faults.runs import command, count_moments, difference, go_on, litter, train_command, workplace
 from tests.faults.tally import Tally
 
-_MOMENTS = 64
 _CAPABILITIES = 0x20080522
 # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: with them root writes to read-only folders.
 _IGNORE_MODES = 0b110
@@ -35,8 +34,9 @@ def run(count: int = 30, seed: int = 0) -> Tally:
     with workplace() as place:
         whole, scratch = place / "whole", place / "output"
         assert command(train_command(whole), scratch).wait().status == 0
+        moments = count_moments(place / "counted", scratch, halve=False)
         for number in range(count):
-            folder, moment = place / f"run-{number}", 1 + number // 2 * 2 * _MOMENTS // count
+            folder, moment = place / f"run-{number}", 1 + number // 2 * 2 * moments // count
             how = ("full", "read-only")[number % 2]
             end = Child(partial(_hindered, folder, moment, how), scratch).wait()
             _make_writable(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from riemod.cli.commands import main
 from tests.faults.moments import kill_at, watch
 from tests.faults.processes import Child
-from tests.faults.runs import command, difference, go_on, litter, train_command, workplace
+from tests.faults.runs import command, count_moments, difference, go_on, litter, train_command, workplace
 from tests.faults.tally import Tally
 
 SAVING = "riemod/training"
@@ -28,8 +28,7 @@ def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5) -> Tally:
         began = time.monotonic()
         assert command(train_command(whole), scratch).wait().status == 0
         seconds = time.monotonic() - began
-        moments = _count_moments(place / "counted", scratch)
-        shutil.rmtree(place / "counted")
+        moments = count_moments(place / "counted", scratch)
         writes = round(share_of_writes * count)
         of_a_write = [1 + number * moments // writes for number in range(writes)]
         tally.notes.append(f"{moments} moments of a write in a run of {seconds:.2f} s; kills at {len(set(of_a_write))}")
@@ -61,22 +60,3 @@ def _watched(folder: Path, moment: int) -> None:
     arguments = go_on(folder)
     watch(folder, kill_at(moment))
     main(arguments)
-
-
-def _count_moments(folder: Path, scratch: Path) -> int:
-    """Return the number of moments in an undisturbed run."""
-    counter = scratch / "moments"
-
-    def counted() -> None:
-        last = 0
-
-        def count(number: int) -> None:
-            nonlocal last
-            last = number
-
-        watch(folder, count)
-        main(train_command(folder))
-        counter.write_text(str(last))
-
-    assert Child(counted, scratch).wait().status == 0
-    return int(counter.read_text())

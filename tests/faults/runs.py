@@ -1,6 +1,7 @@
 """The smallest runs there are, and what tells two of them apart."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from riemod.cli.commands import main
 from riemod.training import RunFolder, load
+from tests.faults.moments import watch
 from tests.faults.processes import Child
 
 SHAPE: dict[str, Any] = {
@@ -63,6 +65,26 @@ def go_on(folder: Path, **changes: Any) -> list[str]:
 def command(arguments: list[str], scratch: Path) -> Child:
     """Start the command line in a forked process."""
     return Child(lambda: main(arguments), scratch)
+
+
+def count_moments(folder: Path, scratch: Path, halve: bool = True) -> int:
+    """Return the number of moments of a write in an undisturbed run, which is deleted again."""
+    counter = scratch / "moments"
+
+    def counted() -> None:
+        last = 0
+
+        def count(number: int) -> None:
+            nonlocal last
+            last = number
+
+        watch(folder, count, halve)
+        main(train_command(folder))
+        counter.write_text(str(last))
+
+    assert Child(counted, scratch).wait().status == 0
+    shutil.rmtree(folder)
+    return int(counter.read_text())
 
 
 def bits(folder: Path) -> dict[str, Tensor]:
