@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
 from riemod.training import CheckpointError, RunError
@@ -193,7 +194,7 @@ def _some(cases: list[Case], scratch: Path, tally: Tally) -> int:
         for case in cases:
             torch.manual_seed(0)
             os.write(writer, (json.dumps(judge(case)) + "\n").encode())
-            mpl.pyplot.close("all") if hasattr(mpl, "pyplot") else None
+            plt.close("all")
 
     child = Child(work, scratch)
     os.close(writer)
@@ -210,7 +211,8 @@ def _some(cases: list[Case], scratch: Path, tally: Tally) -> int:
         if not chunk:
             break
     if tried < len(cases):
-        os.kill(child.pid, signal.SIGKILL) if not ready else None
+        if not ready:
+            os.kill(child.pid, signal.SIGKILL)
         end = child.wait()
         what = f"hangs for {LONGEST:g} s" if not ready else f"ends the process: {end.problem(0)}"
         tally.record(str(cases[tried]), what, f"riemod/{cases[tried].call.name.split('.')[0]}")
