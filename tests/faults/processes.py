@@ -48,6 +48,8 @@ class Child:
     def __init__(self, function: Callable[[], object], folder: Path, output: str = os.devnull) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._errors = folder / f"errors-{time.monotonic_ns()}"
+        # A process that is killed at once opens no file.
+        self._errors.touch()
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal that comes before the child is ready waits until it is.
