@@ -250,7 +250,8 @@ def run(count: int = 24, seed: int = 0, only: str = "") -> Tally:
     chosen += [name for name in WRAPPERS if re.match(only, name)]
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        # torchao compiles its steps, which takes minutes and changes nothing here.
+        with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
             warnings.simplefilter("ignore")
             for name in chosen:
                 _try(tally, name, (attempts | WRAPPERS)[name], seed)
