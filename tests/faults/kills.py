@@ -16,10 +16,10 @@ from tests.faults.tally import Tally
 SAVING = "riemod/training"
 
 
-def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5) -> Tally:
+def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5, twice: bool = True) -> Tally:
     """Kill `count` training processes, that share of them at moments of a write, the others at random moments.
 
-    Every second one is killed again while it resumes. A run survives if it then ends with the bits of a run that was
+    With `twice`, every second one is killed again while it resumes. A run survives if it then ends with the bits of a run that was
     never killed, and leaves no file behind.
     """
     tally, draws = Tally("kills"), random.Random(seed)
@@ -45,7 +45,7 @@ def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5) -> Tally:
                 end = child.wait()
             tried = f"killed {first}"
             problem = end.problem(-signal.SIGKILL, 0)
-            if problem is None and number % 2:
+            if problem is None and twice and number % 2:
                 again = draws.randrange(1, moments)
                 tried += f", again at moment {again} of the resumed run"
                 problem = Child(partial(_watched, folder, again), scratch).wait().problem(-signal.SIGKILL, 0)

@@ -25,7 +25,7 @@ def failures(tally: Tally) -> list[Failure]:
 
 
 def test_kills_at_ten_moments_of_a_write():
-    assert failures(kills.run(10, share_of_writes=1.0)) == []
+    assert failures(kills.run(10, share_of_writes=1.0, twice=False)) == []
 
 
 def test_numbers_that_are_not_finite():
@@ -47,7 +47,8 @@ def test_places_where_no_run_can_be():
 
 
 def test_memory_of_a_thousand_steps():
-    assert failures(memory.run(1000)) == []
+    with workplace():
+        assert failures(memory.run(1000)) == []
 
 
 def test_the_table_counts_and_groups_failures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
