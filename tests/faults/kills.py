@@ -19,8 +19,8 @@ SAVING = "riemod/training"
 def run(count: int = 100, seed: int = 0, share_of_writes: float = 0.5, twice: bool = True) -> Tally:
     """Kill `count` training processes, that share of them at moments of a write, the others at random moments.
 
-    With `twice`, every second one is killed again while it resumes. A run survives if it then ends with the bits of a run that was
-    never killed, and leaves no file behind.
+    With `twice`, every second one is killed again while it resumes. A run survives if it then ends with the bits of a
+    run that was never killed, and leaves no file behind.
     """
     tally, draws = Tally("kills"), random.Random(seed)
     with workplace() as place:
