@@ -224,6 +224,7 @@ def _copy_with_hooks(kind: type[Optimizer]) -> None:
 
 def _reduce(optimizer: Optimizer) -> tuple[Any, ...]:
     function, args, state, *others = optimizer.__reduce_ex__(2)
+    assert isinstance(state, dict)
     # torch's __setstate__ takes hooks that the state holds, and makes empty dictionaries where it holds none.
     for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
         own = [hook for hook in getattr(optimizer, name, {}).values() if _is_mask_hook(hook)]
