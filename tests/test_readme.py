@@ -70,9 +70,9 @@ def test_links_lead_somewhere(path: str) -> None:
 
 
 def test_sparse_page_compresses(tmp_path: Path) -> None:
-    (block,) = python_blocks((ROOT / "docs" / "sparse.md").read_text(encoding="utf-8"))
+    blocks = python_blocks((ROOT / "docs" / "sparse.md").read_text(encoding="utf-8"))
     names: dict[str, Any] = {}
-    exec(compile(block, "sparse.md", "exec"), names)
+    exec(compile("\n".join(blocks), "sparse.md", "exec"), names)
     riemod, fast = names["riemod"], names["fast"]
     path = tmp_path / "fast.safetensors"
     riemod.sparse.save(fast, path)
