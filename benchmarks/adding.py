@@ -4,7 +4,7 @@ All runs of one rate train side by side in one process. Tickets are drawn and tr
 draw, rate 1e-4) and by ours (`sparsity_aware`, rate 1e-3), both with the parent's regularizer and number of steps.
 Sequences have 30 numbers, as in the committed records; the `paper` preset has the paper's 50 (Table 13).
 
-python -m benchmarks.adding [THREADS]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.adding [THREADS]    # run what is missing on THREADS threads (2), then print the tables
 python -m benchmarks.adding --table      # print the tables of the committed records
 """
 

@@ -29,9 +29,13 @@ class Interrupted(KeyboardInterrupt):
 class _State:
     """What the handler knows."""
 
-    raises = False
-    received: int | None = None
-    advice: Callable[[], str] = staticmethod(lambda: AGAIN)
+    def __init__(self) -> None:
+        self.raises = False
+        self.received: int | None = None
+        self.advice: Callable[[], str] = lambda: AGAIN
+
+
+_STATE = _State()
 
 
 def advise(line: Callable[[], str]) -> None:
@@ -40,32 +44,32 @@ def advise(line: Callable[[], str]) -> None:
     Args:
         line: returns it, such as "interrupted after 3 epochs: riemod resume runs/a"; it is called at the interrupt.
     """
-    _State.advice = staticmethod(line)
+    _STATE.advice = line
 
 
 def advice() -> str:
     """Return what to say now."""
     with suppress(Exception):
-        return _State.advice()
+        return _STATE.advice()
     return AGAIN
 
 
 def received() -> int | None:
     """Return the number of the signal that arrived inside the last `raised`; None if there was none."""
-    return _State.received
+    return _STATE.received
 
 
 @contextmanager
 def raised() -> Iterator[None]:
     """Raise `Interrupted` at SIGINT and SIGTERM inside the context, if it is entered in the main thread."""
-    _State.received, _State.advice, _State.raises = None, staticmethod(lambda: AGAIN), True
+    _STATE.received, _STATE.advice, _STATE.raises = None, (lambda: AGAIN), True
     before = _answer()
     hook = sys.unraisablehook
     sys.unraisablehook = lambda unraisable: _unless_lost(unraisable, hook)
     try:
         yield
     finally:
-        _State.raises = False
+        _STATE.raises = False
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -95,8 +99,8 @@ def _answer() -> dict[int, Any]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if _State.raises and _State.received is None:
-        _State.received = number
+    if _STATE.raises and _STATE.received is None:
+        _STATE.received = number
         raise Interrupted
     _end(number)
 
@@ -104,7 +108,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 def _unless_lost(unraisable: Any, hook: Callable[[Any], Any]) -> None:
     """End the process if the interrupt was raised where Python drops exceptions, as in a destructor."""
     if isinstance(unraisable.exc_value, Interrupted):
-        _end(_State.received or signal.SIGINT)
+        _end(_STATE.received or signal.SIGINT)
     hook(unraisable)
 
 

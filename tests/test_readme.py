@@ -1,4 +1,4 @@
-"""README's example runs as printed and does what the text says, and its links lead somewhere."""
+"""The example of README runs as printed and does what the text says; its links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def python_blocks(text: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture(scope="module")
 def namespace() -> dict[str, Any]:
-    (block,) = python_blocks(README)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     torch.manual_seed(0)
     exec(compile(block, "README.md", "exec"), names)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from riemod import _signals
+from riemod._untrusted import one_line
 from riemod.cli.console import open_console
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
@@ -219,5 +220,5 @@ def _run(arguments: list[str]) -> None:
 
 
 def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"riemod: error: {error}\n")
+    sys.stderr.write(f"riemod: error: {one_line(error, most=2000)}\n")
     raise SystemExit(status) from error

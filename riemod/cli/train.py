@@ -7,8 +7,10 @@ from typing import Any, Generic, TypeVar
 import tyro
 
 from riemod._checks import check_choice, check_integer
+from riemod._machine import check_device, device_memory
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.tasks import RunConfig, task_class
+from riemod.tasks.config.memory import check_memory
 from riemod.training import RunDescription, RunError, RunFolder, build, check_replicas, start
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
@@ -48,7 +50,10 @@ def train_command(task_name: str, arguments: list[str]) -> None:
         options_type, args=arguments, default=default, prog=f"riemod train {task_name}", description=task.__doc__
     )
     use_threads(options.config)
-    if check_integer("replicas", options.replicas, least=1) == 1:
+    replicas = check_integer("replicas", options.replicas, least=1)
+    memory = device_memory(check_device(options.config.computation.device))
+    check_memory(options.config.memory_needs(), memory, replicas)
+    if replicas == 1:
         folder = RunFolder(options.out)
         if not folder.config_file.is_file():  # It is refused otherwise, and this command has nothing to resume.
             advise_to_resume([folder])

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from riemod._files import make_folder, write_atomically, write_json
+from riemod._untrusted import DamagedFile
 from riemod.optim import JointOptimizer
 from riemod.regularization.costs import current_names
+from riemod.training.reading import complete_member, read_pointer, read_state, sha256_of
 
 POINTER = "latest.json"
 _FORMAT = 1
@@ -105,14 +106,8 @@ def _tensor_files(folder: Path) -> list[Path]:
 def _read_pointer(pointer: Path) -> tuple[str, str]:
     """Return the name and the SHA-256 of the file that holds the checkpoint."""
     try:
-        content = json.loads(pointer.read_text())
-        if content["format"] != _FORMAT:
-            raise CheckpointError(f"checkpoint {pointer} has format {content['format']}, this version reads {_FORMAT}")
-        file, digest = content["file"], content["sha256"]
-        if not isinstance(file, str) or not isinstance(digest, str) or Path(file).name != file:
-            raise TypeError(f"file must be a name and sha256 a text, got {file!r} and {digest!r}")
-        return file, digest
-    except (ValueError, KeyError, TypeError) as error:
+        return read_pointer(pointer, _FORMAT)
+    except DamagedFile as error:
         raise CheckpointError(f"checkpoint {pointer} is corrupted: {error}") from error
 
 
@@ -141,15 +136,13 @@ class Checkpoint:
                     raise CheckpointError(f"checkpoint {pointer} names {file}, which is missing") from None
 
     def _read(self, path: Path) -> None:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != self.digest:
-            raise CheckpointError(f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s")
         try:
-            with safe_open(path, framework="pt") as file:
-                self._tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                state = json.loads(file.metadata()["state"])
-            self.progress: dict[str, Any] = state["progress"]
-            self._members: list[dict[str, Any]] = state["optimizer"]
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            if sha256_of(path) != self.digest:
+                raise CheckpointError(
+                    f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s"
+                )
+            self._tensors, self.progress, self._members = read_state(path)
+        except DamagedFile as error:
             raise CheckpointError(f"checkpoint {path} is corrupted: {error}") from error
 
     def state(self, name: str) -> dict[str, Tensor]:
@@ -168,27 +161,30 @@ class Checkpoint:
             states["moduli"] = current_names(states["moduli"])
         for name, module in modules.items():
             _check_states(name, module.state_dict(), states[name])
-        if optimizer is not None:
-            saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
-            own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
-            if saved != own:
-                raise CheckpointError(
-                    f"checkpoint is of another model: its optimizer trains {saved} parameters by member and group, "
-                    f"this one {own}"
-                )
+        member_states = [] if optimizer is None else self._member_states(optimizer)
         for name, module in modules.items():
             module.load_state_dict(states[name])
         if optimizer is not None:
-            optimizer.load_state_dict({"members": [self._member_state(index) for index in range(len(self._members))]})
+            optimizer.load_state_dict({"members": member_states})
 
-    def _member_state(self, index: int) -> dict[str, Any]:
-        member = self._members[index]
-        state = {
-            int(parameter): dict(numbers)
-            | {key: value.clone() for key, value in self.state(f"optimizer/{index}/{parameter}").items()}
-            for parameter, numbers in member["numbers"].items()
-        }
-        return {"state": state, "param_groups": member["param_groups"]}
+    def _member_states(self, optimizer: JointOptimizer) -> list[dict[str, Any]]:
+        try:
+            saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
+        except (KeyError, TypeError) as error:
+            raise CheckpointError("checkpoint is corrupted: its optimizer names no parameters") from error
+        own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
+        if saved != own:
+            raise CheckpointError(
+                f"checkpoint is of another model: its optimizer trains {saved} parameters by member and group, "
+                f"this one {own}"
+            )
+        try:
+            return [
+                complete_member(member, own, {key: self.state(f"optimizer/{index}/{key}") for key in member["numbers"]})
+                for index, (member, own) in enumerate(zip(self._members, optimizer.members, strict=True))
+            ]
+        except DamagedFile as error:
+            raise CheckpointError(f"checkpoint is corrupted: {error}") from error
 
 
 def _check_states(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:

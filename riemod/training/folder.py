@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from riemod._files import append_line, is_partial, make_folder, write_atomically, write_json
+from riemod._untrusted import DamagedFile, one_line
 from riemod.tasks import RunConfig, task_class
 from riemod.training.checkpoint import POINTER
 from riemod.training.errors import RunError
 from riemod.training.lock import LOCK, hold
+from riemod.training.reading import read_description, read_record, read_rows
 
 
 class RunDescription(NamedTuple):
@@ -115,21 +117,24 @@ class RunFolder:
         if not self.config_file.is_file():
             raise RunError(f"run must be a folder with a config.json, got {self.path}")
         try:
-            return RunDescription.from_dict(json.loads(self.config_file.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
+            return RunDescription.from_dict(read_description(self.config_file))
+        except DamagedFile as error:
             raise RunError(f"{self.config_file} is damaged: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.config_file} is no configuration of this version: {one_line(error)}") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, without a last line that a crash cut off."""
-        if not self.metrics_file.is_file():
+        """Return the rows of metrics.jsonl, without a last line that a crash cut off.
+
+        Raises:
+            RunError: if another line is damaged.
+        """
+        if not self.metrics_file.exists():
             return []
-        rows = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        try:
+            return read_rows(self.metrics_file)
+        except DamagedFile as error:
+            raise RunError(f"{self.metrics_file} is damaged: {error}") from error
 
     def drop_metrics_from(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, which are not in the checkpoint and will be trained again."""
@@ -141,7 +146,7 @@ class RunFolder:
         append_line(self.metrics_file, json.dumps(row))
 
     def read_record(self) -> dict[str, Any]:
-        """Return the finished run's record.
+        """Return the finished run's record; its config has the names and defaults of this version.
 
         Raises:
             RunError: if the run is not finished, or its record is damaged.
@@ -150,9 +155,11 @@ class RunFolder:
             self.read_description()
             raise RunError(f"run {self.path} is not finished: riemod resume {self.path}")
         try:
-            return json.loads(self.record_file.read_text())
-        except ValueError as error:
-            raise RunError(f"{self.record_file} is damaged: {error}") from error
+            record = read_record(self.record_file)
+            config = RunDescription.from_dict(record).config.to_dict()
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.record_file} is damaged: {one_line(error)}") from error
+        return record | {"config": config}
 
 
 def environment() -> dict[str, Any]:

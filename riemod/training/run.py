@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from riemod._untrusted import DamagedFile
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer
@@ -32,6 +33,7 @@ from riemod.training.checkpoint import (
 from riemod.training.errors import RunError
 from riemod.training.folder import RunDescription, RunFolder
 from riemod.training.lock import hold
+from riemod.training.reading import check_progress
 from riemod.training.seeds import Stream, generator_for
 
 
@@ -169,11 +171,20 @@ def load(folder: RunFolder) -> Run:
     run = build(folder, description)
     if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
-            parent = load(RunFolder(Path(description.ticket_of)))
+            parent_folder = RunFolder(Path(description.ticket_of))
+            if not parent_folder.has_checkpoint:
+                # Without this, two runs that name each other would be loaded without end.
+                parent_folder.read_description()
+                raise RunError(f"run {parent_folder.path} is not finished: riemod resume {parent_folder.path}")
+            parent = load(parent_folder)
             _take(run, _draw_ticket(parent, description.config.initialization))
         return run
     _sweep_if_free(folder)
     checkpoint = Checkpoint(folder.checkpoint)
+    try:
+        check_progress(checkpoint.progress, description.config.training.epochs)
+    except DamagedFile as error:
+        raise CheckpointError(f"checkpoint in {folder.checkpoint} is corrupted: {error}") from error
     _check_same_run(description, checkpoint)
     _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
     checkpoint.load(run.modules, run.optimizer)
