@@ -1,6 +1,13 @@
 """The loop that trains many small runs of one task side by side, as one batched computation in one process.
 
 Every replica is an ordinary run with its own folder, checkpoints and record. It can resume alone or with others.
+
+Its bits depend on its company. The same runs, in the same order and from the same epochs, end with the same bits. In
+other company, in another order, or alone, batched products are rounded in another way, and rounding grows while a net
+trains. After 160 steps of the adding problem at a rate of 2e-3 the largest difference of a weight was 3e-7 with 32
+hidden neurons, and 6e-2 with 128. So no tolerance holds for long trainings: the results agree as those of two machines
+do. Runs that were killed while their checkpoints were being written resume from two different epochs, and so in other
+company. Train a run alone where its bits must be the same after any kill.
 """
 
 import time
@@ -36,7 +43,8 @@ Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
 def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[dict[str, Any]]:
     """Train several runs of one task to their last epoch in one batched computation, and write their records.
 
-    Each run ends as `riemod.training.train` would end it, to float rounding, with its own batches, draws and pruning.
+    Each run ends as `riemod.training.train` would end it, to float rounding (see the module's text), with its own
+    batches, draws and pruning. Runs that were stopped at one epoch and go on together end with the same bits.
     Runs may differ only in the fields that their configuration allows: seed, initial draw, regularizer and pruning.
     Runs at earlier epochs are trained first, until all are at the same epoch. A run that diverges is left out, and the
     others continue without it.

@@ -109,6 +109,57 @@ def test_replicas_go_on_from_wherever_each_was_left(tmp_path: Path, begin: Begin
     assert train_replicas(finished) == [run.folder.read_record() for run in again]
 
 
+def test_replicas_that_go_on_together_end_with_the_same_bits(
+    tmp_path: Path, begin: Begin, bits: Bits, same: Callable[[dict[str, Tensor], dict[str, Tensor]], bool]
+):
+    names = ("fixed", "learned", "none", "blocks")
+    whole, broken = (
+        [begin(tmp_path / place / name, **COMMON, **RUNS[name]) for name in names] for place in ("whole", "broken")
+    )
+    train_replicas(whole)
+    for epoch in (0, 2):  # killed twice
+
+        def kill(step: int, total: int, row: dict[str, float], epoch: int = epoch) -> None:
+            if row["epoch"] >= epoch:
+                raise Killed
+
+        with pytest.raises(Killed):
+            train_replicas(broken, kill)
+        broken = [load(run.folder) for run in broken]
+        assert [run.epoch for run in broken] == [epoch + 1] * len(names)
+    train_replicas(broken)
+    for run, other in zip(broken, whole, strict=True):
+        assert same(bits(run), bits(other))
+        assert run.folder.metrics_file.read_bytes() == other.folder.metrics_file.read_bytes()
+
+
+@pytest.mark.parametrize("company", [["learned"], ["fixed", "learned"], ["learned", "none", "fixed"]], ids="-".join)
+def test_replicas_in_other_company_differ_by_rounding_alone(
+    company: list[str], tmp_path: Path, begin: Begin, bits: Bits
+):
+    def kill(step: int, total: int, row: dict[str, float]) -> None:
+        if row["epoch"] >= 1:
+            raise Killed
+
+    names = ("fixed", "learned", "none")
+    whole, broken = (
+        {name: begin(tmp_path / place / name, **COMMON, **RUNS[name]) for name in names}
+        for place in ("whole", "broken")
+    )
+    train_replicas(list(whole.values()))
+    with pytest.raises(Killed):
+        train_replicas(list(broken.values()), kill)
+    again = {name: load(broken[name].folder) for name in company}
+    if len(again) > 1:
+        train_replicas(list(again.values()))
+    else:
+        train(again["learned"])
+    ours, theirs = bits(again["learned"]), bits(whole["learned"])
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
+
+
 def test_a_replica_goes_on_alone(tmp_path: Path, begin: Begin, bits: Bits):
     pair = [begin(tmp_path / str(seed), **COMMON, seed=seed) for seed in (0, 1)]
     single = begin(tmp_path / "single", **COMMON, seed=1)
