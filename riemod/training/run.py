@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from riemod._untrusted import DamagedFile
+from riemod._untrusted import DamagedFile, one_line
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer
@@ -217,13 +217,13 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
     try:
         saved = RunDescription.from_dict(checkpoint.progress["run"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint does not say which run it is of: {error}") from error
+        raise CheckpointError(f"checkpoint does not say which run it is of: {one_line(error)}") from error
     own, other = ({"task": one.task, **one.config.to_dict()} for one in (description, saved))
     free = description.config.names_that_may_differ("resumed")
     for name in own:
         if name not in free and own[name] != other[name]:
             raise CheckpointError(
-                f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json"
+                one_line(f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json")
             )
 
 
@@ -235,5 +235,7 @@ def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
     if own != saved:
         name = next(key for key in {**own, **saved} if own.get(key) != saved.get(key))
         raise CheckpointError(
-            f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
+            one_line(
+                f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
+            )
         )
