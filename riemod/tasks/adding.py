@@ -33,7 +33,7 @@ class AddingConfig(RunConfig):
     def memory_needs(self) -> list[Need]:
         hidden, steps, size = self.hidden_size, self.steps, self.training.batch_size
         weights = bytes_per_weight(self.optimization.optimizer) * weights_of_layer(self.cell, 2, hidden)
-        # All batches of an epoch or of an evaluation are drawn at once: numbers, marks and what marks are drawn by, and their sequences.
+        # Batches of an epoch or evaluation are drawn at once: numbers, marks, what draws these, and the sequences.
         counts = {name: getattr(self.training, name) for name in ("batches_per_epoch", "evaluation_batches")}
         name = max(counts, key=counts.__getitem__)
         drawn = 5 * FLOAT * counts[name] * steps * size

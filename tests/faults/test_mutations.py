@@ -16,7 +16,9 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> list[Kind]:
 
 def test_no_mutated_file_is_a_crash(every_kind: list[Kind]):
     for kind in every_kind:
-        problems = {number: problem for number in range(COUNT) if (problem := attempt(kind, 0, number)) is not None}
+        # Compressed files come in three layouts.
+        count = COUNT // 3 if kind.name.startswith("a compressed") else COUNT
+        problems = {number: problem for number in range(count) if (problem := attempt(kind, 0, number)) is not None}
         assert not problems, (kind.name, problems)
 
 
