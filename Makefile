@@ -7,13 +7,14 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --co
 # One thread a worker: two test workers that each start a thread a core run slower than one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test slow lint format docs bench clean
+.PHONY: help install demo test slow coverage lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     train navigation on a learned torus and without, compare, draw (runs/demo)"
 	@echo "make test     lint, types and the quick tests"
 	@echo "make slow     the slow tests"
+	@echo "make coverage the quick tests, and which lines of riemod/ they do not run"
 	@echo "make bench    the speed benchmarks, against what users would write"
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
@@ -47,6 +48,9 @@ test: lint
 
 slow: $(INSTALLED)
 	@$(PYTEST) -m slow
+
+coverage: $(INSTALLED)
+	@$(PYTEST) -n 2 -m "not slow" --cov=riemod --cov-report=term-missing:skip-covered
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix

@@ -105,7 +105,7 @@ def parse_json(content: bytes | str, *, allow_nan: bool = False) -> Any:
     except DamagedFile:
         raise
     except UnicodeError as error:
-        raise DamagedFile(f"it must be text in UTF-8: {error.reason}") from error
+        raise DamagedFile(f"it must be text in UTF-8: {error}") from error
     except ValueError as error:
         raise DamagedFile(f"it must be JSON: {one_line(error)}") from error
     return value

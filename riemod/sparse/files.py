@@ -203,7 +203,8 @@ def _layer(path: Path, model: nn.Module, name: str, about: _StoredLayer, tensors
     matrices = {}
     for own, stored in about["weights"].items():
         label = f"{name}.{own}" if name else own
-        shape = tuple(stored["shape"])
+        height, width = stored["shape"]
+        shape = (height, width)
         if tuple(weights[own].shape) != shape:
             got = tuple(weights[own].shape)
             raise ValueError(f"module must have {label} of shape {shape}, as {path} has, got {got}")

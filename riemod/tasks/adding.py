@@ -87,6 +87,7 @@ class Adding(ReplicaTask[AddingConfig]):
         ),
         "paper": AddingConfig(
             preset="paper",
+            steps=50,
             training=Training(epochs=110, batches_per_epoch=313, batch_size=32, tail_epochs=10, evaluation_batches=100),
             optimization=Optimization(learning_rate=1e-4, max_grad_norm=0.5),
             regularization=Regularization(strength=1e-3),

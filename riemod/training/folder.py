@@ -11,15 +11,13 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-from riemod._files import is_partial, write_atomically, write_json
+from riemod._files import append_line, is_partial, make_folder, write_atomically, write_json
 from riemod._untrusted import DamagedFile, one_line
 from riemod.tasks import RunConfig, task_class
 from riemod.training.checkpoint import POINTER
+from riemod.training.errors import RunError
+from riemod.training.lock import LOCK, hold
 from riemod.training.reading import read_description, read_record, read_rows
-
-
-class RunError(RuntimeError):
-    """Reports a run folder that is missing, incomplete, taken, or damaged."""
 
 
 class RunDescription(NamedTuple):
@@ -96,15 +94,19 @@ class RunFolder:
         """Make the folder and write its config.
 
         Raises:
-            RunError: if the folder already holds something.
+            RunError: if the folder already holds something, or another process is making a run there.
         """
-        # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
-        if self.path.exists() and (not self.path.is_dir() or any(not is_partial(path) for path in self.path.iterdir())):
-            raise RunError(
-                f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.config_file, description.to_dict())
+        if self.path.exists() and not self.path.is_dir():
+            raise self._taken()
+        make_folder(self.path)
+        with hold(self.path):
+            # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
+            if any(path.name != LOCK and not is_partial(path) for path in self.path.iterdir()):
+                raise self._taken()
+            write_json(self.config_file, description.to_dict())
+
+    def _taken(self) -> RunError:
+        return RunError(f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder")
 
     def read_description(self) -> RunDescription:
         """Return the run's task, config and origin.
@@ -141,8 +143,7 @@ class RunFolder:
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Append one row of metrics."""
-        with self.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self.metrics_file, json.dumps(row))
 
     def read_record(self) -> dict[str, Any]:
         """Return the finished run's record; its config has the names and defaults of this version.

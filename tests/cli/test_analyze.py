@@ -61,9 +61,21 @@ def test_a_circle_is_analyzed_and_analyzed_again(tmp_path: Path, capsys: pytest.
     text = flat(capsys.readouterr().out)
     assert "Betti numbers mod 3" in text
     assert f"manifold: {record['verdict']['manifold']}" in text
-    for part in ("p-value, degree 2", "manifold of the arena, circle", "circular correlation with true angle 1", "cm"):
+    for part in (
+        "p-value, degree 2",
+        "manifold of the arena (circle)",
+        "verdict against the arena",
+        "circular correlation with true angle 1",
+        "cm",
+    ):
         assert part in text
-    for part in ("spatially informative units", "tuning and weights", "weights and points", "participation ratio"):
+    for part in (
+        "squared distance correlation",
+        "spatially informative units",
+        "tuning curves and weight graph",
+        "weight graph and points",
+        "participation ratio",
+    ):
         assert part in text
     assert record["arena"]["manifold"] == "circle"
     assert record["states"] == 200
