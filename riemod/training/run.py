@@ -179,7 +179,6 @@ def load(folder: RunFolder) -> Run:
             parent = load(parent_folder)
             _take(run, _draw_ticket(parent, description.config.initialization))
         return run
-    _sweep_if_free(folder)
     checkpoint = Checkpoint(folder.checkpoint)
     try:
         check_progress(checkpoint.progress, description.config.training.epochs)
@@ -188,6 +187,8 @@ def load(folder: RunFolder) -> Run:
     _check_same_run(description, checkpoint)
     _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
     checkpoint.load(run.modules, run.optimizer)
+    # Only now: a damaged latest.json would have named a file to keep that is not the checkpoint's.
+    _sweep_if_free(folder)
     run.epoch = checkpoint.progress["epoch"]
     run.seconds = checkpoint.progress["seconds"]
     run.first_loss = checkpoint.progress["first_loss"]
