@@ -282,7 +282,7 @@ def test_a_damaged_pointer_does_not_remove_the_checkpoint_among_leftovers(finish
         (lambda state: state["progress"].pop("epoch"), "progress must have the key 'epoch'"),
         (
             lambda state: state["progress"].update(epoch=10**6),
-            "progress.epoch must be at most the run's 3, got 1000000",
+            "epoch must be at most the run's 3, got 1000000",
         ),
         (lambda state: state["progress"].update(seconds=None), "progress.seconds must be a number, got null"),
         (lambda state: state["progress"].update(validation_losses=["a"]), r"validation_losses\[0\] must be a number"),
