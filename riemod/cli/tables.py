@@ -72,7 +72,7 @@ def progress_table(name: str, description: tuple[str, Any, str | None], rows: li
     columns = list(rows[-1]) if rows else ["epoch"]
     table = _table(title, *columns)
     for row in rows[-10:]:
-        _add_row(table, *(_number(row[column]) for column in columns))
+        _add_row(table, *(_number(row.get(column)) for column in columns))
     return table
 
 
@@ -92,7 +92,8 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
             _add_row(table, title + metric_name(key), *cells, _unit(entry["unit"]))
         table.add_section()
     for key in first["sparsity"]:
-        cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
+        shares = [record["sparsity"].get(key) for record in records.values()]
+        cells = ["" if share is None else f"{share:.4f}" for share in shares]
         _add_row(table, f"sparsity {key}", *cells, "fraction of zeros")
     _add_row(table, "training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table

@@ -208,6 +208,9 @@ def _layer(path: Path, model: nn.Module, name: str, about: _StoredLayer, tensors
         if tuple(weights[own].shape) != shape:
             got = tuple(weights[own].shape)
             raise ValueError(f"module must have {label} of shape {shape}, as {path} has, got {got}")
+        values = tensors.get(f"{label}.values")
+        if values is not None and values.is_floating_point() and values.dtype != weights[own].dtype:
+            raise ValueError(f"module must have {label} of {values.dtype}, as {path} has, got {weights[own].dtype}")
         try:
             matrices[own] = _matrix(label, stored["layout"], shape, tensors)
         except ValueError as error:

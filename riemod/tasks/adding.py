@@ -33,7 +33,7 @@ class AddingConfig(RunConfig):
     def memory_needs(self) -> list[Need]:
         hidden, steps, size = self.hidden_size, self.steps, self.training.batch_size
         weights = bytes_per_weight(self.optimization.optimizer) * weights_of_layer(self.cell, 2, hidden)
-        # All batches of an epoch are drawn at once: numbers, marks and what marks are drawn by, and their sequences.
+        # Batches of an epoch or evaluation are drawn at once: numbers, marks, what draws these, and the sequences.
         counts = {name: getattr(self.training, name) for name in ("batches_per_epoch", "evaluation_batches")}
         name = max(counts, key=counts.__getitem__)
         drawn = 5 * FLOAT * counts[name] * steps * size
@@ -41,7 +41,7 @@ class AddingConfig(RunConfig):
         return [
             *super().memory_needs(),
             Need("the weights", {"hidden_size": hidden}, weights),
-            Need("the batches of an epoch", {name: counts[name], **shape}, drawn),
+            Need("the batches that are drawn at once", {name: counts[name], **shape}, drawn),
             Need("the states of a batch", {"hidden_size": hidden, **shape}, FLOAT * steps * size * hidden),
         ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from riemod._untrusted import DamagedFile
+from riemod._untrusted import DamagedFile, one_line
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer
@@ -179,7 +179,6 @@ def load(folder: RunFolder) -> Run:
             parent = load(parent_folder)
             _take(run, _draw_ticket(parent, description.config.initialization))
         return run
-    _sweep_if_free(folder)
     checkpoint = Checkpoint(folder.checkpoint)
     try:
         check_progress(checkpoint.progress, description.config.training.epochs)
@@ -188,6 +187,8 @@ def load(folder: RunFolder) -> Run:
     _check_same_run(description, checkpoint)
     _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
     checkpoint.load(run.modules, run.optimizer)
+    # Only now: a damaged latest.json would have named a file to keep that is not the checkpoint's.
+    _sweep_if_free(folder)
     run.epoch = checkpoint.progress["epoch"]
     run.seconds = checkpoint.progress["seconds"]
     run.first_loss = checkpoint.progress["first_loss"]
@@ -253,13 +254,13 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
     try:
         saved = RunDescription.from_dict(checkpoint.progress["run"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint does not say which run it is of: {error}") from error
+        raise CheckpointError(f"checkpoint does not say which run it is of: {one_line(error)}") from error
     own, other = ({"task": one.task, **one.config.to_dict()} for one in (description, saved))
     free = description.config.names_that_may_differ("resumed")
     for name in own:
         if name not in free and own[name] != other[name]:
             raise CheckpointError(
-                f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json"
+                one_line(f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json")
             )
 
 
@@ -271,5 +272,7 @@ def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:
     if own != saved:
         name = next(key for key in {**own, **saved} if own.get(key) != saved.get(key))
         raise CheckpointError(
-            f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
+            one_line(
+                f"checkpoint was trained on other data: {name} was {saved.get(name)!r}, it is {own.get(name)!r} now"
+            )
         )

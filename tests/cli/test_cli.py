@@ -199,7 +199,7 @@ BAD_OPTIONS: list[tuple[list[str], str]] = [
     (["--max-grad-norm", "-1"], "max_grad_norm must be positive, got -1.0"),
     (["--learn"], "learn needs a manifold, got manifold='none'"),
     (["--seed", "-1"], "seed must be an integer >= 0, got -1"),
-    (["--device", "nonsense"], "device must name one that torch has here, got 'nonsense'"),
+    (["--device", "nonsense"], "device must be one that torch has here (cpu"),
     (["--hidden-size", "0"], "hidden_size must be an integer >= 1, got 0"),
     (["--landmarks", "3"], "landmarks must be an integer >= 4, got 3"),
     (["--manifold", "torus", "--learn", "--inhibitor", "diffusion"], "learn"),

@@ -1,13 +1,18 @@
 """Compressed models in files."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 import riemod
+from riemod._tensor_files import read_header, to_sealed_bytes
 from riemod.sparse import compress, load, save
 from tests.sparse.test_compress import Net, inputs, pruned, pruned_net
 
@@ -81,3 +86,118 @@ def test_wrong_files_and_models_are_named(tmp_path: Path):
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="path must be an undamaged safetensors file"):
         load(tmp_path / "cut", Net())
+
+
+def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    metadata = read_header(path)[1]
+    del metadata["sha256"]
+    return load_file(path), metadata
+
+
+def test_a_changed_number_is_refused_by_the_checksum(tmp_path: Path):
+    path = tmp_path / "net.safetensors"
+    save(compress(pruned_net()[0], "csr"), path)
+    whole = path.read_bytes()
+    for place in (9, 60, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"net\.safetensors"):
+            load(path, Net())
+
+
+def test_a_file_from_before_checksums_loads_with_a_note(tmp_path: Path):
+    compressed = compress(pruned_net()[0], "csr")
+    save(compressed, tmp_path / "new")
+    tensors, metadata = contents(tmp_path / "new")
+    (tmp_path / "old").write_bytes(to_bytes(tensors, metadata=metadata | {"format": "riemod.sparse 1"}))
+    with pytest.warns(UserWarning, match="old has no checksum"):
+        loaded = load(tmp_path / "old", Net())
+    x = inputs()
+    assert torch.equal(loaded(*x), compressed(*x))
+    # The format of today must have one.
+    (tmp_path / "old").write_bytes(to_bytes(tensors, metadata=metadata))
+    with pytest.raises(ValueError, match="must have a SHA-256 among its metadata, got none"):
+        load(tmp_path / "old", Net())
+
+
+def change_layers(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any], dict[str, str]], None]:
+    def apply(_: dict[str, Any], metadata: dict[str, str]) -> None:
+        layers = json.loads(metadata["layers"])
+        change(layers)
+        metadata["layers"] = json.dumps(layers)
+
+    return apply
+
+
+HIDDEN = "rnn.weight_hh_l0"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors, _: tensors.pop(f"{HIDDEN}.columns"), "columns must be in the file"),
+        (lambda tensors, _: tensors.pop(f"{HIDDEN}.values"), "values must be in the file"),
+        (lambda tensors, _: tensors[f"{HIDDEN}.values"].unsqueeze_(0), "row_starts and columns must be"),
+        (lambda tensors, _: tensors[f"{HIDDEN}.columns"].fill_(-1), r"columns must lie in \[0, 64\)"),
+        (lambda tensors, _: tensors[f"{HIDDEN}.row_starts"].fill_(3), "row_starts must rise from 0"),
+        (
+            lambda tensors, _: tensors.update({f"{HIDDEN}.columns": tensors[f"{HIDDEN}.columns"].float()}),
+            "columns must hold indices, got torch.float32",
+        ),
+        (
+            lambda tensors, _: tensors.update({f"{HIDDEN}.values": tensors[f"{HIDDEN}.values"].double()}),
+            "module must have rnn.weight_hh_l0 of torch.float64",
+        ),
+        (
+            lambda tensors, _: tensors.update({f"{HIDDEN}.values": tensors[f"{HIDDEN}.values"].int()}),
+            "values must hold real numbers, got torch.int32",
+        ),
+        (lambda tensors, _: tensors.update({"rnn.weight_ih_l0_order": torch.ones(3)}), "must"),
+        (lambda tensors, _: tensors.update({"other": torch.ones(3)}), "must fit this Net"),
+        (lambda _, metadata: metadata.pop("layers"), "metadata must have the key 'layers'"),
+        (lambda _, metadata: metadata.update(layers="[]"), "layers must be an object, got a list"),
+        (lambda _, metadata: metadata.update(layers="[" * 9000), "must not nest so deep"),
+        (lambda _, metadata: metadata.update(masks='{"a": 1}'), "masks must be a list, got an object"),
+        (lambda _, metadata: metadata.update(masks='["other_mask"]'), "masks must name masks of tensors"),
+        (change_layers(lambda layers: layers["rnn"].pop("kind")), "rnn must have the key 'kind'"),
+        (change_layers(lambda layers: layers["rnn"].update(weights=None)), "rnn.weights must be an object, got null"),
+        (change_layers(lambda layers: layers["rnn"]["weights"].popitem()), "rnn must have the weights"),
+        (
+            change_layers(lambda layers: layers["rnn"]["weights"]["weight_hh_l0"].update(layout="block16")),
+            "layout must be dense, csr or that of its blocks, got 'block16'",
+        ),
+        (
+            change_layers(lambda layers: layers["rnn"]["weights"]["weight_hh_l0"].update(layout="dense")),
+            r"values must be \(64, 64\), got",
+        ),
+        (
+            change_layers(lambda layers: layers["rnn"]["weights"]["weight_hh_l0"].update(shape=[64])),
+            r"of shape \(64,\), as",
+        ),
+        (
+            change_layers(lambda layers: layers["rnn"]["weights"]["weight_hh_l0"].update(shape=[10**30, 64])),
+            "module must have rnn.weight_hh_l0 of shape",
+        ),
+        (
+            change_layers(lambda layers: layers["rnn"]["weights"]["weight_hh_l0"].update(shape=["64", 64])),
+            r"shape\[0\] must be a whole number, got '64'",
+        ),
+    ],
+)
+def test_a_damage_that_the_checksum_does_not_know_is_named(
+    change: Callable[[dict[str, torch.Tensor], dict[str, str]], object], message: str, tmp_path: Path
+):
+    path = tmp_path / "net.safetensors"
+    save(compress(pruned_net()[0], "csr"), path)
+    tensors, metadata = contents(path)
+    change(tensors, metadata)
+    path.write_bytes(to_sealed_bytes(tensors, metadata))
+    with pytest.raises(ValueError, match=message) as caught:
+        load(path, Net())
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_row_starts_that_wrap_around_are_refused():
+    starts = torch.tensor([0, 2**31 - 1, -(2**31), 0], dtype=torch.int32)
+    with pytest.raises(ValueError, match="row_starts must rise"):
+        riemod.sparse.layouts.CSRMatrix((3, 2), torch.ones(0), starts, torch.ones(0, dtype=torch.int32))

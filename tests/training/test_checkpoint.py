@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from riemod._files import write_atomically, write_json
+from riemod._tensor_files import read_header
 from riemod.optim import riemannian_adam
 from riemod.training import CheckpointError, Run, evaluate, load, train
 from riemod.training.checkpoint import POINTER, Checkpoint, save_checkpoint
@@ -259,3 +261,50 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_a_damaged_pointer_does_not_remove_the_checkpoint_among_leftovers(finished: Run):
+    folder, weights = finished.folder.checkpoint, weights_file(finished)
+    (folder / "0123456789abcdef.safetensors").write_bytes(weights.read_bytes())
+    pointer = json.loads((folder / POINTER).read_text())
+    (folder / POINTER).write_text(json.dumps(pointer | {"file": "other.safetensors"}))
+    with pytest.raises(CheckpointError, match=r"names other\.safetensors, which is missing"):
+        load(finished.folder)
+    assert weights.is_file()
+    (folder / POINTER).write_text(json.dumps(pointer))
+    load(finished.folder)
+    assert list(folder.glob("*.safetensors*")) == [weights]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state["progress"].pop("epoch"), "progress must have the key 'epoch'"),
+        (
+            lambda state: state["progress"].update(epoch=10**6),
+            "epoch must be at most the run's 3, got 1000000",
+        ),
+        (lambda state: state["progress"].update(seconds=None), "progress.seconds must be a number, got null"),
+        (lambda state: state["progress"].update(validation_losses=["a"]), r"validation_losses\[0\] must be a number"),
+        (lambda state: state["optimizer"][0]["param_groups"][0].update(lr="fast"), "option lr .* got 'fast'"),
+        (lambda state: state["optimizer"][0]["param_groups"][0].update(betas=[0.9]), "betas .* must be 2 numbers"),
+        (lambda state: state["optimizer"][0]["param_groups"][0].update(capturable=True), "capturable .* must be False"),
+        (lambda state: state["optimizer"][0]["param_groups"][0].pop("params"), "names no parameters"),
+        (lambda state: state["optimizer"][0]["param_groups"][0]["params"].reverse(), "must be real numbers of shape"),
+        (lambda state: state["optimizer"][0]["numbers"].update({"77": {}}), "optimizer's parameters, got '77'"),
+        (lambda state: state["optimizer"][1]["numbers"]["0"].update(step="one"), "step"),
+        (lambda state: state["optimizer"].append(None), r"state.optimizer\[2\] must be an object, got null"),
+    ],
+)
+def test_a_state_of_other_types_is_refused_although_its_checksum_fits(
+    change: Callable[[dict[str, Any]], object], message: str, finished: Run
+):
+    weights = weights_file(finished)
+    state = json.loads(read_header(weights)[1]["state"])
+    change(state)
+    content = to_bytes(load_file(weights), metadata={"state": json.dumps(state)})
+    weights.write_bytes(content)
+    pointer = {"format": 1, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest()}
+    (finished.folder.checkpoint / POINTER).write_text(json.dumps(pointer))
+    with pytest.raises(CheckpointError, match=message):
+        load(finished.folder)
