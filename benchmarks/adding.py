@@ -2,8 +2,9 @@
 
 All runs of one rate train side by side in one process. Tickets are drawn and trained by the paper's recipe (torch's
 draw, rate 1e-4) and by ours (`sparsity_aware`, rate 1e-3), both with the parent's regularizer and number of steps.
+Sequences have 30 numbers, as in the committed records; the `paper` preset has the paper's 50 (Table 13).
 
-python -m benchmarks.adding [THREADS]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.adding [THREADS]    # run what is missing on THREADS threads (2), then print the tables
 python -m benchmarks.adding --table      # print the tables of the committed records
 """
 
@@ -17,6 +18,7 @@ from riemod.training import Run, RunFolder, load, lottery
 
 RUNS = Path("runs")
 TORUS: dict[str, Any] = {"manifold": "torus"}
+LENGTH: dict[str, Any] = {"steps": 30}
 
 
 def is_guessing(record: Record) -> bool:
@@ -28,7 +30,7 @@ SUITE = Suite(
     name="adding-paper",
     task="adding",
     preset="paper",
-    options={},
+    options=LENGTH,
     arms={
         "none": {},
         "matched L1": TORUS | {"arm": "matched_l1"},
@@ -47,7 +49,7 @@ TICKETS = {
     recipe: dataclasses.replace(
         SUITE,
         name=f"adding-paper-tickets-{recipe}",
-        options=options,
+        options=LENGTH | options,
         arms={arm: SUITE.arms[arm] for arm in ("none", "shuffled", "torus learned")},
     )
     for recipe, options in {

@@ -5,7 +5,7 @@ on the mask that it starts with. Magnitude pruning starts dense. The masks of a 
 drawn at the default temperature; dynamic masks start as drawn ones and grow by the gradient times the same prior (none:
 RigL). Each has the control whose costs are shuffled over pairs, and one that knows no costs (uniform, RigL).
 
-python -m benchmarks.apriori [THREADS]    # run what is missing on so many threads (2), then print the table
+python -m benchmarks.apriori [THREADS]    # run what is missing on THREADS threads (2), then print the table
 python -m benchmarks.apriori --table      # print the table of the committed records
 """
 

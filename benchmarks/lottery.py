@@ -4,7 +4,7 @@ Parents are runs of the `cpu` preset, with no regularizer and with a fixed torus
 shorter training is read off its metrics, for the rate is constant. "random" is the mask of "none" with the entries of
 each tensor permuted.
 
-python -m benchmarks.lottery [THREADS]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.lottery [THREADS]    # run what is missing on THREADS threads (2), then print the tables
 python -m benchmarks.lottery --table      # print the tables of the committed records
 """
 

@@ -4,7 +4,7 @@ At 95 % overall: magnitude pruning without penalty, with the penalty's subgradie
 place. Then the proximal step alone, which leaves the zeros that its threshold makes, all of them in the hidden matrix;
 the strength was chosen in one trial run (seed 0, 24 epochs) to leave about 95 % of it empty.
 
-python -m benchmarks.proximal [THREADS]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.proximal [THREADS]    # run what is missing on THREADS threads (2), then print the tables
 python -m benchmarks.proximal --table      # print the tables of the committed records
 """
 

@@ -3,7 +3,7 @@
 Parents have no regularizer and train for 5,008 steps; their tickets are drawn by `sparsity_aware` at each radius and
 train for 3,756. Three seeds.
 
-python -m benchmarks.radius [THREADS [CELL ...]]    # run what is missing on so many threads (2), then print the tables
+python -m benchmarks.radius [THREADS [CELL ...]]    # run what is missing on THREADS threads (2), then print the tables
 python -m benchmarks.radius --table                 # print the tables of the committed records
 """
 

@@ -5,6 +5,9 @@ import importlib.metadata
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from riemod import _signals  # noqa: F401, the first of all: a Ctrl-C may come while the others are imported
+
+# isort: split
 from riemod import coactivity, initialization, manifolds, masks, optim, pruning, regularization, sparse
 from riemod.coactivity import Coactivity, fit_positions
 from riemod.masks import apply_masks

@@ -1,6 +1,6 @@
-"""Checks of arguments that every room shares: each returns the value, or raises an error that names the argument.
+"""Checks of arguments. Each returns the value, or raises an error that names the argument.
 
-True and False are no numbers here, NumPy's integers and floats are.
+NumPy's integers and floats count as numbers, True and False do not.
 """
 
 import math
@@ -10,13 +10,12 @@ from typing import Any
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """Return the value as an int; raise a ValueError unless it is an integer from `least` to `most` (no end if None).
+    """Return the value as an int; raise a ValueError unless it is an integer from `least` to `most` (no limit if None).
 
     >>> check_integer("steps", 3, least=1)
     3
     """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least or (most is not None and int(value) > most):
+    if not _is_integer(value) or int(value) < least or (most is not None and int(value) > most):
         span = f">= {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be an integer {span}, got {value!r}")
     return int(value)
@@ -43,6 +42,13 @@ def check_share(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_fraction(name: str, value: Any) -> float:
+    """Return the value as a float; raise a ValueError unless it is a number with 0 < value < 1."""
+    if not (_is_number(value) and 0 < value < 1):
+        raise ValueError(f"{name} must be in (0, 1), got {value!r}")
+    return float(value)
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Return the value; raise a ValueError unless it is one of the choices."""
     if not isinstance(value, str) or value not in choices:
@@ -53,13 +59,21 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 
 def check_prime(prime: Any) -> int:
-    """Return the prime; raise a ValueError unless it is one."""
-    if isinstance(prime, bool) or not isinstance(prime, Integral) or int(prime) < 2:
-        raise ValueError(f"prime must be a prime number, got {prime!r}")
-    if any(int(prime) % divisor == 0 for divisor in range(2, math.isqrt(int(prime)) + 1)):
+    """Return the prime as an int; raise a ValueError unless it is a prime number."""
+    if not _is_integer(prime) or prime < 2 or any(prime % divisor == 0 for divisor in range(2, math.isqrt(prime) + 1)):
         raise ValueError(f"prime must be a prime number, got {prime!r}")
     return int(prime)
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # an integer or a fraction that no float can hold
+        return False
+    return True

@@ -29,6 +29,7 @@ __all__ = [
     "inside_torch_func",
     "outside_graphs",
     "semi_structured_limits",
+    "takes_scaled_gradients",
     "uncoalesced_parts",
     "version_of",
     "with_own_code",
@@ -88,6 +89,18 @@ def version_of(tensor: Tensor) -> int:
     """
     version = getattr(tensor, "_version", None)
     return next(_UNKNOWN_VERSIONS) if version is None else version
+
+
+def takes_scaled_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    """Tell whether `torch.amp.GradScaler` leaves it to an optimizer to unscale its gradients, as with `fused=True`.
+
+    Reads `Optimizer._step_supports_amp_scaling`, as `GradScaler.step` does. No public name tells this. Without the name
+    the answer is False, which is also the scaler's.
+
+    >>> takes_scaled_gradients(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1))
+    False
+    """
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
 
 
 def uncoalesced_parts(tensor: Tensor) -> tuple[Tensor, Tensor]:

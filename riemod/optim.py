@@ -11,6 +11,8 @@ from riemod.manifolds._geoopt import geoopt
 from riemod.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
 
+Trained = nn.Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
+
 
 class PointAdam(geoopt.optim.RiemannianAdam):
     """Runs geoopt's Riemannian Adam, and continues with the same bits after its state was loaded or copied.
@@ -32,7 +34,9 @@ class PointAdam(geoopt.optim.RiemannianAdam):
 class JointOptimizer(torch.optim.Optimizer):
     """Joins several optimizers into one, with one list of parameter groups, one state and one state dict.
 
-    Learning-rate schedulers work on it, because the parameter groups are those of the members themselves.
+    Learning-rate schedulers work on it, because the parameter groups are those of the members themselves. Its
+    `defaults` are those that all members have, with the values of the first, so that `OneCycleLR` and `CyclicLR` find
+    the momentum (`betas`) that they cycle in all groups.
 
     Args:
         members: optimizers of disjoint parameters.
@@ -46,6 +50,8 @@ class JointOptimizer(torch.optim.Optimizer):
         if not self.members:
             raise ValueError("members must hold at least one optimizer")
         super().__init__([group for member in self.members for group in member.param_groups], {})
+        shared = set.intersection(*(set(member.defaults) for member in self.members))
+        self.defaults = {key: value for key, value in self.members[0].defaults.items() if key in shared}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group of a member, as torch's constructor does.
@@ -99,7 +105,12 @@ class JointOptimizer(torch.optim.Optimizer):
             if own != got:
                 raise ValueError(f"state_dict must hold groups of {own} parameters for member {index}, got {got}")
         for member, state in zip(self.members, states, strict=True):
+            names = [group.get("name") for group in member.param_groups]
             member.load_state_dict(state)
+            for group, name in zip(member.param_groups, names, strict=True):
+                if name is not None:
+                    # States that were saved before groups had names hold none.
+                    group.setdefault("name", name)
         self.param_groups = [group for member in self.members for group in member.param_groups]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,7 +119,7 @@ class JointOptimizer(torch.optim.Optimizer):
 
 
 def riemannian_adam(
-    model: nn.Module,
+    model: Trained,
     moduli: ModuliRegularizer | None = None,
     *,
     lr: float = 1e-3,
@@ -116,14 +127,25 @@ def riemannian_adam(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    masked: nn.Module | None = None,
 ) -> JointOptimizer:
     """Build one optimizer: AdamW for the model's weights, Riemannian Adam for the neurons' points.
 
     Decoupled weight decay acts on the weights alone, never on points. Weights that masks (`riemod.masks`) hold at 0
-    stay there: their gradients and their optimizer state are masked before each step.
+    stay there (`attach_masks`), also under copies of the optimizer.
+
+    Each parameter group has a `"name"`: the group of the points is "points", and that of the weights is "weights", or
+    "weights 0", "weights 1", ... if there are several. Code that sets a learning rate by hand for all groups also sets
+    that of the points: `group["lr"] = lr if group["name"] != "points" else embedding_lr`. In the same way a scheduler
+    with one maximal rate (`OneCycleLR(optimizer, max_lr=1e-2)`) gives it to the points too; a list gives each group its
+    own, in the order of `param_groups`.
 
     Args:
         model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`.
+            Or what torch's optimizers take: parameters, (name, parameter) pairs, or dictionaries of parameter groups,
+            whose options (`lr`, `betas`, `eps`, `weight_decay`) override those below for their weights. So biases train
+            without decay: `[{"params": weights}, {"params": biases, "weight_decay": 0}]`. Points among them are still
+            trained with `embedding_lr`.
         moduli: the regularizer whose points (and learned curvature) are trained; it may have nothing to learn, or be
             None.
         lr: learning rate of the weights, > 0.
@@ -131,16 +153,23 @@ def riemannian_adam(
         betas: decay rates of Adam's two moments, both in [0, 1).
         eps: added to the denominator, > 0.
         weight_decay: decoupled weight decay of the weights, >= 0.
+        masked: the module whose masks are held; the model itself if a model is given. Parameters do not know their
+            masks, so without it none are held when `model` is a list.
 
     Raises:
+        TypeError: `model` is neither a module nor an iterable of parameters or groups.
         ValueError: a rate is out of its range, or there is nothing to train.
 
     Reference: Becigneul and Ganea 2019, https://arxiv.org/abs/1810.00760.
 
     >>> net = nn.RNN(2, 8)
     >>> optimizer = riemannian_adam(net, lr=1e-3)
-    >>> len(optimizer.param_groups)
-    1
+    >>> [group["name"] for group in optimizer.param_groups]
+    ['weights']
+    >>> decayed, biases = [net.weight_ih_l0, net.weight_hh_l0], [net.bias_ih_l0, net.bias_hh_l0]
+    >>> groups = [{"params": decayed, "weight_decay": 0.1}, {"params": biases}]
+    >>> [(group["name"], group["weight_decay"]) for group in riemannian_adam(groups, masked=net).param_groups]
+    [('weights 0', 0.1), ('weights 1', 0.0)]
     """
     embedding_lr = lr if embedding_lr is None else embedding_lr
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr), ("eps", eps)):
@@ -148,39 +177,43 @@ def riemannian_adam(
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
     check_at_least("weight_decay", weight_decay, 0)
-    weights, points = _split(model, moduli)
+    groups, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []
-    if weights:
-        members.append(
-            torch.optim.AdamW(weights, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fusable(weights))
-        )
+    if groups:
+        fused = _fusable(groups)
+        members.append(torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused))
     if points:
-        members.append(PointAdam(points, lr=embedding_lr, betas=betas, eps=eps))
-    return _joined(members, model)
+        members.append(PointAdam(_points_group(points), lr=embedding_lr, betas=betas, eps=eps))
+    return _joined(members, model, masked)
 
 
 def sgd_with_riemannian_adam(
-    model: nn.Module,
+    model: Trained,
     moduli: ModuliRegularizer | None = None,
     *,
     lr: float = 1e-1,
     embedding_lr: float = 1e-3,
     weight_decay: float = 0.0,
+    masked: nn.Module | None = None,
 ) -> JointOptimizer:
     """Build one optimizer: gradient descent for the model's weights, Riemannian Adam for the neurons' points.
 
-    A weight moves by w <- w - lr (gradient + weight_decay w). Points have no weight decay. Masks act as in
-    `riemannian_adam`.
+    A weight moves by w <- w - lr (gradient + weight_decay w). Points have no weight decay. Masks, parameter groups and
+    their names are as in `riemannian_adam`. Only Adam's group has `betas`, so with points use `OneCycleLR` and
+    `CyclicLR` with `cycle_momentum=False`.
 
     Args:
-        model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`.
+        model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`;
+            or parameters or parameter groups, as for `riemannian_adam`.
         moduli: the regularizer whose points (and learned curvature) are trained; it may have nothing to learn, or be
             None.
         lr: learning rate of the weights, > 0.
         embedding_lr: learning rate of the points, the length of a first step in the manifold's unit, > 0.
         weight_decay: weight decay of the weights, >= 0.
+        masked: the module whose masks are held; the model itself if a model is given.
 
     Raises:
+        TypeError: `model` is neither a module nor an iterable of parameters or groups.
         ValueError: a rate is out of its range, or there is nothing to train.
 
     >>> [type(member).__name__ for member in sgd_with_riemannian_adam(nn.RNN(2, 8), lr=0.5).members]
@@ -189,37 +222,75 @@ def sgd_with_riemannian_adam(
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr)):
         check_positive(name, rate)
     check_at_least("weight_decay", weight_decay, 0)
-    weights, points = _split(model, moduli)
+    groups, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []
-    if weights:
-        members.append(torch.optim.SGD(weights, lr=lr, weight_decay=weight_decay, fused=_fusable(weights)))
+    if groups:
+        members.append(torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay, fused=_fusable(groups)))
     if points:
-        members.append(PointAdam(points, lr=embedding_lr))
-    return _joined(members, model)
+        members.append(PointAdam(_points_group(points), lr=embedding_lr))
+    return _joined(members, model, masked)
 
 
-def _split(model: nn.Module, moduli: ModuliRegularizer | None) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the weights to train, and the points and manifold parameters to train, each parameter once."""
-    points = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
+def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[str, Any]], list[Tensor]]:
+    """Return groups of weights to train, and the points and manifold parameters to train, each parameter once."""
+    points: dict[int, Tensor] = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
-    weights = []
-    for parameter in model.parameters():
-        if not parameter.requires_grad or id(parameter) in fixed:
-            continue
-        if isinstance(parameter, geoopt.ManifoldParameter):
-            points[id(parameter)] = parameter
-        else:
-            weights.append(parameter)
-    return weights, list(points.values())
+    groups = []
+    for group in _groups(model):
+        weights = []
+        for item in group["params"]:
+            parameter = item[1] if isinstance(item, tuple) else item
+            if id(parameter) in fixed or not getattr(parameter, "requires_grad", True):
+                continue
+            if isinstance(parameter, geoopt.ManifoldParameter):
+                points[id(parameter)] = parameter
+            else:
+                weights.append(item)
+        if weights:
+            groups.append({**group, "params": weights})
+    for index, group in enumerate(groups):
+        group.setdefault("name", "weights" if len(groups) == 1 else f"weights {index}")
+    return groups, list(points.values())
 
 
-def _joined(members: list[torch.optim.Optimizer], model: nn.Module) -> JointOptimizer:
+def _groups(model: Trained) -> list[dict[str, Any]]:
+    """Return parameter groups, as torch's optimizers read them from an iterable."""
+    if isinstance(model, nn.Module):
+        return [{"params": list(model.parameters())}]
+    if isinstance(model, Tensor | str | bytes | dict) or not isinstance(model, Iterable):
+        raise TypeError(
+            "model must be a torch.nn.Module, or an iterable of parameters or of parameter groups, got "
+            f"{type(model).__name__}"
+        )
+    items = list(model)
+    if not any(isinstance(item, dict) for item in items):
+        items = [{"params": items}]
+    groups = []
+    for item in items:
+        if not isinstance(item, dict) or "params" not in item:
+            raise TypeError(f"model must hold parameter groups with the key 'params' alone, got {item!r:.80}")
+        held = [item["params"]] if isinstance(item["params"], Tensor) else list(item["params"])
+        for one in held:
+            if not isinstance(one[1] if isinstance(one, tuple) and len(one) == 2 else one, Tensor):
+                raise TypeError(f"model must hold tensors as parameters, got {type(one).__name__}")
+        groups.append({**item, "params": held})
+    return groups
+
+
+def _points_group(points: list[Tensor]) -> list[dict[str, Any]]:
+    return [{"params": points, "name": "points"}]
+
+
+def _joined(members: list[torch.optim.Optimizer], model: Trained, masked: nn.Module | None) -> JointOptimizer:
     if not members:
         raise ValueError("model must have parameters that require gradients, got none")
     optimizer = JointOptimizer(members)
-    attach_masks(optimizer, model)
+    holder = masked if masked is not None or not isinstance(model, nn.Module) else model
+    if holder is not None:
+        attach_masks(optimizer, holder)
     return optimizer
 
 
-def _fusable(parameters: list[nn.Parameter]) -> bool:
+def _fusable(groups: list[dict[str, Any]]) -> bool:
+    parameters = (item[1] if isinstance(item, tuple) else item for group in groups for item in group["params"])
     return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)

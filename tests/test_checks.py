@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from riemod._checks import check_at_least, check_choice, check_integer, check_positive, check_prime, check_share
+from riemod._checks import (
+    check_at_least,
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_positive,
+    check_prime,
+    check_share,
+)
 
 
 def test_integers_of_python_and_numpy_pass() -> None:
@@ -30,6 +38,8 @@ def test_other_values_are_no_numbers(value: object) -> None:
         check_at_least("x", value, 0)
     with pytest.raises(ValueError, match=r"^x must be in \[0, 1\), got "):
         check_share("x", value)
+    with pytest.raises(ValueError, match=r"^x must be in \(0, 1\), got "):
+        check_fraction("x", value)
 
 
 def test_bounds_are_where_they_say() -> None:
@@ -38,6 +48,10 @@ def test_bounds_are_where_they_say() -> None:
         check_positive("x", 0)
     with pytest.raises(ValueError, match="got 1"):
         check_share("x", 1)
+    assert check_fraction("x", np.float32(0.5)) == 0.5
+    for bound in (0, 1):
+        with pytest.raises(ValueError, match=f"got {bound}"):
+            check_fraction("x", bound)
 
 
 def test_choices_are_listed() -> None:

@@ -78,3 +78,9 @@ def test_limits_of_the_semi_structured_backend(dtype: torch.dtype):
     assert backend in ("cusparselt", "cutlass")
     assert rows > 1
     assert columns > 1
+
+
+def test_a_fused_optimizer_takes_scaled_gradients():
+    weight = torch.zeros(2, requires_grad=True)
+    assert _torch.takes_scaled_gradients(torch.optim.AdamW([weight], fused=True))
+    assert not _torch.takes_scaled_gradients(torch.optim.AdamW([weight], fused=False))

@@ -136,7 +136,7 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def median_time(run: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The median of so many rounds after a warm-up, in seconds."""
+    """Return the median time of some rounds after a warm-up, in seconds."""
     run()
     return statistics.median(timed(run) for _ in range(rounds))
 

@@ -1,4 +1,4 @@
-"""The demonstration: navigation pruned to 90 % on a learned torus and without, then the torus net's lottery ticket."""
+"""The demo: navigation nets pruned to 90 %, one on a learned torus and one without, then the ticket of the first."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from riemod.cli.tables import comparison_table
-from riemod.manifolds import Torus
+from riemod.manifolds import Euclidean, Torus
 from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run, RunError, RunFolder, Stream, generator_for, load
 
@@ -30,10 +30,10 @@ _DECODED_SEED = 3
 
 
 def run_demo(out: Path, console: Console) -> None:
-    """Train both arms side by side, then the torus arm's ticket; print a comparison, and draw figures in `out`.
+    """Train both nets side by side, then the ticket of the torus net; print a comparison and draw figures.
 
     Args:
-        out: folder of the three runs and of figures/; finished runs in it are kept, unfinished ones resumed.
+        out: folder of the three runs and of figures/; finished runs in it are kept, and unfinished ones are resumed.
         console: where to print.
 
     Raises:
@@ -57,11 +57,14 @@ def run_demo(out: Path, console: Console) -> None:
 
 
 def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
-    """Positions on the torus, weight matrix, error against sparsity, and a decoded walk; each a PNG, and all in one.
+    """Draw positions on the torus, the weight matrix, error against sparsity, and a decoded walk: five PNG files.
 
     Args:
-        folders: finished navigation runs by name; one of them on a torus.
-        out: folder of the figures, made if need be.
+        folders: finished navigation runs by name; at least one of them is on a torus.
+        out: folder of the figures; made if it is missing.
+
+    Returns:
+        The files: one for each figure, then one with all four.
     """
     # matplotlib is slow to import, and only figures need it.
     from riemod import plotting
@@ -74,7 +77,7 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
     assert moduli is not None
     points, torus, side = moduli.points, moduli.embeddings[0].manifold, task.config.side
     assert isinstance(torus, Torus)
-    colors = plotting.position_colors(preferred_positions(task, model), side)
+    colors = plotting.position_colors(places_of_units(task, model), side)
     errors = {
         name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
         for name, folder in folders.items()
@@ -85,7 +88,9 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
     weight = model.rnn.get_parameter("weight_hh_l0")
 
     def positions(ax: "Axes") -> None:
-        plotting.plot_torus_points(points, torus, colors, ax).set_title("learned positions, by preferred place")
+        plotting.plot_torus_points(points, torus, colors, ax).set_title(
+            "learned positions, colored by preferred position"
+        )
         key = plotting.plot_position_key(side, ax.inset_axes((1.03, 0.68, 0.3, 0.3)))
         key.set(xticks=[], yticks=[], xlabel="arena", ylabel="")
 
@@ -103,17 +108,29 @@ def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
 
 
 @torch.no_grad()
-def preferred_positions(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
-    """(n, 2) m: the mean position of the animal weighted by each hidden unit's activity; NaN for units never active.
+def places_of_units(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
+    """Compute the preferred position of each hidden unit from its rate map over the box, m.
 
     Args:
-        task: gives the walks and the landmarks.
+        task: gives the walks and the box.
         model: trained on it.
-        walks: number of random walks to average over.
+        walks: number of random walks that the rate maps are made from.
+
+    Returns:
+        (n, 2), float64; NaN for units whose rate does not vary.
     """
+    # SciPy's statistics are slow to import, and only figures need them.
+    from riemod.tuning import preferred_positions, rate_maps, regular_bins
+
+    half = task.config.side / 2
+    bins = regular_bins(Euclidean(2, task.config.side), 15, (-half, half))
     trajectories = task.walks(walks, generator_for(task.device, Stream.WEIGHTS, _DECODED_SEED))
     states = model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
-    return (states.T @ trajectories.position.flatten(0, 1)) / states.sum(0).unsqueeze(-1)
+    maps = rate_maps(states.cpu(), trajectories.position.flatten(0, 1).cpu(), bins, smoothing=task.config.width)
+    places = torch.full((states.shape[1], 2), torch.nan, dtype=torch.float64)
+    if maps.varying.any():
+        places[torch.from_numpy(maps.varying)] = preferred_positions(maps.only(maps.varying))
+    return places
 
 
 @torch.no_grad()

@@ -1,150 +1,189 @@
-"""A run's numbers as tables, for the terminal."""
+"""Tables of a run's numbers, for the terminal.
+
+Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is. Names,
+units and titles come from files that anyone may have changed: they are shown without the markup and the control
+characters that a terminal would act on.
+"""
 
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
+
+from riemod._untrusted import printable
 
 _SIGNIFICANT = 4
-_POSITION = {
-    "readout": "position error, the net's readout",
-    "nearest_state": "position error, by the nearest state",
-    "nearest_position": "position error, at least",
-    "chance": "position error, by chance",
+_LONGEST = 500
+_METRICS = {
+    "error_top3": "top-3 position error",
+    "error_maximum_likelihood": "maximum-likelihood position error",
+    "beyond_10_cm": "position errors above 10 cm",
+    "beyond_50_cm": "position errors above 50 cm",
+    "rmse": "RMSE",
 }
+_POSITION = {
+    "readout": "position error of the net's readout",
+    "nearest_state": "position error of the nearest state",
+    "nearest_position": "position error, least possible",
+    "chance": "position error, chance",
+}
+_GEOMETRIES = {"tuning": "tuning curves", "weights": "weight graph", "points": "points"}
 
 
 def record_table(name: str, record: dict[str, Any]) -> Table:
-    """One finished run: metrics and the levels to read them against, sparsity by tensor, and where it was trained.
+    """Show a finished run: metrics, reference levels to read them against, sparsity by tensor, and its machine.
 
     Args:
-        name: of the run, for the title.
-        record: as in record.json.
+        name: name of the run, for the title.
+        record: contents of record.json.
     """
     config, machine = record["config"], record["machine"]
-    table = Table("", "value", "unit", title=f"{name}: {_headline(record)}", title_justify="left")
-    for title, group in (("metric", record["metrics"]), ("level", record["levels"])):
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    table = _table(f"{name}: {_headline(record)}", "", "value", "unit")
+    for title, group in (("", record["metrics"]), ("reference: ", record["levels"])):
         for key, entry in group.items():
-            table.add_row(f"{title} {key}", _number(entry["value"]), entry["unit"])
+            _add_row(table, title + metric_name(key), _number(entry["value"]), _unit(entry["unit"]))
         table.add_section()
     for key, share in record["sparsity"].items():
-        table.add_row(f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+        _add_row(table, f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
-    table.add_row("parameters", f"{record['parameters']:,}", "weights")
-    table.add_row("training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
-    table.add_row("seed", str(config["seed"]), "")
-    table.add_row("torch", record["versions"]["torch"], "")
-    table.add_row("machine", f"{machine['cuda_device'] or machine['architecture']}, {machine['threads']} threads", "")
-    table.add_row("commit", (record["commit"] or "unknown")[:12], "")
+    _add_row(table, "parameters", f"{record['parameters']:,}", "weights")
+    _add_row(table, "training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
+    _add_row(table, "seed", str(config["seed"]), "")
+    _add_row(table, "torch", record["versions"]["torch"], "")
+    _add_row(table, "machine", f"{machine['cuda_device'] or machine['architecture']}, {threads}", "")
+    _add_row(table, "commit", (record["commit"] or "unknown")[:12], "")
     return table
 
 
 def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
-    """A run that is not finished: its last epochs.
+    """Show the last ten epochs of an unfinished run, and how to resume it.
 
     Args:
-        name: of the run, for the title.
-        description: its task, config and origin.
-        rows: of metrics.jsonl.
+        name: name of the run, for the title.
+        description: task, configuration and origin of the run.
+        rows: rows of metrics.jsonl.
     """
     task, config, _ = description
     title = (
-        f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.training.epochs} epochs: riemod resume {name}"
+        f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.training.epochs} epochs; "
+        f"go on with: riemod resume {name}"
     )
     columns = list(rows[-1]) if rows else ["epoch"]
-    table = Table(*columns, title=title, title_justify="left")
+    table = _table(title, *columns)
     for row in rows[-10:]:
-        table.add_row(*(_number(row[column]) for column in columns))
+        _add_row(table, *(_number(row[column]) for column in columns))
     return table
 
 
 def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
-    """Runs of one task side by side: every metric and level, and the sparsity of every tensor.
+    """Show runs of one task side by side: every metric and reference level, and the sparsity of every tensor.
 
     Args:
-        title: of the table.
-        records: by the name of their column.
+        title: title of the table.
+        records: contents of each record.json, by the heading of its column.
     """
-    table = Table("", *records, "unit", title=title, title_justify="left")
+    table = _table(title, "", *records, "unit")
     table.columns[0].no_wrap = True
     first = next(iter(records.values()))
-    for group in ("metrics", "levels"):
+    for title, group in (("", "metrics"), ("reference: ", "levels")):
         for key, entry in first[group].items():
-            cells = [_number(record[group][key]["value"]) for record in records.values()]
-            table.add_row(key, *cells, entry["unit"])
+            cells = [_number(record[group].get(key, {}).get("value")) for record in records.values()]
+            _add_row(table, title + metric_name(key), *cells, _unit(entry["unit"]))
         table.add_section()
     for key in first["sparsity"]:
         cells = [f"{record['sparsity'][key]:.4f}" for record in records.values()]
-        table.add_row(f"sparsity {key}", *cells, "fraction of zeros")
-    table.add_row("training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
+        _add_row(table, f"sparsity {key}", *cells, "fraction of zeros")
+    _add_row(table, "training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table
 
 
 def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
-    """What compressing a run's net changed, and the layouts that it was chosen from.
+    """Show the layouts that were timed, and what the compression of a run's net changed.
 
     Args:
-        name: of the run, for the titles.
-        record: as in compression.json.
+        name: name of the run, for the titles.
+        record: contents of compression.json.
     """
-    layouts = Table("", "layout", "ms", "KiB", "taken", title=f"{name}: layouts", title_justify="left")
+    layouts = _table(f"{name}: layouts", "part", "layout", "ms", "KiB", "chosen")
     for timing in record["timings"]:
         cells = _number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
-        layouts.add_row(timing["name"], timing["layout"], *cells)
-    changes = Table("", "before", "after", "unit", title=f"{name}: compressed", title_justify="left")
+        _add_row(layouts, timing["name"], timing["layout"], *cells)
+    changes = _table(f"{name}: before and after compression", "", "before", "after", "unit")
     for key, entry in record["metrics"].items():
-        changes.add_row(key, _number(entry["before"]), _number(entry["after"]), entry["unit"])
+        _add_row(changes, metric_name(key), _number(entry["before"]), _number(entry["after"]), _unit(entry["unit"]))
     changes.add_section()
     seconds = record["seconds_a_batch"]
-    changes.add_row("a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
-    for title, key in (("in memory", "bytes_in_memory"), ("on disk", "bytes_on_disk")):
-        changes.add_row(title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
+    _add_row(changes, "time of a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
+    for title, key in (("size in memory", "bytes_in_memory"), ("size on disk", "bytes_on_disk")):
+        _add_row(changes, title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
     changes.add_section()
     for weight, occupancy in record["occupancy"].items():
         for block, share in occupancy.items():
             cells = (f"{share[side]:.4f}" for side in ("before", "after"))
-            changes.add_row(f"{weight}, {block} x {block} tiles", *cells, "share not empty")
+            _add_row(changes, f"{weight}, nonempty {block} x {block} tiles", *cells, "fraction")
     return [layouts, changes]
 
 
 def analysis_table(name: str, record: dict[str, Any]) -> Table:
-    """What an analysis found beside its verdict: ranks, and for navigation the position, tuning, angles and alignment.
+    """Show an analysis: verdict and ranks, and for navigation also position errors, tuning, angles and alignment.
 
     Args:
-        name: of the run, for the title.
-        record: as in analysis.json.
+        name: name of the run, for the title.
+        record: contents of analysis.json.
     """
     title = f"{name}: {record['states']:,} states of {record['units']} units after {record['epochs']} epochs"
-    table = Table("", "value", "unit", title=title, title_justify="left")
+    table = _table(title, "", "value", "unit or note")
     verdict = record["verdict"]
-    table.add_row("manifold of the hidden states", verdict["manifold"], "")
+    _add_row(table, "manifold of the hidden states", verdict["manifold"], "")
     if "arena" in record:
         arena = record["arena"]
-        table.add_row(f"manifold of the arena, {arena['name']}", arena["manifold"], f"verdict: {arena['verdict']}")
+        _add_row(table, f"manifold of the arena ({arena['name']})", arena["manifold"], "")
+        _add_row(table, "verdict against the arena", arena["verdict"], "")
     for degree, p in verdict["p_values"].items():
-        table.add_row(f"p-value, degree {degree}", _number(p), f"of {verdict['nulls'][degree]} nulls, corrected")
+        note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
+        _add_row(table, f"p-value, degree {degree}", _number(p), note)
     table.add_section()
     for key, rank in record["ranks"].items():
-        table.add_row(key.replace("_", " "), _number(rank), "directions")
+        _add_row(table, key.replace("_", " "), _number(rank), "directions")
     for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
-        table.add_row(f"circular correlation with true angle {index}", f"{correlation:.3f}", "0 to 1")
+        _add_row(table, f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
     if (problem := record.get("coordinates", {}).get("problem")) is not None:
-        table.add_row("circular coordinates", "none", problem)
+        _add_row(table, "circular coordinates", "not found", problem)
     if "arena" not in record:
         return table
     table.add_section()
     for key, error in record["position"].items():
-        table.add_row(_POSITION[key], _number(error), "cm")
+        _add_row(table, _POSITION[key], _number(error), "cm")
     tuning = record["tuning"]
-    table.add_row("spatially informative units", f"{tuning['informative']:.3f}", f"share, p <= {tuning['level']:g}")
-    table.add_row("silent units", str(tuning["silent"]), f"of {tuning['units']}")
+    _add_row(
+        table, "spatially informative units", f"{tuning['informative']:.3f}", f"fraction, p <= {tuning['level']:g}"
+    )
+    _add_row(table, "silent units", str(tuning["silent"]), f"of {tuning['units']} units")
     table.add_section()
     alignment = record["alignment"]
     for pair in alignment["pairs"]:
-        value, p = f"{pair['distance_correlation']:.3f}", f"distance correlation, p = {_number(pair['p_value'])}"
-        table.add_row(f"{pair['first']} and {pair['second']}, {alignment['units']} units", value, p)
+        first, second = (_GEOMETRIES[pair[side]] for side in ("first", "second"))
+        note = f"squared distance correlation, p = {_number(pair['p_value'])}"
+        _add_row(
+            table, f"{first} and {second}, {alignment['units']} units", f"{pair['distance_correlation']:.3f}", note
+        )
     if alignment["problem"] is not None:
-        table.add_row("alignment", "none", alignment["problem"])
+        _add_row(table, "agreement of geometries", "not computed", alignment["problem"])
     return table
+
+
+def metric_name(key: str) -> str:
+    """Return a metric's or reference level's name for a reader; keys without one come back as they are.
+
+    Args:
+        key: key of a metric, or a level's key, which begins with that of its metric.
+
+    >>> metric_name("error_top3 of a perfect net")
+    'top-3 position error of a perfect net'
+    """
+    metric, *rest = key.split(" ", 1)
+    return " ".join((_METRICS.get(metric, metric), *rest))
 
 
 def _headline(record: dict[str, Any]) -> str:
@@ -157,5 +196,30 @@ def _headline(record: dict[str, Any]) -> str:
     return f"{record['task']}, preset {config['preset']}, {arm}, {sparsity}{origin}"
 
 
-def _number(value: float) -> str:
+def _unit(unit: str) -> str:
+    """Return the unit for a reader: a record's "1" stands for a number without one."""
+    return "" if unit == "1" else unit
+
+
+def _number(value: float | None) -> str:
+    """Return a number as text; nothing for one that is missing."""
+    if value is None:
+        return ""
     return str(value) if isinstance(value, int) else f"{value:.{_SIGNIFICANT}g}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(
+        *(Column(_text(column)) for column in columns),
+        title=_text(title, style="table.title"),
+        title_justify="left",
+    )
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    table.add_row(*(_text(cell) for cell in cells))
+
+
+def _text(content: str, style: str = "") -> Text:
+    shown = printable(content[: _LONGEST + 1])
+    return Text(shown if len(content) <= _LONGEST else f"{shown[:_LONGEST]}...", style=style)

@@ -15,8 +15,7 @@ from torch import Tensor
 from riemod._checks import check_positive
 from riemod._torch import outside_graphs
 from riemod.manifolds.base import Manifold
-from riemod.regularization.budget import Scaled
-from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
 
 _REACH = 0.28

@@ -1,1 +1,1 @@
-"""Callbacks for other people's training loops; each file needs the library that it is named after."""
+"""Callbacks for other libraries' training loops. Each file needs the library that it is named after."""

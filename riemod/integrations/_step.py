@@ -1,4 +1,4 @@
-"""What both callbacks do before a step of the optimizer."""
+"""What both callbacks check, and what they do before a step of the optimizer."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,11 @@ from riemod.regularization import ModuliRegularizer
 
 
 def check_parts(moduli: ModuliRegularizer | None, pruner: MagnitudePruner | None) -> None:
-    """Raise unless there is something to do, and it is of the right types.
+    """Raise an error unless a regularizer, a pruner or both are given.
+
+    Args:
+        moduli: the penalty, or None.
+        pruner: the pruner, or None.
 
     Raises:
         ValueError: if both are None.
@@ -24,15 +28,18 @@ def check_parts(moduli: ModuliRegularizer | None, pruner: MagnitudePruner | None
 
 
 def add_penalty(moduli: ModuliRegularizer, optimizer: Optimizer, scale: float = 1.0) -> Tensor:
-    """Add the gradients of the penalty to those of an optimizer's parameters: once a step, whatever was accumulated.
+    """Add the penalty's gradients, times scale, to the gradients of the optimizer's parameters.
+
+    Call it once before each step of the optimizer. Then the penalty counts once, however many batches were accumulated.
+    Parameters of other optimizers get no gradient, so two optimizers do not count the penalty twice.
 
     Args:
         moduli: the penalty.
-        optimizer: only its parameters get gradients, so that two optimizers do not count the penalty twice.
-        scale: what the gradients that are there were multiplied by.
+        optimizer: whose parameters get gradients.
+        scale: the factor by which the gradients already there were multiplied.
 
     Returns:
-        The penalty as it was, detached.
+        The penalty, without the scale, detached.
     """
     wanted = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     with torch.enable_grad():

@@ -1,12 +1,16 @@
-"""A Lightning callback: penalty, pruning, masks and their log. Needs `pip install riemod[lightning]`."""
+"""A Lightning callback that adds the penalty, prunes, keeps masks and logs. Needs `pip install riemod[lightning]`."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
+from torch.nn import Module
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
+from torch.optim.swa_utils import AveragedModel
 
+from riemod._torch import takes_scaled_gradients
 from riemod.integrations._step import add_penalty, check_parts
-from riemod.masks import attach_masks
+from riemod.masks import MaskHandle, attach_masks, masked_average, sync_average
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -17,21 +21,34 @@ except ImportError as error:
 
 
 class ModuliCallback(Callback):
-    """gradients <- gradients of the task + gradients of strength R, masked, before each step of the optimizer.
+    """Adds the penalty's gradients before each step of the optimizer, prunes each epoch, and keeps the masks.
 
-    The penalty is added once a step, after gradients were accumulated, averaged over processes and unscaled, and before
-    they are clipped: so it is right under gradient accumulation and mixed precision as it stands. Let the
-    LightningModule hold the regularizer as an attribute, so that its points are saved, moved and (with several
-    processes, `strategy="ddp_find_unused_parameters_true"`) made equal; and let `configure_optimizers` return
-    `riemod.optim.riemannian_adam(self, self.moduli)` if points are learned. `training_step` must not add the penalty.
+    gradient = mask (gradient of the task's loss + gradient of strength R).
+
+    The penalty's gradients are added after Lightning has accumulated, averaged over processes and unscaled the task's
+    gradients, and before it clips them. Gradient accumulation and mixed precision therefore need no change.
+    `training_step` must return the task's loss without the penalty.
+
+    The LightningModule should hold the regularizer as an attribute, so that its points are saved and moved with the
+    module. With several processes use `strategy="ddp_find_unused_parameters_true"`, which also makes the points equal
+    in all of them. If points are learned, `configure_optimizers` should return
+    `riemod.optim.riemannian_adam(self, self.moduli)`.
+
+    Lightning's averages (`StochasticWeightAveraging`, `WeightAveraging`, `EMAWeightAveraging`) may stand before or
+    after it in `callbacks`: masks and points are not averaged, and the average has the model's zeros, masks and points
+    (`riemod.masks.sync_average`) whenever Lightning evaluates, saves or takes it.
+
+    `load_from_checkpoint` refuses the masks of a pruned model as unexpected keys. Let the LightningModule have
+    `def on_load_checkpoint(self, checkpoint): riemod.masks.restore_masks(self, checkpoint["state_dict"])`.
 
     Args:
-        moduli: the penalty; None to prune alone.
-        pruner: one with a schedule, whose epoch is Lightning's, or one without, whose masks are only held.
-        log: whether "moduli/penalty" is logged each step, and "sparsity/<tensor>" each epoch.
+        moduli: the penalty; None for pruning only.
+        pruner: with a schedule, it prunes at the start of each of Lightning's epochs; without one, its masks are kept
+            as they are. None for the penalty only.
+        log: whether to log "moduli/penalty" each step and "sparsity/<tensor>" each epoch.
 
     Raises:
-        ValueError: if there is neither a regularizer nor a pruner.
+        ValueError: if moduli and pruner are both None.
         TypeError: if one is of another type.
 
     Reference: Eq. 5 of https://arxiv.org/abs/2406.06290.
@@ -48,15 +65,18 @@ class ModuliCallback(Callback):
         super().__init__()
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[MaskHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep pruned weights at zero under every optimizer."""
+        """Keep pruned weights at zero under every optimizer, and bool masks out of averages."""
+        for average in _averages(trainer, pl_module):
+            if isinstance(average, AveragedModel) and average.use_buffers:
+                _average_no_masks(average)
         if self.pruner is not None:
             self._handles = [attach_masks(optimizer, self.pruner.model) for optimizer in trainer.optimizers]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prune to the schedule's sparsity of this epoch."""
+        """Prune to the sparsity that the schedule has for this epoch."""
         if self.pruner is None:
             return
         if self.pruner.schedule is not None:
@@ -65,7 +85,7 @@ class ModuliCallback(Callback):
             pl_module.log_dict({f"sparsity/{name}": value for name, value in self.pruner.sparsity().items()})
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Add the penalty's gradients, and mask them all, so that clipping by the norm sees what is used."""
+        """Add the penalty's gradients, then mask all gradients, so that clipping sees the norm that the step uses."""
         if self.moduli is not None:
             penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer))
             if self.log:
@@ -73,16 +93,50 @@ class ModuliCallback(Callback):
         if self.pruner is not None:
             self.pruner.mask_gradients()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model."""
+        for average in _averages(trainer, pl_module):
+            sync_average(average, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give averages the masks and points of the model, before they are evaluated."""
+        self.on_train_epoch_end(trainer, pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let go of the optimizers."""
+        """Give averages the masks and points of the model, before it takes their weights; let go of the optimizers."""
+        self.on_train_epoch_end(trainer, pl_module)
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
 
 def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
-    """What an optimizer's gradients are multiplied by here: Lightning has unscaled them, but for fused optimizers."""
+    """Return the factor of an optimizer's gradients: the scaler's for fused optimizers, which unscale them, else 1."""
     scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
+    if scaler is None or not takes_scaled_gradients(optimizer):
         return 1.0
     return scaler.get_scale()
+
+
+def _averages(trainer: Trainer, pl_module: LightningModule) -> Iterator[Module]:
+    """Yield the averaged models that other callbacks hold; Lightning has no public name for them."""
+    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        for value in vars(callback).values():
+            if isinstance(value, AveragedModel) or (type(value) is type(pl_module) and value is not pl_module):
+                yield value
+
+
+def _average_no_masks(average: AveragedModel) -> None:
+    several = average.multi_avg_fn
+    if several is None:
+        average.avg_fn = masked_average(average.avg_fn)
+        return
+
+    def average_several(averaged: Any, current: Any, count: Any) -> None:
+        if current[0].dtype == torch.bool:
+            for own, value in zip(averaged, current, strict=True):
+                own.copy_(value)
+        else:
+            several(averaged, current, count)
+
+    average.multi_avg_fn = average_several

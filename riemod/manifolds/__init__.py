@@ -1,8 +1,8 @@
-"""Where neurons live: Riemannian manifolds with exact distances, uniform samples and points that can be learned."""
+"""Riemannian manifolds for neurons, with exact distances, uniform samples and points that can be learned."""
 
 from collections.abc import Callable
 
-from riemod.manifolds.base import Manifold
+from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
 from riemod.manifolds.klein import KleinBottle
@@ -15,6 +15,7 @@ __all__ = [
     "NAMES",
     "Euclidean",
     "KleinBottle",
+    "Lattice",
     "Manifold",
     "PoincareBall",
     "Product",
@@ -38,7 +39,7 @@ NAMES = tuple(_MAKERS)
 
 
 def by_name(name: str) -> Manifold:
-    """A manifold by its name, with its default size.
+    """Make the manifold of that name, with its default size.
 
     Args:
         name: one of NAMES.
@@ -47,7 +48,7 @@ def by_name(name: str) -> Manifold:
         A new manifold.
 
     Raises:
-        ValueError: if there is no manifold of that name.
+        ValueError: if no manifold has that name.
 
     >>> by_name("circle")
     Sphere(dim=1, radius=5)

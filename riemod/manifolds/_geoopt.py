@@ -1,4 +1,4 @@
-"""geoopt, imported silently: its import uses `torch.jit.script`, which newer torch calls deprecated."""
+"""Imports geoopt without the warning that its use of `torch.jit.script` raises in newer torch."""
 
 import warnings
 

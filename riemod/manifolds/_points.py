@@ -1,4 +1,4 @@
-"""Draws and checks of points that the manifolds share."""
+"""Draws, lattices and checks of points that the manifolds share."""
 
 import torch
 from torch import Tensor
@@ -7,25 +7,25 @@ from riemod._checks import check_integer, check_prime
 
 
 def contractible(dim: int, prime: int) -> tuple[int, ...]:
-    """Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
+    """Return the Betti numbers (1, 0, ..., 0) of a contractible space of this dimension."""
     check_prime(prime)
     return (1, *(0 for _ in range(dim)))
 
 
 def bad_rows(bad: Tensor) -> str:
-    """How many rows hold a true entry, and which is the first."""
+    """Say how many rows hold a true entry, and which is the first."""
     rows = bad.reshape(bad.shape[0], -1).any(dim=1).nonzero().flatten()
     return f"{rows.numel()} of {bad.shape[0]} rows, the first of them row {int(rows[0])}"
 
 
 def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
-    """What is wrong with coordinates that should lie in [0, upper), or None."""
+    """Say what is wrong with coordinates that should lie in [0, upper); None if nothing is."""
     bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
     return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
 
 
 def wrap(values: Tensor, period: float) -> Tensor:
-    """The representative of each value modulo the period in [0, period).
+    """Reduce each value modulo the period to [0, period).
 
     Args:
         values: any shape.
@@ -38,14 +38,14 @@ def wrap(values: Tensor, period: float) -> Tensor:
     tensor([9., 3., 0., 0.])
     """
     remainder = torch.remainder(values, period)
-    # Rounding takes the remainder of a tiny negative number to the period itself.
+    # The remainder of a tiny negative number is rounded to the period itself.
     return torch.where(remainder >= period, 0.0, remainder)
 
 
 def draw(
     n: int, width: int, *, generator: torch.Generator | None, device: torch.device | str | None, normal: bool = False
 ) -> Tensor:
-    """(n, width) independent draws in float64, uniform in [0, 1) or standard normal, on the generator's device.
+    """Draw (n, width) independent float64 numbers, uniform in [0, 1) or standard normal, on the generator's device.
 
     Raises:
         ValueError: if n is not an integer >= 0.
@@ -57,7 +57,7 @@ def draw(
 
 
 def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
-    """Drawn points in the dtype (torch's default if None) and on the device (where they are if None) asked for.
+    """Convert drawn points to a dtype (torch's default if None) and a device (the present one if None).
 
     Raises:
         TypeError: if dtype is not a floating-point type.
@@ -69,7 +69,11 @@ def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | s
 
 
 def box_lattice(count: int, side: float, dim: int) -> tuple[Tensor, tuple[int, ...], tuple[float, ...]]:
-    """Return the centers of count^dim equal cubes of the box [0, side]^dim, the image's shape and the cubes' widths."""
+    """Divide the box [0, side]^dim into count^dim equal cubes; return their centers, numbers and widths along the axes.
+
+    Raises:
+        ValueError: if count is not an integer >= 2.
+    """
     count = check_integer("count", count, least=2)
     width = side / count
     steps = torch.arange(count, dtype=torch.float64) + 0.5

@@ -1,10 +1,13 @@
-"""The contract of a manifold: where neurons live, how far apart they are, and what may move them.
+"""The interface of a manifold: its points, its distances, and the geometry that optimizers move points by.
 
-Conventions, once for the whole package: points are rows, (n, coordinate_dim); a length is in the manifold's own unit
-(that of its radius, period or side); distances are geodesic. The *tile form* is what the penalty engine sees:
-`coordinates(points)` prepares one row a point, in O(n), and `squared_distance` combines rows into an (r, c) tile with
-plain torch operations, one coordinate at a time, so that no (r, c, dim) tensor exists and a compiler can fuse the loop.
-Whatever the distance depends on that can be learned flows in through the coordinates.
+Conventions of the whole package: points are rows, (n, coordinate_dim); a length is in the manifold's own unit (that of
+its radius, period or side); distances are geodesic. The penalty computes distances in *tile form*:
+`coordinates(points)` prepares one row for each point, in O(n), and `squared_distance` combines rows into an (r, c) tile
+with plain torch operations, one coordinate at a time, so that no (r, c, dim) tensor exists and a compiler can fuse the
+loop. Everything that the distance depends on and that can be learned enters through the coordinates.
+
+A new manifold is one file with a subclass of `Manifold`. It must define the abstract methods. `scaled`, `chart`,
+`lattice` and `angles` are optional: what needs one of the first three refuses a manifold without it.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +24,7 @@ from riemod.manifolds._points import bad_rows
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:
-    """sqrt(s), with gradient 0 instead of infinity where s is exactly 0.
+    """Compute sqrt(s), with gradient 0 instead of infinity where s is exactly 0.
 
     Args:
         squared: s >= 0, any shape; a negative or NaN entry gives NaN.
@@ -39,25 +42,25 @@ def safe_sqrt(squared: Tensor) -> Tensor:
 
 
 class Lattice(NamedTuple):
-    """Centers of equal cells of a manifold."""
+    """Holds the centers of equal cells of a manifold."""
 
     centers: Float[Tensor, "b k"]
     """(b, coordinate_dim), float64."""
     shape: tuple[int, ...]
-    """Of an image of all cells, the first coordinate first."""
+    """The number of cells along each axis, the first coordinate first; (b,) if the cells are not boxes."""
     widths: tuple[float, ...] | None
-    """Of a cell along each axis of the image; None if the cells are no boxes."""
+    """The width of a cell along each axis, in the manifold's unit of length; None if the cells are not boxes."""
 
 
 class Manifold(nn.Module, ABC):
-    """A Riemannian manifold whose points are the rows of a tensor.
+    """Describes a Riemannian manifold whose points are the rows of a tensor.
 
     Args:
         dim: dimension of the manifold, >= 1.
-        coordinate_dim: how many numbers store one point.
-        tile_dim: how many numbers `coordinates` gives of each point.
-        geometry: the geoopt manifold that a ManifoldParameter and RiemannianAdam see. Its learning rate is a length:
-            a first step moves every point by lr in the manifold's unit.
+        coordinate_dim: number of coordinates that store a point.
+        tile_dim: number of columns that `coordinates` returns.
+        geometry: the geoopt manifold of points that are learned. The learning rate of RiemannianAdam is a length: its
+            first step moves every point by lr in the manifold's unit.
     """
 
     def __init__(self, dim: int, coordinate_dim: int, tile_dim: int, geometry: geoopt.Manifold) -> None:
@@ -71,11 +74,11 @@ class Manifold(nn.Module, ABC):
     @property
     @abstractmethod
     def diameter(self) -> float:
-        """The largest geodesic distance between two points; infinity where there is none."""
+        """The largest geodesic distance between two points; infinity if distances are unbounded."""
 
     @abstractmethod
     def betti(self, prime: int) -> tuple[int, ...]:
-        """Betti numbers (b_0, ..., b_dim) of homology with coefficients modulo a prime.
+        """Return the Betti numbers (b_0, ..., b_dim) of homology with coefficients modulo a prime.
 
         Raises:
             ValueError: if prime is not a prime number.
@@ -90,10 +93,10 @@ class Manifold(nn.Module, ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        """n points, independent and uniform in volume.
+        """Draw n independent points, uniform in volume.
 
-        geomstats has uniform samplers for some of these spaces, but they draw from a global state; these use the
-        generator alone, so that the same seed gives the same bits. The tests hold the two together.
+        geomstats has uniform samplers for some of these spaces, but they draw from a global state. Ours draw only from
+        the generator, so that the same seed gives the same bits.
 
         Args:
             n: number of points, >= 0.
@@ -111,77 +114,91 @@ class Manifold(nn.Module, ABC):
 
     @abstractmethod
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """What the tile form needs of each point, one row a point; differentiable, unchecked."""
+        """Prepare points for `squared_distance`, one row for each point; differentiable, unchecked."""
 
     @abstractmethod
     def squared_distance(
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
     ) -> Float[Tensor, "r c"]:
-        """d(x_i, y_j)^2 from two sets of `coordinates`: the tile form, differentiable, unchecked."""
+        """Compute d(x_i, y_j)^2 from two sets of `coordinates`, differentiable and unchecked."""
 
     @abstractmethod
     def tile_key(self) -> tuple[object, ...] | None:
         """Return the type and every number that `squared_distance` depends on besides its arguments.
 
-        The penalty shares one compiled kernel among manifolds with equal keys. None says that the numbers are not
-        known; then it compiles none.
+        The penalty shares one compiled kernel among manifolds with equal keys. Return None if these numbers are not
+        known: the penalty then runs without a compiled kernel.
         """
 
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """The points as float64 numbers in the representation that `space` takes."""
+        """Convert points to float64 numbers in the representation that `space` takes."""
 
     def scaled(self, factor: float) -> "Manifold":
-        """Return a new manifold with every distance, and the region that `sample` draws from, `factor` times as large.
+        """Return a new manifold on which all distances are `factor` times as large.
+
+        The region that `sample` draws from is scaled as well.
 
         Args:
             factor: > 0.
 
         Raises:
             ValueError: if the factor is not positive and finite.
-            TypeError: if manifolds of this kind have no scale; rescale the inhibitor then.
+            TypeError: if the manifold, or a factor of a product, does not define `scaled`; scale the inhibitor then.
         """
         raise self._lacks("scaled")
 
     def chart(self, points: Float[Tensor, "n coordinate_dim"]) -> tuple[Float[Tensor, "n k"], float]:
-        """Map points into a cube [0, side]^k, in lengths, so that near in the cube is near on the manifold.
+        """Map points to a cube [0, side]^k such that points near in the cube are near on the manifold.
 
-        A chart cuts its manifold open somewhere (no chart of a circle is whole), so that near on the manifold need not
-        be near in the cube. `riemod.manifolds.curve_order` orders points along a curve through the cube.
+        The converse need not hold: a chart may cut the manifold open, as every chart of a circle does.
+        `riemod.manifolds.curve_order` orders points along a curve through the cube.
 
         Args:
-            points: (n, coordinate_dim), float64, unchecked.
+            points: (n, coordinate_dim), float64; unchecked.
 
         Returns:
-            (n, k) and the cube's side > 0, in the manifold's unit of length.
+            (n, k), and the cube's side > 0, in the manifold's unit of length.
 
         Raises:
-            TypeError: if manifolds of this kind have no chart.
+            TypeError: if the manifold, or a factor of a product, does not define `chart`.
         """
         raise self._lacks("chart")
 
     def lattice(self, count: int) -> Lattice:
-        """Return points spread evenly over the manifold: the centers of equal cells.
+        """Divide the manifold into equal cells, and return their centers.
 
         Args:
-            count: cells along each axis, or in all on spheres of dimension 2; >= 2.
+            count: number of cells along each axis; the total number on the 2-sphere; >= 2.
 
         Raises:
             ValueError: if count is not an integer >= 2.
-            TypeError: if manifolds of this kind have no lattice.
+            TypeError: if the manifold does not define `lattice`.
         """
         raise self._lacks("lattice")
 
+    def complaint_while_learning(self, points: Float[Tensor, "n coordinate_dim"]) -> str | None:
+        """Say what shows that learning has gone astray, such as points at the edge of the numbers, or return None.
+
+        A regularizer that learns points warns with it, once.
+        """
+        return None
+
     def angles(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n c"] | None:
-        """Return the angles that points have along the manifold's loops, in rad, or None if it has no such angles.
+        """Compute the angular coordinates of points that are continuous on the whole manifold, in rad.
 
         Args:
-            points: (n, coordinate_dim), unchecked.
+            points: (n, coordinate_dim); unchecked.
+
+        Returns:
+            (n, c), each angle modulo 2 pi, or None if the manifold has no such coordinate.
         """
         return None
 
     def distance(self, x: Tensor, y: Tensor) -> Float[Tensor, "n m"]:
-        """The geodesic distances d(x_i, y_j), with gradient 0 at coincident points; exactly symmetric if y is x.
+        """Compute the geodesic distances d(x_i, y_j).
+
+        The gradient is 0 at coincident points. The result is exactly symmetric if y is the same object as x.
 
         Args:
             x: (n, coordinate_dim), points.
@@ -191,7 +208,7 @@ class Manifold(nn.Module, ABC):
             (n, m), in the manifold's unit of length.
 
         Raises:
-            ValueError: if x or y is not a set of points of this manifold, or they are on different devices.
+            ValueError: if x or y does not hold points of this manifold, or they are on different devices.
             TypeError: if x or y is not a floating-point tensor, or their dtypes differ.
         """
         self.check_points(x, "x")
@@ -202,21 +219,21 @@ class Manifold(nn.Module, ABC):
             raise ValueError(f"y must be on the device of x, {x.device}, got {y.device}")
         squared = self.squared_distance(self.coordinates(x), self.coordinates(y))
         if y is x:
-            # torch's vector and scalar arctangents differ in the last bit, and which is used depends on the entry.
+            # torch's vector and scalar arctangents differ in the last bit, and the entry's place decides between them.
             squared = squared.triu(1)
             squared = squared + squared.T
         return safe_sqrt(squared)
 
     def check_points(self, points: Tensor, name: str = "points") -> None:
-        """Raise unless these are points of the manifold, up to rounding in their dtype.
+        """Check that a tensor holds points of the manifold, up to rounding in its dtype.
 
         Args:
-            points: what came.
-            name: the argument's name, for the message.
+            points: what to check.
+            name: the argument's name in the message.
 
         Raises:
-            TypeError: if it is not a floating-point tensor.
-            ValueError: if it is not (n, coordinate_dim), holds NaN or infinity, or a row is off the manifold.
+            TypeError: if `points` is not a floating-point tensor.
+            ValueError: if it is not (n, coordinate_dim), holds NaN or infinity, or has a row off the manifold.
         """
         if not isinstance(points, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(points).__name__}")
@@ -235,11 +252,11 @@ class Manifold(nn.Module, ABC):
             raise ValueError(f"{name} must lie on {self}: {complaint}")
 
     def parameter(self, points: Tensor, requires_grad: bool = True) -> geoopt.ManifoldParameter:
-        """The points, copied, as a parameter that RiemannianAdam moves along the manifold.
+        """Copy points into a parameter that RiemannianAdam moves along the manifold.
 
         Args:
             points: (n, coordinate_dim), on the manifold.
-            requires_grad: whether they are learned.
+            requires_grad: whether the points are learned.
 
         Returns:
             A geoopt parameter on `geometry`.
@@ -254,25 +271,25 @@ class Manifold(nn.Module, ABC):
 
     @property
     def space(self) -> Any:
-        """The geomstats manifold with its metric, in the same unit of length; made on first use and kept."""
+        """The geomstats manifold with its metric, in the same unit of length; built on first use and kept."""
         state = self._space_state()
         if self._cached_space is None or self._cached_space[0] != state:
             self._cached_space = (state, self._make_space())
         return self._cached_space[1]
 
     def reference_distance(self, x: Tensor, y: Tensor) -> np.ndarray:
-        """The distances d(x_i, y_i) as geomstats computes them, in float64.
+        """Compute the distances d(x_i, y_i) with geomstats, in float64.
 
         Args:
             x: (n, coordinate_dim), points.
-            y: (n, coordinate_dim), as many points.
+            y: (n, coordinate_dim), as many points as x.
 
         Returns:
             (n,), an array of float64.
 
         Raises:
             TypeError: if x or y is not a floating-point tensor.
-            ValueError: if they are not equally many points of this manifold.
+            ValueError: if they do not hold the same number of points of this manifold.
         """
         self.check_points(x, "x")
         self.check_points(y, "y")
@@ -281,10 +298,10 @@ class Manifold(nn.Module, ABC):
         return _geomstats.distance(self.space, self.to_space(x), self.to_space(y))
 
     def _lacks(self, method: str) -> TypeError:
-        return TypeError(f"manifold must be of a kind that has the method {method!r}, got {self}")
+        return TypeError(f"manifold must define the method {method!r}, got {self}")
 
     def _own_key(self, kind: type["Manifold"], *numbers: object) -> tuple[object, ...] | None:
-        """Return (kind, *numbers), or None for a subclass: its distance may depend on more."""
+        """Return (kind, *numbers), or None for a subclass, whose distance may depend on more numbers."""
         return (kind, *numbers) if type(self) is kind else None
 
     @abstractmethod
@@ -292,15 +309,15 @@ class Manifold(nn.Module, ABC):
         """Build the geomstats manifold."""
 
     def _space_state(self) -> object:
-        """What `space` was built from and learning can change."""
+        """Return the numbers that `space` is built from and that learning can change."""
         return None
 
     @abstractmethod
     def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        """What is wrong with finite points of the right shape, or None."""
+        """Say what is wrong with finite points of the right shape; None if nothing is."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # geomstats' metrics hold bound methods and closures: neither copied nor pickled, but made again when asked for.
+        # geomstats' metrics hold bound methods and closures, which cannot be pickled: `space` makes new ones.
         return {**self.__dict__, "_cached_space": None}
 
     def __repr__(self) -> str:

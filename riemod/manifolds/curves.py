@@ -1,6 +1,6 @@
-"""Orders points along a space-filling curve, so that points near in the row are near on the manifold.
+"""The order of points along a space-filling curve: points that are near in the order are near on the manifold.
 
-A manifold's `chart` maps its points into a cube; the order is that of a Hilbert curve through the cube.
+`Manifold.chart` maps points to a cube, and a Hilbert curve through that cube orders them.
 """
 
 import functools
@@ -18,21 +18,21 @@ _KEY_BITS, _FEWEST_BITS, _MOST_BITS = 60, 16, 52
 
 
 def curve_order(points: Float[Tensor, "n k"], manifold: Manifold) -> Int64[Tensor, " n"]:
-    """Return p with x_p(1), x_p(2), ... along a Hilbert curve through the cube of `manifold.chart(points)`.
+    """Order points along a Hilbert curve through the cube of `manifold.chart(points)`.
 
-    Points in one cell of the finest level (2^52 to 2^16 cells an axis, by the number of
-    axes) keep their order, so that equal points do.
+    Points in one cell of the finest level (2^52 to 2^16 cells along an axis, the fewer the more axes) keep their order,
+    and so do equal points.
 
     Args:
         points: (n, coordinate_dim), n >= 0.
-        manifold: where the points lie; it must have a `chart`.
+        manifold: where the points lie; it must define `chart`.
 
     Returns:
-        (n,), a permutation, on the points' device: first the point at the curve's start.
+        (n,), a permutation p on the points' device, such that points[p] follow the curve from its start.
 
     Raises:
-        TypeError: if the points are not a floating-point tensor, or the manifold has no chart.
-        ValueError: if they are not points of this manifold, such as NaN.
+        TypeError: if the points are not a floating-point tensor, or the manifold does not define `chart`.
+        ValueError: if they are not points of this manifold.
 
     Reference: Skilling 2004, https://doi.org/10.1063/1.1751381.
 
@@ -49,16 +49,16 @@ def curve_order(points: Float[Tensor, "n k"], manifold: Manifold) -> Int64[Tenso
 
 
 def hilbert_order(cells: Int64[Tensor, "n k"], bits: int) -> Int64[Tensor, " n"]:
-    """Return p with cells c_p(1), c_p(2), ... along the Hilbert curve through the grid {0 .. 2^bits - 1}^k.
+    """Order cells along the Hilbert curve through the grid {0 .. 2^bits - 1}^k.
 
     The curve visits every cell of the grid once, and each step changes one coordinate by one.
 
     Args:
         cells: (n, k), coordinates in 0 .. 2^bits - 1; unchecked.
-        bits: levels of the grid, 1 to 52.
+        bits: number of levels of the grid, 1 to 52.
 
     Returns:
-        (n,), a permutation; equal cells keep their order.
+        (n,), a permutation p such that cells[p] follow the curve; equal cells keep their order.
 
     Reference: Skilling 2004, https://doi.org/10.1063/1.1751381 (the transform from axes to the transposed index).
 
@@ -69,7 +69,7 @@ def hilbert_order(cells: Int64[Tensor, "n k"], bits: int) -> Int64[Tensor, " n"]
     for level in range(bits - 1, 0, -1):
         below = (1 << level) - 1
         for axis, own in enumerate(axes):
-            # Where the bit is set the first axis is inverted below it, and elsewhere the two are exchanged there.
+            # Where the bit is set, invert the lower bits of the first axis; elsewhere exchange those of both axes.
             is_set = (own >> level) & 1 == 1
             exchanged = torch.where(is_set, 0, (axes[0] ^ own) & below)
             axes[axis] = own ^ exchanged if axis else own
@@ -82,7 +82,7 @@ def hilbert_order(cells: Int64[Tensor, "n k"], bits: int) -> Int64[Tensor, " n"]
     axes = [axis ^ flip for axis in axes]
     digits = [(axis >> level) & 1 for level in range(bits - 1, -1, -1) for axis in axes]
     order = torch.arange(len(cells), device=cells.device)
-    # By the last digits first: a stable sort keeps their order where the digits before them are equal.
+    # Sort by the last word first: later stable sorts keep this order where the words before it are equal.
     for last in range(len(digits), 0, -_KEY_BITS):
         word = functools.reduce(lambda key, digit: 2 * key + digit, digits[max(last - _KEY_BITS, 0) : last])
         order = order[torch.argsort(word[order], stable=True)]

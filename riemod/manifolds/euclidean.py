@@ -16,26 +16,27 @@ from riemod.manifolds.base import Lattice, Manifold
 
 
 class FlatGeometry(geoopt.Euclidean):
-    """geoopt's R^dim with one point a row, whose adaptive step sizes see the row's norm.
+    """Describes R^dim to geoopt, one point a row, with adaptive step sizes by the norm of the row.
 
-    geoopt's own adapts each coordinate by itself, so that a first step of RiemannianAdam has length lr sqrt(dim) and
-    depends on the choice of axes; by the norm it has length lr in every direction, as on geoopt's curved manifolds.
+    geoopt's own class adapts each coordinate separately, so that the first step of RiemannianAdam has length
+    lr sqrt(dim) and depends on the choice of axes. By the norm it has length lr in every direction, as on geoopt's
+    curved manifolds.
     """
 
     def __init__(self) -> None:
         super().__init__(ndim=1)
 
     def component_inner(self, x: Tensor, u: Tensor, v: Tensor | None = None) -> Tensor:
-        """<u, v> of each row, with the last axis kept."""
+        """Compute <u, v> of each row and keep the last axis."""
         return self.inner(x, u, v, keepdim=True)  # pyright: ignore[reportArgumentType]  # geoopt's default is None
 
 
 class Euclidean(Manifold):
-    """R^dim with d(x, y) = |x - y|; points are drawn uniformly in the cube [0, side]^dim.
+    """Describes R^dim with d(x, y) = |x - y|; points are drawn uniformly from the cube [0, side]^dim.
 
     Args:
         dim: dimension, >= 1.
-        side: edge of the cube that `sample` draws from, > 0; the unit of length is the caller's.
+        side: edge of the cube that `sample` draws from and `lattice` fills, > 0, in the caller's unit of length.
 
     Raises:
         ValueError: if dim is not an integer >= 1, or side is not positive and finite.
@@ -82,14 +83,14 @@ class Euclidean(Manifold):
         return Euclidean(self.dim, side=check_positive("factor", factor) * self.side)
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
-        """Measure from the corner of the points' bounding box, in a cube of its longest edge."""
+        """Measure points from a corner of their bounding box, in a cube with the longest edge of the box."""
         if not len(points):
             return points, self.side
         lengths = points - points.amin(0)
         return lengths, lengths.max().item() or self.side
 
     def lattice(self, count: int) -> Lattice:
-        """Return the centers of count^dim equal cubes of the box [0, side]^dim."""
+        """Divide the box [0, side]^dim into count^dim equal cubes."""
         return Lattice(*box_lattice(count, self.side, self.dim))
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
@@ -106,7 +107,7 @@ class Euclidean(Manifold):
 
 
 def sum_of_squares(rows: Tensor, columns: Tensor, count: int) -> Tensor:
-    """sum_k (rows_ik - columns_jk)^2 over the first coordinates, one (r, c) tile at a time."""
+    """Compute sum_k (rows_ik - columns_jk)^2 over the first `count` coordinates, one (r, c) term at a time."""
     difference = rows[:, 0, None] - columns[None, :, 0]
     total = difference * difference
     for k in range(1, count):

@@ -16,53 +16,53 @@ from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 
 
 class KleinGeometry(TorusGeometry):
-    """geoopt's view of the Klein bottle: a path across x = 0 turns y into period - y, and tangent vectors with it."""
+    """Describes the Klein bottle to geoopt: across x = 0, y becomes period - y and tangent vectors are mirrored."""
 
     name = "Klein bottle"
 
     def projx(self, x: Tensor) -> Tensor:
-        """The representative in [0, period)^2 of any point of the plane."""
+        """Reduce points of the plane to their representatives in [0, period)^2."""
         return self._land(x)[0]
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The point reached from x along u; exact, as geodesics are straight."""
+        """Move from x along u; exact, because geodesics are straight."""
         return self._land(x + u)[0]
 
     def retr_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The point reached from x along u, and v carried along."""
+        """Move from x along u, and transport v."""
         point, turned = self._land(x + u)
         return point, _mirror(v, turned)
 
     def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as `retr_transp`."""
+        """Move from x along u, and transport v, as `retr_transp` does."""
         return self.retr_transp(x, u, v)
 
     def transp_follow_retr(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried from x along u."""
+        """Transport v from x along u."""
         return self.retr_transp(x, u, v)[1]
 
     def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried from x along u."""
+        """Transport v from x along u."""
         return self.retr_transp(x, u, v)[1]
 
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        """v carried from x to y along the shortest path."""
+        """Transport v from x to y along the shortest path."""
         return _mirror(v.expand_as(x + v), self._shortest(x, y)[1])
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y."""
+        """Return the shortest tangent vector from x to y."""
         return self._shortest(x, y)[0]
 
     def _land(self, plane: Tensor) -> tuple[Tensor, Tensor]:
-        """The representative of points of the plane, and whether it is reached by an odd number of turns."""
+        """Reduce points of the plane to the square, and say which cross x = 0 an odd number of times."""
         across = wrap(plane[..., :1], self.period)
-        # Counted from where the point lands: a floor of x / period can disagree with it by rounding.
+        # The turns are counted from the reduced point: by rounding, floor(x / period) can disagree with it.
         turned = torch.remainder(torch.round((plane[..., :1] - across) / self.period), 2) == 1
         along = wrap(torch.where(turned, -plane[..., 1:], plane[..., 1:]), self.period)
         return torch.cat((across, along), dim=-1), turned
 
     def _shortest(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The shortest tangent vector from x to y, and whether it crosses x = 0."""
+        """Return the shortest tangent vector from x to y, and whether it crosses x = 0."""
         across, along = y[..., :1] - x[..., :1], y[..., 1:] - x[..., 1:]
         straight = torch.cat((across, along - self.period * torch.round(along / self.period)), dim=-1)
         across, along = across - torch.where(across > 0, self.period, -self.period), -y[..., 1:] - x[..., 1:]
@@ -72,12 +72,12 @@ class KleinGeometry(TorusGeometry):
 
 
 def _mirror(vectors: Tensor, turned: Tensor) -> Tensor:
-    """The vectors with y reversed where turned."""
+    """Reverse y of the vectors where `turned` is true."""
     return torch.cat((vectors[..., :1], torch.where(turned, -vectors[..., 1:], vectors[..., 1:])), dim=-1)
 
 
 class KleinBottle(Manifold):
-    """The flat Klein bottle: [0, p]^2 with (x, 0) ~ (x, p) and (0, y) ~ (p, p - y), p the period.
+    """Describes the flat Klein bottle: [0, p]^2 with (x, 0) ~ (x, p) and (0, y) ~ (p, p - y), p the period.
 
     d^2 = min(dx^2 + |y1 - y2|_p^2, (p - |dx|)^2 + |y1 + y2|_p^2), where dx = x1 - x2 and |.|_p is the distance to the
     nearest multiple of p: the shorter of the paths that do not cross x = 0 and those that cross it once.
@@ -97,9 +97,9 @@ class KleinBottle(Manifold):
     """
 
     def __init__(self, period: float = 10.0) -> None:
-        check_positive("period", period)
-        super().__init__(2, 2, 6, KleinGeometry(float(period)))
-        self.period = float(period)
+        period = check_positive("period", period)
+        super().__init__(2, 2, 6, KleinGeometry(period))
+        self.period = period
 
     @property
     def diameter(self) -> float:
@@ -120,7 +120,7 @@ class KleinBottle(Manifold):
         return self.geometry.projx(as_points(drawn, dtype, device))
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """x and y; then, constant to autograd: signed x, signed y, what signed y lost to rounding, y - period/2."""
+        """Return x and y and, as constants of autograd, signed x, signed y, its rounding error, and y - period/2."""
         signed_points, exact = signed(points, self.period), points.detach().double()[:, 1:]
         lost = torch.where(exact >= self.period / 2, exact - self.period, exact) - signed_points[:, 1:].double()
         centered = exact - self.period / 2
@@ -140,8 +140,8 @@ class KleinBottle(Manifold):
         )
         difference = rows[1] - columns[1]
         straight_y = torch.where(torch.abs(difference) <= half, difference, rows[3] - columns[3])
-        # y1 + y2 modulo the period. The sum of signed coordinates has all its digits where it is small. Where it
-        # exceeds half a period, both points lie in the same half and the centered coordinates do not cancel.
+        # y1 + y2 modulo the period. Where the sum of signed coordinates is small, it is exact. Where it exceeds half a
+        # period, both points lie in the same half and the centered coordinates do not cancel.
         total = (rows[3] + columns[3]) + (rows[4] + columns[4])
         crossing_y = torch.where(torch.abs(total) <= half, total, rows[5] + columns[5])
         straight = straight_x * straight_x + straight_y * straight_y
@@ -159,19 +159,19 @@ class KleinBottle(Manifold):
         return KleinBottle(period=check_positive("factor", factor) * self.period)
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
-        """Take the box of one period."""
+        """Return the points in the square of one period."""
         return points, self.period
 
     def lattice(self, count: int) -> Lattice:
-        """Return the centers of count^dim equal cubes of the box of one period."""
+        """Divide the square of one period into count^2 equal squares."""
         return Lattice(*box_lattice(count, self.period, self.dim))
 
     def angles(self, points: Tensor) -> Tensor:
-        """Return 2 pi x / period of the first coordinate, which has no twist; the second one turns over."""
+        """Return the angle 2 pi x / period, (n, 1); y has no angle, because it is reversed across x = 0."""
         return points[:, :1] * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """The points in the unit square."""
+        """Scale the points to the unit square."""
         return points.detach().double().cpu().numpy() / self.period
 
     def _make_space(self) -> Any:

@@ -16,10 +16,12 @@ from riemod.manifolds.base import Manifold
 
 
 class Product(Manifold):
-    """M_1 x M_2 x ...: d(x, y)^2 = sum_i d_i(x_i, y_i)^2; a point is its factors' points one after the other.
+    """Describes the product M_1 x M_2 x ... with d(x, y)^2 = sum_i d_i(x_i, y_i)^2.
+
+    A row holds the coordinates of the factors' points one after the other.
 
     Args:
-        factors: the manifolds, at least one; their units of length are taken to be the same.
+        factors: the manifolds, at least one, all in the same unit of length.
 
     Raises:
         ValueError: if there is no factor.
@@ -45,7 +47,7 @@ class Product(Manifold):
             sum(factor.tile_dim for factor in factors),
             geometry,
         )
-        # A tuple, not a ModuleList: what a factor learns is in `geometry`, and would appear twice in the state_dict.
+        # Not a ModuleList: the parameters of a factor are in `geometry`, and would appear twice in the state_dict.
         self.factors = factors
 
     @property
@@ -53,7 +55,7 @@ class Product(Manifold):
         return math.hypot(*(factor.diameter for factor in self.factors))
 
     def betti(self, prime: int) -> tuple[int, ...]:
-        """By Kuenneth's formula: the Poincare polynomials multiply."""
+        """Return the Betti numbers by Kuenneth's formula: the Poincare polynomials multiply."""
         check_prime(prime)
         product = [1]
         for factor in self.factors:
@@ -92,12 +94,12 @@ class Product(Manifold):
         return Product([part.scaled(factor) for part in self.factors])
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
-        """Join the factors' cubes into one, of the longest side: their lengths are comparable, as in the metric."""
+        """Join the cubes of the factors to one with the longest side: their lengths are in the same unit."""
         charts = [factor.chart(part) for factor, part in zip(self.factors, self._split(points), strict=True)]
         return torch.cat([lengths for lengths, _ in charts], dim=1), max(side for _, side in charts)
 
     def angles(self, points: Tensor) -> Tensor | None:
-        """Return the angles of the factors that have some, side by side; None if no factor has any."""
+        """Return the angles of all factors that have any, one after the other; None if no factor has any."""
         found = [factor.angles(part) for factor, part in zip(self.factors, self._split(points), strict=True)]
         known = [angles for angles in found if angles is not None]
         return torch.cat(known, dim=1) if known else None

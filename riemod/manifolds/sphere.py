@@ -17,9 +17,9 @@ from riemod.manifolds.euclidean import sum_of_squares
 
 
 class SphereGeometry(geoopt.Sphere):
-    """geoopt's unit sphere with the metric of a sphere of a radius: radius^2 <u, v>.
+    """Describes the sphere to geoopt: unit vectors with the metric radius^2 <u, v> of a sphere of that radius.
 
-    The metric carries the radius, so that a step of RiemannianAdam is a length along the larger sphere.
+    Because the metric holds the radius, a step of RiemannianAdam is a length along the sphere of that radius.
     """
 
     def __init__(self, radius: float) -> None:
@@ -27,38 +27,38 @@ class SphereGeometry(geoopt.Sphere):
         self.radius = radius
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False) -> Tensor:
-        """radius^2 <u, v>."""
+        """Compute radius^2 <u, v>."""
         return self.radius**2 * super().inner(x, u, u if v is None else v, keepdim=keepdim)
 
     def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False) -> Tensor:
-        """radius |u|."""
+        """Compute radius |u|."""
         return self.radius * u.norm(dim=-1, keepdim=keepdim)
 
     def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
-        """The gradient in this metric: the tangent part over radius^2."""
+        """Convert a Euclidean gradient to this metric: its tangent part over radius^2."""
         return self.proju(x, u) / self.radius**2
 
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map, renormalized: rounding would otherwise add up over the steps."""
+        """Apply the exponential map and renormalize, so that rounding errors do not add up over the steps."""
         return self.projx(super().expmap(x, u))
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map."""
+        """Apply the exponential map."""
         return self.expmap(x, u)
 
     def transp_follow_expmap(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """v carried in parallel along the geodesic from x along u; geoopt's own is a projection, and shortens v."""
+        """Transport v in parallel along the geodesic from x along u; geoopt's own projects v and shortens it."""
         angle = u.norm(dim=-1, keepdim=True)
         along = u / torch.where(angle == 0, 1.0, angle)
         share = (v * along).sum(dim=-1, keepdim=True)
         return v + share * ((torch.cos(angle) - 1) * along - torch.sin(angle) * x)
 
     def expmap_transp(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The point reached from x along u, and v carried along."""
+        """Move from x along u, and transport v."""
         return self.expmap(x, u), self.transp_follow_expmap(x, u, v)
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y; zero where they coincide or are antipodal."""
+        """Return the shortest tangent vector from x to y; zero where they coincide or are antipodal."""
         direction = self.proju(x, y - x)
         length = direction.norm(dim=-1, keepdim=True)
         zero = length == 0
@@ -66,16 +66,16 @@ class SphereGeometry(geoopt.Sphere):
         return torch.where(zero, 0.0, angle / torch.where(zero, 1.0, length)) * direction
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """2 radius atan2(|x - y|, |x + y|)."""
+        """Compute 2 radius atan2(|x - y|, |x + y|)."""
         chord, cochord = (x - y).norm(dim=-1, keepdim=keepdim), (x + y).norm(dim=-1, keepdim=keepdim)
         return 2 * self.radius * torch.atan2(chord, cochord)
 
 
 class Sphere(Manifold):
-    """The sphere of a radius in R^{dim+1}: d(x, y) = 2 radius atan2(|x - y|, |x + y|).
+    """Describes the sphere of a radius in R^{dim+1} with d(x, y) = 2 radius atan2(|x - y|, |x + y|).
 
-    Points are stored as unit vectors; the radius is in the metric. The distance is radius times the angle between the
-    two vectors whatever their norms, so rounding of the norms does not show in it.
+    Points are stored as unit vectors, whatever the radius. The distance is radius times the angle between the two
+    vectors for any norms of theirs, so that rounding of the norms does not change it.
 
     Args:
         dim: dimension, >= 1; 1 is the circle.
@@ -94,9 +94,9 @@ class Sphere(Manifold):
     """
 
     def __init__(self, dim: int, radius: float = 5.0) -> None:
-        check_positive("radius", radius)
-        super().__init__(check_integer("dim", dim, least=1), dim + 1, dim + 2, SphereGeometry(float(radius)))
-        self.radius = float(radius)
+        radius = check_positive("radius", radius)
+        super().__init__(check_integer("dim", dim, least=1), dim + 1, dim + 2, SphereGeometry(radius))
+        self.radius = radius
 
     @property
     def diameter(self) -> float:
@@ -118,14 +118,14 @@ class Sphere(Manifold):
         return as_points(drawn / drawn.norm(dim=1, keepdim=True), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The vectors x, and by how much their norms differ from 1."""
+        """Return the vectors x and |x| - 1."""
         excess = points.double().norm(dim=1, keepdim=True) - 1
         return torch.cat((points, excess.to(points.dtype)), dim=1)
 
     def squared_distance(
         self, row_coordinates: Float[Tensor, "r k"], column_coordinates: Float[Tensor, "c k"]
     ) -> Float[Tensor, "r c"]:
-        # |x - y|^2 = (|x| - |y|)^2 + 4 |x| |y| sin^2(angle / 2): at small angles rounding of the norms would show.
+        # |x - y|^2 = (|x| - |y|)^2 + 4 |x| |y| sin^2(angle / 2); at small angles rounding of the norms would dominate.
         radial = row_coordinates[:, -1, None] - column_coordinates[None, :, -1]
         chord = sum_of_squares(row_coordinates, column_coordinates, self.coordinate_dim) - radial * radial
         cochord = sum_of_squares(row_coordinates, -column_coordinates, self.coordinate_dim)
@@ -139,10 +139,10 @@ class Sphere(Manifold):
         return Sphere(self.dim, radius=check_positive("factor", factor) * self.radius)
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
-        """Take the circle's arc length from (1, 0); the octahedral equal-area square; the ambient cube beyond.
+        """Map the circle to arc length from (1, 0), the 2-sphere to a square of equal area, others to the ambient cube.
 
-        The square has the north pole at its center and the south pole at its corners, and folds onto the sphere without
-        a tear: a curve through it is one on the sphere.
+        The square has the north pole at its center and the south pole at its corners. It folds onto the sphere
+        without a tear, so that a curve through the square is a curve on the sphere.
 
         Reference: Clarberg 2008, https://doi.org/10.1080/2151237X.2008.10129263
         """
@@ -161,11 +161,11 @@ class Sphere(Manifold):
         return (torch.stack((u.copysign(x), v.copysign(y)), dim=1) + 1) * (side / 2), side
 
     def lattice(self, count: int) -> Lattice:
-        """Return `count` points at equal arcs of the circle, or the Fibonacci lattice of the 2-sphere.
+        """Divide the circle into equal arcs, or the 2-sphere into the cells of a Fibonacci lattice.
 
         Raises:
             ValueError: if count is not an integer >= 2.
-            TypeError: for a sphere of three or more dimensions.
+            TypeError: if the sphere has three or more dimensions.
         """
         count = check_integer("count", count, least=2)
         if self.dim == 1:
@@ -177,11 +177,11 @@ class Sphere(Manifold):
         return Lattice(fibonacci_lattice(count), (count,), None)
 
     def angles(self, points: Tensor) -> Tensor | None:
-        """Return the circle's angle from (1, 0), counterclockwise, in (-pi, pi]; None beyond one dimension."""
+        """Return the circle's angle from (1, 0), counterclockwise, in (-pi, pi]; None in higher dimensions."""
         return torch.atan2(points[:, 1:], points[:, :1]) if self.dim == 1 else None
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Unit vectors, normalized again in float64."""
+        """Normalize the vectors again, in float64."""
         vectors = points.detach().double().cpu()
         return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
 
@@ -197,7 +197,7 @@ class Sphere(Manifold):
 
 
 def fibonacci_lattice(count: int, offset: float = 0.5) -> Float[Tensor, "n 3"]:
-    """Return points of the unit 2-sphere in cells of equal area, each a golden angle further east than the last.
+    """Spread points over the unit 2-sphere with an equal area for each, each a golden angle further east than the last.
 
     Args:
         count: n, unchecked.

@@ -16,7 +16,7 @@ from riemod.manifolds.euclidean import FlatGeometry
 
 
 class TorusGeometry(FlatGeometry):
-    """geoopt's view of the flat torus: every step ends in [0, period); tangent vectors stay as they are."""
+    """Describes the flat torus to geoopt: steps end in [0, period), and transport keeps tangent vectors unchanged."""
 
     name = "Torus"
 
@@ -29,24 +29,24 @@ class TorusGeometry(FlatGeometry):
         return wrap(x, self.period)
 
     def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        """The point reached from x along u; exact, as geodesics are straight."""
+        """Move from x along u; exact, because geodesics are straight."""
         return wrap(x + u, self.period)
 
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
-        """The exponential map, which the retraction is."""
+        """Apply the exponential map, which equals the retraction."""
         return self.retr(x, u)
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shortest tangent vector from x to y."""
+        """Return the shortest tangent vector from x to y."""
         difference = y - x
         return difference - self.period * torch.round(difference / self.period)
 
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """Length of the logarithm."""
+        """Compute the length of the logarithm."""
         return self.logmap(x, y).norm(dim=-1, keepdim=keepdim)
 
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """Squared length of the logarithm."""
+        """Compute the squared length of the logarithm."""
         return self.logmap(x, y).square().sum(dim=-1, keepdim=keepdim)
 
     def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
@@ -54,12 +54,12 @@ class TorusGeometry(FlatGeometry):
         return reason is None, reason
 
     def extra_repr(self) -> str:
-        """The period."""
+        """Show the period."""
         return f"period={self.period:g}"
 
 
 class Torus(Manifold):
-    """The flat torus: d(x, y)^2 = sum_k min over integers m of (x_k - y_k - m period)^2.
+    """Describes the flat torus with d(x, y)^2 = sum_k min over integers m of (x_k - y_k - m period)^2.
 
     Points are stored as dim lengths in [0, period).
 
@@ -77,9 +77,9 @@ class Torus(Manifold):
     """
 
     def __init__(self, dim: int, period: float = 10.0) -> None:
-        check_positive("period", period)
-        super().__init__(check_integer("dim", dim, least=1), dim, 2 * dim, TorusGeometry(float(period)))
-        self.period = float(period)
+        period = check_positive("period", period)
+        super().__init__(check_integer("dim", dim, least=1), dim, 2 * dim, TorusGeometry(period))
+        self.period = period
 
     @property
     def diameter(self) -> float:
@@ -101,7 +101,7 @@ class Torus(Manifold):
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
-        """The points in [0, period); then, constant to autograd, in [-period/2, period/2)."""
+        """Return the points in [0, period) and, as constants of autograd, in [-period/2, period/2)."""
         return torch.cat((points, signed(points, self.period)), dim=1)
 
     def squared_distance(
@@ -121,19 +121,19 @@ class Torus(Manifold):
         return Torus(self.dim, period=check_positive("factor", factor) * self.period)
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
-        """Take the box of one period."""
+        """Return the points in the box of one period."""
         return points, self.period
 
     def lattice(self, count: int) -> Lattice:
-        """Return the centers of count^dim equal cubes of the box of one period."""
+        """Divide the box of one period into count^dim equal cubes."""
         return Lattice(*box_lattice(count, self.period, self.dim))
 
     def angles(self, points: Tensor) -> Tensor:
-        """Return the angle of each circle: 2 pi x / period."""
+        """Return the angle 2 pi x / period of each coordinate, (n, dim)."""
         return points * (2 * math.pi / self.period)
 
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Each coordinate as a unit vector of the plane, one after the other: (n, 2 dim)."""
+        """Map each coordinate to a unit vector of the plane, one after the other: (n, 2 dim)."""
         angles = points.detach().double().cpu().numpy() * (2 * math.pi / self.period)
         return np.stack((np.cos(angles), np.sin(angles)), axis=-1).reshape(len(angles), -1)
 
@@ -148,16 +148,16 @@ class Torus(Manifold):
 
 
 def signed(values: Tensor, period: float) -> Tensor:
-    """Values in [0, period), the upper half taken down by a period, rounded once; a constant to autograd.
+    """Move values in [0, period) to [-period/2, period/2), rounded once, as a constant of autograd.
 
-    Points on either side of the seam differ in it without the rounding error of their plain difference.
+    Points on either side of 0 differ in it without the rounding error of their difference in [0, period).
     """
     exact = values.detach().double()
     return torch.where(exact >= period / 2, exact - period, exact).to(values.dtype)
 
 
 def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, period: float) -> Tensor:
-    """x_i - y_j modulo the period, nearest to 0, from the columns that hold the plain and the signed coordinate."""
+    """Compute x_i - y_j modulo the period, nearest to 0, from the columns of the plain and of the signed coordinate."""
     direct = rows[:, plain, None] - columns[None, :, plain]
     through_seam = rows[:, around, None] - columns[None, :, around]
     nearest = torch.where(torch.abs(direct) <= period / 2, direct, through_seam)
@@ -165,8 +165,8 @@ def wrapped_difference(rows: Tensor, columns: Tensor, plain: int, around: int, p
 
 
 def differentiated_as(value: Tensor, source: Tensor) -> Tensor:
-    """The value, with the derivatives (of every order) of a source that differs from it by a piecewise constant.
+    """Return the value with the derivatives of every order of a source that differs by a piecewise constant.
 
-    It keeps branches out of the backward pass, where they cost most.
+    This keeps branches out of the backward pass, where they cost most.
     """
     return value.detach() + (source - source.detach())

@@ -5,6 +5,7 @@ parameter. So `state_dict()` saves it, `.to()` moves it and `deepcopy` copies it
 `torch.nn.utils.prune` and `parametrize` replace it, which breaks the flat weights of `torch.nn.RNN`.
 """
 
+from riemod.masks.averages import masked_average, sync_average
 from riemod.masks.buffers import (
     apply_masks,
     check_mask_name_is_free,
@@ -15,9 +16,11 @@ from riemod.masks.buffers import (
     register_mask,
     zero_pruned,
 )
-from riemod.masks.optimizers import MaskHook, attach_masks, mask_gradients, mask_optimizer_state
+from riemod.masks.loading import masks_from_zeros, restore_masks
+from riemod.masks.optimizers import MaskHandle, MaskHook, attach_masks, mask_gradients, mask_optimizer_state
 
 __all__ = [
+    "MaskHandle",
     "MaskHook",
     "apply_masks",
     "attach_masks",
@@ -27,7 +30,11 @@ __all__ = [
     "mask_gradients",
     "mask_name",
     "mask_optimizer_state",
+    "masked_average",
     "masked_parameters",
+    "masks_from_zeros",
     "register_mask",
+    "restore_masks",
+    "sync_average",
     "zero_pruned",
 ]

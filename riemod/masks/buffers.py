@@ -1,6 +1,8 @@
 """Bool masks in buffers beside their parameters: named, found, registered, and applied."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -12,6 +14,7 @@ from riemod._torch import uncoalesced_parts
 __all__ = [
     "apply_masks",
     "check_mask_name_is_free",
+    "fill_pruned",
     "find_buffer",
     "find_mask",
     "mask_name",
@@ -58,6 +61,9 @@ def find_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."] | None:
 def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
     """Return the mask of `owner.<parameter_name>`; if there is none, register one that keeps every entry.
 
+    From then on `load_state_dict` also loads a state without masks, as of a dense model: the masks stay, and pruned
+    weights are loaded as 0. A state that holds masks is loaded as it is.
+
     Args:
         owner: the module that owns the parameter.
         parameter_name: the parameter's name in `owner`, without dots.
@@ -77,6 +83,7 @@ def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
         check_mask_name_is_free(owner, parameter_name)
         mask = torch.ones_like(owner.get_parameter(parameter_name), dtype=torch.bool, requires_grad=False)
         owner.register_buffer(mask_name(parameter_name), mask)
+        owner.register_load_state_dict_pre_hook(partial(_keep_mask, parameter_name))
     return mask
 
 
@@ -187,6 +194,38 @@ def zero_pruned(tensor: Tensor, mask: Bool[Tensor, "..."]) -> None:
             piece.mul_(kept)
     else:
         tensor.mul_(mask)
+
+
+def fill_pruned(tensor: Tensor, mask: Bool[Tensor, "..."]) -> None:
+    """Set pruned entries to 0 in place, whatever they were: NaN and infinity too, unlike `zero_pruned`.
+
+    Args:
+        tensor: dense; it may be a leaf that requires gradients.
+        mask: bool, of the same shape.
+
+    >>> weight = torch.tensor([float("nan"), 2.0])
+    >>> fill_pruned(weight, torch.tensor([False, True]))
+    >>> weight
+    tensor([0., 2.])
+    """
+    tensor = tensor.detach()
+    if type(tensor) is Tensor:
+        # 0.7 of the time of masked_fill_, which would need the inverted mask.
+        torch.where(mask, tensor, tensor.new_zeros(()), out=tensor)
+    else:
+        tensor.masked_fill_(~mask, 0)
+
+
+def _keep_mask(parameter_name: str, owner: Module, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Complete a state without this mask: it runs before the module loads the state."""
+    name, weight = prefix + mask_name(parameter_name), prefix + parameter_name
+    parameter = dict(owner.named_parameters(recurse=False)).get(parameter_name)
+    mask = None if parameter is None else _mask_among(_own_buffers(owner), parameter_name, parameter)
+    if mask is None or name in state_dict or not isinstance(state_dict.get(weight), Tensor):
+        return
+    state_dict[name] = mask
+    if state_dict[weight].shape == mask.shape:
+        state_dict[weight] = state_dict[weight].detach().masked_fill(~mask.to(state_dict[weight].device), 0)
 
 
 def _own_buffers(owner: Module) -> dict[str, Tensor]:

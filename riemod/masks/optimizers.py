@@ -1,22 +1,31 @@
-"""Optimizers that leave pruned weights at zero: masked gradients and masked state."""
+"""Optimizers that leave pruned weights at zero: masked gradients, masked state, and zeros after each step."""
 
-from collections.abc import Iterable
+import copyreg
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from riemod._torch import version_of
-from riemod.masks.buffers import masked_parameters, zero_pruned
+from riemod.masks.buffers import fill_pruned, masked_parameters, zero_pruned
 
-__all__ = ["MaskHook", "attach_masks", "mask_gradients", "mask_optimizer_state"]
+__all__ = ["MaskHandle", "MaskHook", "attach_masks", "mask_gradients", "mask_optimizer_state"]
 
-# The updates of these mix the entries of a parameter, so masked gradients do not make masked updates.
-_MIXING = tuple(kind for kind in (torch.optim.LBFGS, getattr(torch.optim, "Muon", None)) if kind is not None)
+# Names under which optimizers keep one number an entry of the parameter: moments of its gradient, and copies of the
+# weight itself. First those of torch and geoopt, then those of bitsandbytes, Lookahead and schedule-free optimizers.
+_ENTRYWISE = frozenset(
+    (
+        *("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg"),
+        *("acc_delta", "sum", "prev", "step_size", "ax"),
+        *("state1", "state2", "slow_params", "slow_momentum", "slow_buffer", "z"),
+    )
+)
 
 
 def mask_gradients(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -37,9 +46,13 @@ def mask_gradients(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
 
 
 def mask_optimizer_state(optimizer: Optimizer, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Zero the optimizer's state of pruned weights, in place.
+    """Zero the moments that an optimizer keeps for pruned weights, in place.
 
-    Every state tensor with the shape of its parameter (moments, momentum) becomes 0 where the mask is False.
+    Only state with a known meaning is touched: floating-point tensors with the shape of their parameter, under the
+    names that torch's optimizers give to moments and to copies of weights. A state that also holds other arrays is left
+    as it is: preconditioners (SOAP, Shampoo, Kron), where a moment may be stored in another basis, or the codes and
+    scales of 8-bit optimizers, where code 0 is not the number 0. `attach_masks` keeps pruned weights at 0 under these
+    as well.
 
     Args:
         optimizer: any torch optimizer; parameters that it does not hold are skipped.
@@ -62,15 +75,14 @@ def mask_optimizer_state(optimizer: Optimizer, pairs: Iterable[tuple[Tensor, Ten
                 f"pairs must hold masks of their parameters' shapes, got a mask {tuple(mask.shape)} for a parameter "
                 f"{tuple(parameter.shape)}"
             )
-        for value in states.get(parameter, {}).values():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                zero_pruned(value, mask)
+        for moment in _moments(states.get(parameter, {}), parameter):
+            zero_pruned(moment, mask)
 
 
 class MaskHook:
-    """Masks the gradients before each step, and the optimizer's state whenever a mask or the state is new.
+    """Masks gradients before a step and weights after it, and the optimizer's moments when a mask or a state is new.
 
-    It is the step pre-hook that `attach_masks` registers.
+    `attach_masks` registers it around the steps of an optimizer. A copy holds the masks of the copied module.
 
     Args:
         module: its masks are looked up at each step, so they may appear, change or be replaced at any time.
@@ -80,10 +92,15 @@ class MaskHook:
         self.module = module
         self._seen: dict[str, tuple[Tensor, int, Any]] = {}
 
-    def __call__(
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module, "_seen": {}}
+
+    def before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Run before the step; a closure computes its gradients inside the step, so return it wrapped."""
+        """Mask gradients and new moments; a closure computes its gradients inside the step, so return it wrapped."""
+        # An optimizer that was unpickled in another process is of a class that is not registered there yet.
+        _copy_with_hooks(type(optimizer))
         self._mask_new_state(optimizer)
         # torch passes the arguments of the unbound `step`: the optimizer itself, then the closure if there is one.
         own, positional = args[:1], args[1:]
@@ -93,6 +110,13 @@ class MaskHook:
             return None
         others = {key: value for key, value in kwargs.items() if key != "closure"}
         return (*own, partial(self._run, closure), *positional[1:]), others
+
+    def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Set the pruned weights of the optimizer's parameters to 0, whatever the step made of them."""
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for _, parameter, mask in masked_parameters(self.module):
+            if id(parameter) in held:
+                fill_pruned(parameter, mask)
 
     def _run(self, closure: Any) -> Any:
         loss = closure()
@@ -113,24 +137,46 @@ class MaskHook:
                 self._seen[name] = (mask, version, state)
 
 
-def attach_masks(optimizer: Optimizer, module: Module) -> RemovableHandle:
-    """Keep the pruned weights of a module at 0 under an optimizer, from now on and without any further call.
+class MaskHandle:
+    """Undoes an attachment of masks to an optimizer, by `remove()` or at the end of a `with` block."""
 
-    Before each step the gradients of masked parameters are multiplied by their masks. When a mask has changed since the
-    last step, or a state was loaded, the optimizer's moments are masked too. A weight that is 0 then stays exactly 0
-    under any optimizer that works entry by entry (SGD, Adam, AdamW, RMSprop, RiemannianAdam, ...).
+    def __init__(self, *handles: RemovableHandle) -> None:
+        self._handles = handles
+
+    def remove(self) -> None:
+        """Take the masks off the optimizer; a second call changes nothing."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
+    """Keep the pruned weights of a module at 0 under any optimizer, from now on and without any further call.
+
+    Before each step the gradients of masked parameters are multiplied by their masks, and so are the optimizer's
+    moments when a mask has changed since the last step or a state was loaded (see `mask_optimizer_state`). After each
+    step the pruned weights are set to 0, whatever the step made of them: also under optimizers that mix the entries of
+    a parameter (LBFGS, Muon, SOAP, Shampoo, Lookahead) or keep their state in codes (8-bit Adam).
+
+    A copy of the optimizer (`copy.deepcopy`, pickle) is attached too. Copied together with the model, it holds the
+    masks of the copied model: copy model, optimizer and pruner in one `deepcopy`. Copied alone it holds a copy of its
+    own, as it has parameters of its own.
 
     Args:
-        optimizer: holds the module's parameters, or some of them. Copies of it (deepcopy, pickle) have no hooks, like
-            those of any torch optimizer: attach again.
+        optimizer: holds the module's parameters, or some of them.
         module: masks may be registered before or after this call.
 
     Returns:
         A handle; `handle.remove()` undoes the attachment.
 
     Raises:
-        TypeError: an argument of another type, or an optimizer whose update mixes entries (LBFGS, Muon): for these
-            call `MagnitudePruner.apply` after each step.
+        TypeError: an argument of another type. A wrapper that steps an optimizer inside itself and is no
+            `torch.optim.Optimizer` is one: attach the masks to the optimizer inside.
 
     >>> from riemod.masks import register_mask
     >>> layer = torch.nn.Linear(2, 1)
@@ -138,18 +184,55 @@ def attach_masks(optimizer: Optimizer, module: Module) -> RemovableHandle:
     >>> handle = attach_masks(optimizer, layer)
     >>> mask = register_mask(layer, "weight")
     >>> mask[0, 1] = False
-    >>> with torch.no_grad(): _ = layer.weight.mul_(mask)
     >>> layer(torch.ones(1, 2)).sum().backward(); optimizer.step()
     >>> (layer.weight == 0).tolist()
     [[False, True]]
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    if isinstance(optimizer, _MIXING):
-        raise TypeError(
-            f"optimizer must update each entry of a parameter alone, got {type(optimizer).__name__}, which mixes them: "
-            "masked gradients do not keep pruned weights at 0; call MagnitudePruner.apply() after each step instead"
-        )
     if not isinstance(module, Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    return optimizer.register_step_pre_hook(MaskHook(module))
+    hook = MaskHook(module)
+    _copy_with_hooks(type(optimizer))
+    return MaskHandle(
+        optimizer.register_step_pre_hook(hook.before_step), optimizer.register_step_post_hook(hook.after_step)
+    )
+
+
+def _moments(state: Any, parameter: Tensor) -> list[Tensor]:
+    """Return the entrywise state of a parameter, or nothing if it holds an array that is not known to be entrywise."""
+    arrays = {key: value for key, value in state.items() if not _is_scalar(value)} if isinstance(state, Mapping) else {}
+    known = all(
+        key in _ENTRYWISE
+        and type(value) in (torch.Tensor, Parameter)
+        and value.is_floating_point()
+        and value.shape == parameter.shape
+        for key, value in arrays.items()
+    )
+    return list(arrays.values()) if known else []
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | str) or (isinstance(value, Tensor) and value.ndim == 0)
+
+
+def _copy_with_hooks(kind: type[Optimizer]) -> None:
+    """Let copies and pickles of optimizers of this class carry their mask hooks; torch leaves all hooks behind."""
+    if kind not in copyreg.dispatch_table:
+        copyreg.pickle(kind, _reduce)  # pyright: ignore[reportArgumentType]
+
+
+def _reduce(optimizer: Optimizer) -> tuple[Any, ...]:
+    function, args, state, *others = optimizer.__reduce_ex__(2)
+    assert isinstance(state, dict)
+    # torch's __setstate__ takes hooks that the state holds, and makes empty dictionaries where it holds none.
+    for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+        own = [hook for hook in getattr(optimizer, name, {}).values() if _is_mask_hook(hook)]
+        if own:
+            # torch counts hooks from 0 in each process: negative keys cannot be those of hooks that are added later.
+            state = {**state, name: OrderedDict((-1 - index, hook) for index, hook in enumerate(own))}
+    return function, args, state, *others
+
+
+def _is_mask_hook(hook: Any) -> bool:
+    return isinstance(getattr(hook, "__self__", None), MaskHook)

@@ -62,6 +62,8 @@ def drop_smallest_blocks(
     number), so the same count twice changes nothing, even if the order has changed. When blocks are dropped under a new
     order, or from masks that were not made of blocks, pruned entries of kept blocks come back.
 
+    If this would empty a weight that had kept entries, the largest block of each weight ranks behind all others.
+
     Args:
         weights: (gates * n, m) or (n, m, ...), finite.
         masks: bool, of the same shapes; not changed.
@@ -89,16 +91,27 @@ def drop_smallest_blocks(
     missing = count - sum(mask.numel() - int(mask.count_nonzero()) for mask in masks)
     if missing <= 0 or (missing < int(every.max()) and count < total):
         return [mask.clone() for mask in masks]
-    ranked = torch.cat([score.flatten() for score in scores]).argsort(stable=True)
-    keep = torch.empty_like(every, dtype=torch.bool).index_copy_(0, ranked, every[ranked].cumsum(0) > count)
+    kept_tiles = _keep_largest(scores, every, count)
+    if any(not tiles.any() and mask.any() for tiles, mask in zip(kept_tiles, masks, strict=True)):
+        for score in scores:
+            largest = score.view(-1)[score.argmax()]
+            score.view(-1)[score.argmax()] = math.inf if largest >= 0 else largest
+        kept_tiles = _keep_largest(scores, every, count)
     result = []
-    for mask, grid, size, own in zip(masks, grids, sizes, keep.split([size.numel() for size in sizes]), strict=True):
+    for mask, grid, size, own in zip(masks, grids, sizes, kept_tiles, strict=True):
         n, m = len(mask) // grid.gates, mask.shape[1]
         tiles = (
             own.view_as(size).to(mask.device).repeat_interleave(min(block, n), 1).repeat_interleave(min(block, m), 2)
         )
         result.append(grid.restore(tiles[:, :n, :m], mask.shape))
     return result
+
+
+def _keep_largest(scores: Sequence[Tensor], sizes: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Return which tiles of each weight stay when the smallest go, as many as fit into `count` entries."""
+    ranked = torch.cat([score.flatten() for score in scores]).argsort(stable=True)
+    keep = torch.empty_like(sizes, dtype=torch.bool).index_copy_(0, ranked, sizes[ranked].cumsum(0) > count)
+    return keep.split([score.numel() for score in scores])
 
 
 def tile_sums(matrices: Float[Tensor, "*stack n m"], block: int) -> Float[Tensor, "*stack r c"]:

@@ -1,6 +1,7 @@
 """Dynamic sparse training: masks move while the net trains, at a constant sparsity."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -14,6 +15,7 @@ from riemod._checks import check_integer
 from riemod.masks import mask_optimizer_state, masked_parameters
 from riemod.pruning.geometric import check_temperature, geometric_prior
 from riemod.pruning.selection import drop_smallest
+from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["DynamicSparsePruner"]
@@ -91,7 +93,9 @@ class DynamicSparsePruner:
     def step(self, optimizer: Optimizer | None = None) -> int:
         """Count one step, and move the masks at every k-th.
 
-        A parameter without a gradient is left as it is, and so is one whose weights or gradient hold NaN or infinity.
+        A parameter without a gradient is left as it is, and so is one whose weights or gradient hold NaN or infinity. A
+        warning names those without a gradient, or with one that is 0 at each pruned entry: it was masked or used up
+        before this call, and no weight of use can grow.
 
         Args:
             optimizer: its moments are set to 0 for entries that are dropped or new.
@@ -104,9 +108,11 @@ class DynamicSparsePruner:
             return 0
         share = self.drop_fraction / 2 * (1 + math.cos(math.pi * present / self.steps))
         priors = self._priors()
-        moved = 0
-        for _, weight, mask in masked_parameters(self.model):
+        moved, blind = 0, list[str]()
+        for name, weight, mask in masked_parameters(self.model):
             gradient = weight.grad
+            if weight.requires_grad and not mask.all() and _is_blind(gradient, mask):
+                blind.append(name)
             if gradient is not None and bool(gradient.isfinite().all() and weight.isfinite().all()):
                 scores = gradient.abs().double() * priors.get(id(weight), 1.0)
                 new = _moved(weight, mask, scores, share)
@@ -116,6 +122,12 @@ class DynamicSparsePruner:
                 weight.detach().masked_fill_(~staying, 0)
                 if optimizer is not None:
                     mask_optimizer_state(optimizer, [(weight, staying)])
+        if blind:
+            warnings.warn(
+                f"gradients of {', '.join(blind)} must show which pruned weights to grow, got none or 0 at each pruned "
+                "entry: call step after backward(), and before optimizer.step(), mask_gradients() and zero_grad()",
+                stacklevel=2,
+            )
         return moved
 
     def state_dict(self) -> dict[str, int]:
@@ -133,15 +145,21 @@ class DynamicSparsePruner:
         self._done = check_integer("step", state_dict["step"], 0)
 
     def _priors(self) -> dict[int, Tensor]:
-        """Return exp(-f / T) for the weights that the regularizer penalizes, to broadcast over gates and kernels."""
+        """Return exp(-f / T) by the id of each parameter that the regularizer penalizes, to broadcast over kernels."""
         priors: dict[int, Tensor] = {}
         if self.moduli is None or self.temperature == math.inf:
             return priors
         for layer, target in enumerate(self.moduli.weights):
-            weight = target.tensor
+            whole, part = target.whole, target.tensor
             prior = geometric_prior(self.moduli.coefficients(layer), self.temperature)
-            prior = prior.repeat(len(weight) // target.neurons, 1)
-            priors[id(weight)] = prior.view(*prior.shape, *[1] * (weight.ndim - 2))
+            prior = prior.repeat(len(part) // target.neurons, 1).view(*part.shape[:2], *[1] * (part.ndim - 2))
+            columns = target.columns if isinstance(target, RecurrentWeight) else None
+            if columns is not None:
+                # Columns that are not penalized have f = 0.
+                own = priors.get(id(whole), prior.new_ones(whole.shape))
+                own[:, slice(*columns)] = prior
+                prior = own
+            priors[id(whole)] = prior
         return priors
 
 
@@ -151,3 +169,8 @@ def _moved(weight: Tensor, mask: Tensor, scores: Tensor, share: float) -> Tensor
     count = min(round(share * kept), total - kept)
     left = drop_smallest([weight], [mask], total - kept + count)[0]
     return left | drop_smallest([scores], [~left], total - count)[0]
+
+
+def _is_blind(gradient: Tensor | None, mask: Tensor) -> bool:
+    """Return whether a gradient tells nothing about pruned entries."""
+    return gradient is None or not bool(gradient.masked_fill(mask, 0).any())

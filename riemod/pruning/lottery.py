@@ -45,16 +45,18 @@ def lottery_ticket(
         generator: source of the fresh weights; None draws from torch's global generator.
         initialize: draws the fresh weights, as the functions of `riemod.initialization` do. None is `sparsity_aware`:
             variance by the inputs that the mask leaves, spectral radius 1 in plain RNNs. `default` draws as torch does.
-        rewind: `state_dict()` of this model from an earlier epoch, before or after the masks were made. Its weights are
-            taken instead of fresh ones; its masks, and an embedding inside the model, are not.
+        rewind: a copy of the `state_dict()` of this model at an earlier epoch, before or after the masks were made
+            (`copy.deepcopy(model.state_dict())`; without a copy its tensors follow the training). Its weights are taken
+            instead of fresh ones; its masks, and an embedding inside the model, are not.
 
     Returns:
         (model, pruner, moduli), linked to each other as the originals are.
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: the pruner is of another model; `rewind` has missing or unexpected keys, or other shapes; both
-            `rewind` and `initialize` are given; or a submodule cannot draw its weights.
+        ValueError: the pruner is of another model; `rewind` has missing or unexpected keys, other shapes, or tensors
+            that are those of the model; both `rewind` and `initialize` are given; or a submodule cannot draw its
+            weights.
 
     Reference: Frankle and Carbin 2019, https://arxiv.org/abs/1803.03635; rewinding: Frankle et al. 2020,
     https://arxiv.org/abs/1912.05671.
@@ -113,4 +115,15 @@ def _checked_weights(model: Module, moduli: object, rewind: Mapping[str, Any]) -
             raise TypeError(f"rewind must hold a tensor as {key}, got {type(new).__name__}")
         if isinstance(old, Tensor) and old.shape != new.shape:
             raise ValueError(f"rewind must hold {key} of shape {tuple(old.shape)}, got {tuple(new.shape)}")
+        if isinstance(old, Tensor) and _share_memory(old, new):
+            raise ValueError(
+                f"rewind must be a copy from an earlier epoch, got {key} in the memory of the model's own {key}, which "
+                "has been trained since: keep copy.deepcopy(model.state_dict()) at that epoch"
+            )
     return {key: rewind[key] for key in expected}
+
+
+def _share_memory(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors share memory; those without any, as on the meta device, do not."""
+    address = first.untyped_storage().data_ptr() if first.numel() else 0
+    return address != 0 and first.device == second.device and address == second.untyped_storage().data_ptr()

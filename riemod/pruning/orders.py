@@ -16,6 +16,7 @@ from torch.nn import Module, RNNBase, RNNCellBase
 from riemod.masks import find_buffer
 from riemod.pruning.blocks import Grid
 from riemod.regularization.neurons import neuron_order
+from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.regularizer import ModuliRegularizer
 from riemod.regularization.weights import recurrent_weights
 
@@ -80,15 +81,22 @@ def block_layouts(
 
     Raises:
         TypeError: `order` is of another type.
-        ValueError: `order` is no permutation, or fits another model or none of these weights; or there is no order, and
-            a weight has no columns.
+        ValueError: `order` is no permutation, fits another model or none of these weights, or penalizes a part of one;
+            or there is no order, and a weight has no columns.
     """
     weights = {id(owner.get_parameter(attribute)): name for name, owner, attribute in places}
     if order is None:
         return {name: BlockLayout(_gates(owner, owner.get_parameter(own), name)) for name, owner, own in places}
     if isinstance(order, ModuliRegularizer):
         parameters = {id(parameter) for parameter in model.parameters()}
-        if any(id(target.tensor) not in parameters for target in order.weights):
+        for target in order.weights:
+            columns = target.columns if isinstance(target, RecurrentWeight) else None
+            if columns is not None and id(target.whole) in weights:
+                raise ValueError(
+                    f"order must penalize whole parameters to cut them into blocks, got columns {columns[0]} to "
+                    f"{columns[1] - 1} of {weights[id(target.whole)]}: choose other targets, or prune it without blocks"
+                )
+        if any(id(target.whole) not in parameters for target in order.weights):
             raise ValueError("order must be a ModuliRegularizer of the model to prune, got one of another model")
         targets = list(enumerate(order.weights))
         what = f"the weights of the ModuliRegularizer ({', '.join(target.parameter for target in order.weights)})"

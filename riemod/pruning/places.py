@@ -1,9 +1,10 @@
 """Find the parameters of a model that are to be pruned, by default or by name, and check that they can be."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Module, Parameter
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
@@ -12,6 +13,10 @@ from riemod.manifolds._geoopt import geoopt
 from riemod.masks import find_mask, mask_name
 
 __all__ = ["Place", "Targets", "find_places"]
+
+# h0, c_0, hidden0, initial_state, init_hidden, state_init and the like.
+_STATE = "(h|c|hidden|cell|state)s?"
+_FIRST_STATE = re.compile(rf"{_STATE}_?0|(init|initial|start|first)_?{_STATE}|{_STATE}_?(init|initial)")
 
 Targets = Sequence[str] | Sequence[tuple[Module, str]]
 
@@ -43,7 +48,8 @@ def find_places(model: Module, targets: Targets | None) -> tuple[Place, ...]:
     Args:
         model: holds the parameters.
         targets: qualified names or (module, name) pairs; None takes every floating-point parameter with two or more
-            dimensions that holds no points of a manifold.
+            dimensions that holds no points of a manifold, and that has a mask, or is trained and is neither a learned
+            first state of a recurrent layer, nor a gain of a layer norm, nor the lengths of old weight norm.
 
     Raises:
         TypeError: `targets` of another type.
@@ -108,7 +114,33 @@ def _is_weight(place: Place) -> bool:
         return True
     if isinstance(place.parameter, geoopt.ManifoldParameter) or not place.parameter.is_floating_point():
         return False
-    return place.parameter.ndim >= 2 and place.parameter.numel() > 0
+    if place.parameter.ndim < 2 or place.parameter.numel() == 0:
+        return False
+    if find_mask(place.owner, place.attribute) is not None:
+        return True
+    return place.parameter.requires_grad and not (_is_length(place) or _is_first_state(place))
+
+
+def _is_length(place: Place) -> bool:
+    """Return whether the parameter scales whole rows: of old weight norm, or a layer norm's gain."""
+    stem, _, ending = place.attribute.rpartition("_")
+    own = dict(place.owner.named_parameters(recurse=False))
+    return (ending == "g" and f"{stem}_v" in own) or isinstance(place.owner, nn.LayerNorm | nn.RMSNorm)
+
+
+def _is_first_state(place: Place) -> bool:
+    """Return whether the parameter is named like a first state, or has the shape of one for a layer beside it."""
+    if _FIRST_STATE.fullmatch(place.attribute):
+        return True
+    shape = tuple(place.parameter.shape)
+    for layer in place.owner.children():
+        if isinstance(layer, nn.RNNBase):
+            rows = layer.num_layers * (2 if layer.bidirectional else 1)
+            if any(shape in ((rows, 1, size), (rows, size)) for size in {layer.hidden_size, layer.proj_size} - {0}):
+                return True
+        if isinstance(layer, nn.RNNCellBase) and shape == (1, layer.hidden_size):
+            return True
+    return False
 
 
 def _check_prunable(place: Place) -> None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["drop_smallest"]
+__all__ = ["drop_smallest", "drop_smallest_above_floor"]
 
 
 def drop_smallest(
@@ -50,6 +50,39 @@ def drop_smallest(
         ties = max(ties - len(tied), 0)
         result.append(kept)
     return result
+
+
+def drop_smallest_above_floor(
+    weights: Sequence[Float[Tensor, "..."]], masks: Sequence[Bool[Tensor, "..."]], count: int, *, floor: int
+) -> list[Bool[Tensor, "..."]]:
+    """Drop as `drop_smallest` does, but rank the `floor` largest kept entries of each tensor behind all others.
+
+    So each tensor keeps at least that many entries, or as many as it had, unless `count` asks for more than the others.
+    If `drop_smallest` leaves each tensor as many, the masks are the same.
+
+    Args:
+        weights: as for `drop_smallest`.
+        masks: as for `drop_smallest`.
+        count: as for `drop_smallest`; as many entries are dropped.
+        floor: >= 0.
+
+    >>> weights, masks = [torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])], [torch.ones(2) > 0] * 2
+    >>> drop_smallest_above_floor(weights, masks, 2, floor=1)
+    [tensor([False,  True]), tensor([False,  True])]
+    """
+    new = drop_smallest(weights, masks, count)
+    counts = [(int(own.count_nonzero()), int(old.count_nonzero())) for own, old in zip(new, masks, strict=True)]
+    if all(kept >= min(floor, before) for kept, before in counts):
+        return new
+    largest = [
+        drop_smallest([weight], [mask], max(mask.numel() - floor, 0))[0]
+        for weight, mask in zip(weights, masks, strict=True)
+    ]
+    spared = sum(int(own.count_nonzero()) for own in largest)
+    if count + spared > sum(mask.numel() for mask in masks):
+        return drop_smallest(weights, largest, count)
+    others = [mask & ~own for mask, own in zip(masks, largest, strict=True)]
+    return [kept | own for kept, own in zip(drop_smallest(weights, others, count + spared), largest, strict=True)]
 
 
 def _order_statistic(patterns: Sequence[Tensor], rank: int, width: int) -> tuple[int, int]:

@@ -27,6 +27,7 @@ class PointWatch:
         self._changes = 0
         self._waited = 0
         self._settled = False
+        self._complained = False
 
     def check(self, embeddings: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int = PATIENCE) -> None:
         """Look at the points before they are used.
@@ -37,7 +38,7 @@ class PointWatch:
             patience: calls with changed weights and unchanged points after which to warn.
 
         Raises:
-            ValueError: if points are no longer on their manifold.
+            ValueError: if finite points are no longer on their manifold.
         """
         learned = [embedding for embedding in embeddings if embedding.points.requires_grad]
         if not learned or learned[0].points.is_inference():
@@ -52,8 +53,11 @@ class PointWatch:
             self._weights = [_sample(weight) for weight in weights]
         self._changes += 1
         for embedding in learned:
-            if embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS or self._changes % _LATER == 0:
+            cheap = embedding.points.device.type == "cpu" or self._changes <= _FIRST_CHECKS
+            # NaN shows in the penalty, and a training loop looks for it there.
+            if (cheap or self._changes % _LATER == 0) and bool(embedding.points.detach().isfinite().all()):
                 _check(embedding)
+                self._complain(embedding)
 
     def _wait(self, learned: Sequence[NeuronEmbedding], weights: Sequence[Tensor], patience: int) -> None:
         if self._settled:
@@ -69,6 +73,12 @@ class PointWatch:
                 "riemod.optim.riemannian_adam(model, moduli), or build it with learn=False",
                 stacklevel=6,
             )
+
+    def _complain(self, embedding: NeuronEmbedding) -> None:
+        complaint = None if self._complained else embedding.manifold.complaint_while_learning(embedding.points)
+        if complaint is not None:
+            self._complained = True
+            warnings.warn(f"learned points on {embedding.manifold}: {complaint}", stacklevel=6)
 
     def __getstate__(self) -> dict[str, Any]:
         return PointWatch().__dict__

@@ -1,56 +1,22 @@
-"""The share of pairs that are cheap, and how to give two manifolds the same: a budget that is not geometry."""
+"""The share of pairs with a low cost, and how to give two manifolds the same share, so that only geometry differs."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_choice, check_fraction, check_integer
 from riemod.manifolds import Manifold
-from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import Inhibitor, Scaled, as_inhibitor
 
-__all__ = ["Scaled", "cheap_share", "match_budget"]
+__all__ = ["cheap_share", "match_budget"]
 
 _BLOCK = 256
 _PAIRS = 1 << 20
 _COARSE = 1 << 15
 _LARGEST_FACTOR = 64.0
 _STEPS = 97
-
-
-@dataclass(frozen=True)
-class Scaled(Inhibitor):
-    """f(factor d) for an inhibitor f: the same law in another unit of length.
-
-    Args:
-        inhibitor: f.
-        factor: > 0.
-
-    Raises:
-        ValueError: if the factor is not positive and finite.
-        TypeError: if `inhibitor` is not an Inhibitor.
-
-    >>> from riemod.regularization.inhibitors import Diffusion
-    >>> Scaled(Diffusion(), 2.0)(torch.tensor([3.0])).item()
-    6.0
-    """
-
-    inhibitor: Inhibitor
-    factor: float
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.inhibitor, Inhibitor):
-            raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
-        check_positive("factor", self.factor)
-
-    @property
-    def collapses(self) -> bool:
-        return self.inhibitor.collapses
-
-    def of_squared_distance(self, squared: Tensor) -> Tensor:
-        return self.inhibitor.of_squared_distance(squared * self.factor**2)
 
 
 def cheap_share(
@@ -60,13 +26,13 @@ def cheap_share(
     pairs: int = _PAIRS,
     generator: torch.Generator | None = None,
 ) -> float:
-    """The share of pairs of uniform points with f(d) < max f / 2, the maximum over d = 0 and the distances drawn.
+    """Estimate the share of pairs of points with f(d) < max f / 2, the maximum over d = 0 and the distances drawn.
 
     Args:
-        manifold: points are drawn from it uniformly in volume.
+        manifold: where the points are drawn, uniformly in volume.
         inhibitor: f, or any callable of the distance.
-        pairs: how many, at least; the standard error is about sqrt(share / pairs).
-        generator: draws the points; if None, one seeded with 0, so that the answer is the same each time.
+        pairs: least number of pairs; the standard error is about sqrt(share / pairs).
+        generator: draws the points; one seeded with 0 if None, so that the result is the same each time.
 
     Returns:
         A number in [0, 1].
@@ -92,27 +58,28 @@ def match_budget(
     pairs: int = _PAIRS,
     generator: torch.Generator | None = None,
 ) -> tuple[Manifold, Inhibitor]:
-    """(manifold, inhibitor) with one of the two rescaled, so that `cheap_share` of them is a given share.
+    """Scale a manifold or an inhibitor such that `cheap_share` of the two is a given share.
 
-    Manifolds differ in it at the same law: of the difference of Gaussians on the default sizes, a torus has 13.8 %, a
-    circle 11.2 %, a sphere 4.3 %, a 6-torus 0.05 % cheap pairs. A share can belong to several scales: the one nearest
-    to the present is taken. Euclidean boxes and hyperbolic balls are rescaled with the region that is drawn from.
+    With the same inhibitor, manifolds differ in this share: with the default difference of Gaussians and the default
+    sizes it is 13.8 % on the torus, 11.2 % on the circle, 4.3 % on the sphere and 0.05 % on the 6-torus. If several
+    scales give the share, the one nearest to 1 is taken. `Manifold.scaled` also scales the region that points of a
+    Euclidean space or a hyperbolic ball are drawn from.
 
     Args:
         manifold: where points will be drawn.
         inhibitor: f, or any callable of the distance.
-        share: wanted, in (0, 1).
-        rescale: which of the two; "inhibitor" gives a `Scaled` one and works for any manifold.
-        pairs: drawn to measure the share; for one below 1e-3 take more than the default 2^20.
-        generator: draws the points; if None, one seeded with 0, so that the answer is the same each time.
+        share: the wanted share, in (0, 1).
+        rescale: which of the two to scale; "inhibitor" gives a `Scaled` one and works for any manifold.
+        pairs: number of pairs to estimate the share from; for shares below 1e-3 take more than the default 2^20.
+        generator: draws the points; one seeded with 0 if None, so that the result is the same each time.
 
     Returns:
-        Both, the other one as it came.
+        The manifold and the inhibitor, one of them scaled and the other unchanged.
 
     Raises:
-        ValueError: if an argument is outside its range, or no scale from 1/64 to 64 has that share (as when f grows
-            without bound).
-        TypeError: if `manifold` is not a Manifold, or not of a kind that can be rescaled.
+        ValueError: if an argument is outside its range, or no scale from 1/64 to 64 gives that share (for example
+            because f grows without bound).
+        TypeError: if `manifold` is not a Manifold, or does not define `scaled`.
 
     >>> from riemod.manifolds import Sphere
     >>> from riemod.regularization.inhibitors import DifferenceOfGaussians
@@ -120,10 +87,8 @@ def match_budget(
     >>> round(sphere.radius, 1), round(cheap_share(sphere, inhibitor), 3)
     (2.7, 0.138)
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ValueError(f"share must be in (0, 1), got {share!r}")
-    if rescale not in ("manifold", "inhibitor"):
-        raise ValueError(f"rescale must be 'manifold' or 'inhibitor', got {rescale!r}")
+    share = check_fraction("share", share)
+    check_choice("rescale", rescale, ("manifold", "inhibitor"))
     inhibitor = as_inhibitor(inhibitor)
     squared = _squared_distances(manifold, pairs, generator)
     factor = _matching_factor(inhibitor, squared, share, manifold)
@@ -133,6 +98,7 @@ def match_budget(
 
 
 def _matching_factor(inhibitor: Inhibitor, squared: Tensor, share: float, manifold: Manifold) -> float:
+    """Find the scale nearest to 1 that gives the share: by a grid of logarithms, then by bisection."""
     coarse = squared[:: max(1, len(squared) // _COARSE)]
     logarithms = torch.linspace(-math.log(_LARGEST_FACTOR), math.log(_LARGEST_FACTOR), _STEPS).tolist()
     shares = [_share(inhibitor, coarse, math.exp(logarithm)) for logarithm in logarithms]
@@ -156,6 +122,7 @@ def _matching_factor(inhibitor: Inhibitor, squared: Tensor, share: float, manifo
 
 @torch.no_grad()
 def _share(inhibitor: Inhibitor, squared: Tensor, factor: float) -> float:
+    """Return the share of the squared distances, scaled by the factor, with a cost below half of the largest."""
     costs = inhibitor.of_squared_distance(squared * factor**2)
     largest = torch.maximum(costs.max(), inhibitor.of_squared_distance(squared.new_zeros(1))[0])
     return (costs < largest / 2).double().mean().item()
@@ -163,15 +130,14 @@ def _share(inhibitor: Inhibitor, squared: Tensor, factor: float) -> float:
 
 @torch.no_grad()
 def _squared_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
-    """(N,) squared distances in float64, in increasing order, so that each stretch of them is a sample of quantiles."""
+    """Draw (N,) squared distances in float64, in increasing order, so that every k-th of them are quantiles of all."""
     if not isinstance(manifold, Manifold):
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
-    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:
-        raise ValueError(f"pairs must be an integer >= 1, got {pairs!r}")
+    pairs = check_integer("pairs", pairs, least=1)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     blocks = []
     for _ in range(-(-pairs // _BLOCK**2)):
-        # Many blocks of new points: in a space that is not homogeneous, the pairs of one block depend on each other.
+        # Each block has new points, because in a space that is not homogeneous pairs of the same points are dependent.
         rows, columns = (
             manifold.coordinates(manifold.sample(_BLOCK, generator=generator, dtype=torch.float64)) for _ in range(2)
         )

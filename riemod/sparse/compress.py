@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule
+from riemod.regularization.regularizer import ModuliRegularizer
+from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule, skipped_layers
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
 from riemod.sparse.timing import median_seconds
@@ -45,10 +46,12 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     """Copy a pruned model so that its layers store and multiply kept weights alone.
 
     `nn.RNN`, `nn.GRU`, `nn.LSTM` and `nn.Linear` become `CompressedRecurrent` and `CompressedLinear`. A layer stays as
-    it is if all of its weights stay dense, and so do all other modules. Kept weights are those that a mask keeps
-    (`riemod.masks`), or without a mask those that are not 0. The copy has the inputs and outputs of the model, to
-    rounding, and can be trained: kept weights get gradients, the others do not exist. In blocks, a matrix whose size is
-    no multiple of the block's is filled up with zeros at its edges, and these stay 0.
+    it is if all of its weights stay dense, and so do all other modules. A warning names each pruned layer that cannot
+    be compressed, and why: a cell, a convolution, a subclass, an LSTM with projections, weights that are computed in
+    the forward pass (weight drop, weight norm) or shared. Frozen parameters stay frozen. Kept weights are those that a
+    mask keeps (`riemod.masks`), or without a mask those that are not 0. The copy has the inputs and outputs of the
+    model, to rounding, and can be trained: kept weights get gradients, the others do not exist. In blocks, a matrix
+    whose size is no multiple of the block's is filled up with zeros at its edges, and these stay 0.
 
     Args:
         module: a layer, or a model that holds some; it is not changed.
@@ -60,13 +63,15 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
             arguments. Without it, 10 steps of 32 sequences are timed. The copy works for any other batch as well.
 
     Returns:
-        The compressed copy. If no weight of `module` is 0, a plain copy, with a warning that tells how much slower CSR
-        would be.
+        The compressed copy. If nothing was compressed, a plain copy, with a warning: either no weight of `module` is 0
+        (it tells how much slower CSR would be), or "auto" found every layer fastest dense.
 
     Raises:
-        TypeError: `module` is no module, holds no layer of these kinds, or has a mask on a layer of another kind.
+        TypeError: `module` is no module, or holds no layer that can be compressed.
         ValueError: a layout is unknown or for an unknown weight, a weight is NaN or infinite, a mask has another shape
-            than its weight, a weight is not 0 where its mask is False, or an LSTM projects its state.
+            than its weight, a weight is not 0 where its mask is False, `module` cannot be copied, or it holds a
+            `ModuliRegularizer` on a pruned weight, which would go on penalizing the dense one. A regularizer outside of
+            `module` stays on the original; leave it out of the loss of the copy.
 
     >>> layer = nn.Linear(4, 2)
     >>> layer.weight.data = torch.tensor([[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0]])
@@ -86,15 +91,24 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
             raise ValueError(f"layout must name weights that can be compressed, {', '.join(weights)}, got {name!r}")
         if chosen not in ("dense", "csr") and not _BLOCK.fullmatch(chosen) and layout != "auto":
             raise ValueError(f'layout must be "auto", "dense", "csr", "block" or "block32", got {chosen!r}')
+    for name, reason in skipped_layers(module).items():
+        warnings.warn(f"{name or type(module).__name__} stays as it is, for it {reason}", stacklevel=2)
     if not pruned:
         _warn_of_no_zeros(time_layouts(module, example_input))
-        return copy.deepcopy(module)
+        return _copy(module)
+    _check_not_penalized(module, layers)
     if layout == "auto":
         timings = time_layouts(module, example_input)
         for timing in timings:
             _LOGGER.info("%s as %s: %.3g ms, %d bytes", timing.name, timing.layout, 1e3 * timing.seconds, timing.bytes)
         layouts = fastest(timings)
-    compressed = copy.deepcopy(module)
+        if all(chosen == "dense" for chosen in layouts.values()):
+            warnings.warn(
+                "nothing was compressed, because each layer is fastest dense on this input; layout='csr' stores kept "
+                f"weights alone in {', '.join(pruned)}",
+                stacklevel=2,
+            )
+    compressed = _copy(module)
     for layer in layers:
         if any(layouts.get(name, "dense") != "dense" for name in layer.weights):
             part = _compressed_layer(layer, layouts)
@@ -222,7 +236,7 @@ def _inputs(module: nn.Module, layers: Sequence[PrunedLayer], example_input: Any
     if example_input is None:
         return given
     # A copy, so that nothing in the model changes: dropout draws, batch norms count.
-    copied = copy.deepcopy(module).eval()
+    copied = _copy(module).eval()
     for index, layer in enumerate(layers):
 
         def keep(_: nn.Module, arguments: tuple[Any, ...], index: int = index) -> None:
@@ -257,6 +271,30 @@ def _columns(layer: nn.Module, given: tuple[Any, ...]) -> int:
     if not isinstance(layer, nn.RNNBase):
         return max(1, x.numel() // x.shape[-1])
     return 1 if x.ndim == 2 else x.shape[0 if layer.batch_first else 1]
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except RuntimeError as error:
+        raise ValueError(
+            "module must be one that copy.deepcopy copies, got one that holds a tensor with a graph, as weight drop "
+            "and weight norm leave it behind in training: call module.eval() and run it once under torch.no_grad()"
+        ) from error
+
+
+def _check_not_penalized(module: nn.Module, layers: Sequence[PrunedLayer]) -> None:
+    """Raise a ValueError if a regularizer inside the model penalizes a pruned weight of one of the layers."""
+    pruned = {layer.module for layer in layers if any(weight.has_zeros for weight in layer.weights.values())}
+    for name, part in module.named_modules():
+        if isinstance(part, ModuliRegularizer):
+            own = [weight.parameter for weight in part.weights if weight.module in pruned]
+            if own:
+                raise ValueError(
+                    f"module must hold no ModuliRegularizer on a weight to compress, got {name or 'one'} on "
+                    f"{', '.join(own)}: it would go on penalizing the dense weight, which the copy does not use. "
+                    "Compress a copy of the model without it (copy.deepcopy, then delattr)"
+                )
 
 
 def _warn_of_no_zeros(timings: Sequence[Timing]) -> None:

@@ -245,18 +245,18 @@ def _forget(module: nn.Module, _: object) -> None:
 
 
 def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, columns: Tensor) -> None:
-    counts = row_starts.diff()
     if values.ndim != 1 or row_starts.shape != (shape[0] + 1,) or columns.shape != values.shape:
         raise ValueError(
             f"row_starts and columns must be ({shape[0] + 1},) and (k,) for a CSR matrix {shape} with k values, "
             f"got {tuple(row_starts.shape)} and {tuple(columns.shape)} for values {tuple(values.shape)}"
         )
+    counts = row_starts.long().diff()  # as int64, in which no difference wraps around
     if int(row_starts[0]) != 0 or int(row_starts[-1]) != len(values) or bool((counts < 0).any()):
         raise ValueError(f"row_starts must rise from 0 to the number of values, {len(values)}, got others")
     if len(columns) and (int(columns.min()) < 0 or int(columns.max()) >= shape[1]):
         raise ValueError(f"columns must lie in [0, {shape[1]}), got {int(columns.min())} to {int(columns.max())}")
-    rows = torch.repeat_interleave(counts.long())
-    if len(columns) > 1 and bool(((columns.diff() <= 0) & (rows.diff() == 0)).any()):
+    rows = torch.repeat_interleave(counts)
+    if len(columns) > 1 and bool(((columns.long().diff() <= 0) & (rows.diff() == 0)).any()):
         raise ValueError("columns must ascend in each row, got a row in which they do not")
 
 

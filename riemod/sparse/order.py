@@ -19,6 +19,7 @@ from riemod.pruning.blocks import tile_sums
 from riemod.pruning.orders import check_permutation, order_names
 from riemod.regularization.embedding import NeuronEmbedding
 from riemod.regularization.neurons import neuron_order, ranges_of
+from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["block_occupancy", "order_neurons", "permute_neurons", "reverse_cuthill_mckee"]
@@ -256,9 +257,14 @@ def _point_moves(moduli: ModuliRegularizer, axes: Sequence[_Axis]) -> Iterator[t
     done = set()
     for layer, (target, sides) in enumerate(zip(moduli.weights, moduli.sides, strict=True)):
         for axis, side in ((0, sides.targets), (1, sides.sources)):
-            order = orders.get((id(target.tensor), axis))
+            order = orders.get((id(target.whole), axis))
             if order is None or side in done:
                 continue
+            if isinstance(target, RecurrentWeight) and target.columns is not None:
+                raise ValueError(
+                    f"moduli must penalize whole weights of the reordered neurons, got columns {target.columns[0]} to "
+                    f"{target.columns[1] - 1} of {target.parameter}: a part's points cannot be reordered"
+                )
             done.add(side)
             embeddings = moduli.source_embeddings(layer) if axis else moduli.layer_embeddings(layer)
             for embedding, part in ranges_of(embeddings):

@@ -45,7 +45,7 @@ class CompressedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.weight = weight
         self.bias: nn.Parameter | None
-        self.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone()))
+        self.register_parameter("bias", None if bias is None else _copy(bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y (..., n) for x (..., m)."""
@@ -82,14 +82,21 @@ class CompressedRecurrent(nn.Module):
             self.add_module(name, matrix)
         for name, parameter in layer.named_parameters(recurse=False):
             if name.startswith("bias"):
-                self.register_parameter(name, nn.Parameter(parameter.detach().clone()))
+                self.register_parameter(name, _copy(parameter))
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: torch's layers have this method to lay out weights for cuDNN, which these kernels do not need."""
 
     def forward(self, x: Tensor | PackedSequence, hx: Any = None) -> tuple[Tensor | PackedSequence, Any]:
         """Return (output, last state) as the torch layer does.
 
         The input may be padded (time, batch, features), with batch and time exchanged if `batch_first`, unbatched or
-        packed.
+        packed. The states of an LSTM may be a tuple or a list.
+
+        Raises:
+            ValueError: the input has no step, or a shape does not fit.
         """
+        hx = tuple(hx) if isinstance(hx, list) else hx
         if isinstance(x, PackedSequence):
             steps = [part.t() for part in x.data.split(x.batch_sizes.tolist())]
             self._check_features(x.data)
@@ -99,12 +106,14 @@ class CompressedRecurrent(nn.Module):
         self._check_features(x)
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-        batched = x.ndim == 3
+        shape, batched = tuple(x.shape), x.ndim == 3
         if not batched:
             x = x.unsqueeze(1)
             hx = None if hx is None else _map_states(lambda state: state.unsqueeze(1), hx)
         elif self.batch_first:
             x = x.transpose(0, 1)
+        if not len(x):
+            raise ValueError(f"x must have at least one step, got shape {shape}")
         steps = [step.t() for step in x.unbind(0)]
         output, last = self._run(steps, self._states(hx, steps[0], None))
         joined = torch.stack([step.t() for step in output])
@@ -240,6 +249,11 @@ def _lstm(weights: _Weights, x: Tensor, state: State) -> State:
 
 
 _CELLS: dict[str, Cell] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "GRU": _gru, "LSTM": _lstm}
+
+
+def _copy(parameter: Tensor) -> nn.Parameter:
+    """Copy a parameter; a frozen one stays frozen."""
+    return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
 
 
 def _map_states(change: Callable[[Tensor], Tensor], states: Any) -> Any:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from riemod._checks import check_integer
 from riemod.tasks.base import Batch, HiddenUnits, ReplicaTask
 from riemod.tasks.config import Optimization, Regularization, RunConfig, Training
-from riemod.tasks.recurrence import Cell, last_states, recurrent_layer
+from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
+from riemod.tasks.recurrence import Cell, last_states, recurrent_layer, weights_of_layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,21 @@ class AddingConfig(RunConfig):
         super().__post_init__()
         check_integer("hidden_size", self.hidden_size, least=1)
         check_integer("steps", self.steps, least=2)  # two of them are marked
+
+    def memory_needs(self) -> list[Need]:
+        hidden, steps, size = self.hidden_size, self.steps, self.training.batch_size
+        weights = bytes_per_weight(self.optimization.optimizer) * weights_of_layer(self.cell, 2, hidden)
+        # All batches of an epoch are drawn at once: numbers, marks and what marks are drawn by, and their sequences.
+        counts = {name: getattr(self.training, name) for name in ("batches_per_epoch", "evaluation_batches")}
+        name = max(counts, key=counts.__getitem__)
+        drawn = 5 * FLOAT * counts[name] * steps * size
+        shape = {"steps": steps, "batch_size": size}
+        return [
+            *super().memory_needs(),
+            Need("the weights", {"hidden_size": hidden}, weights),
+            Need("the batches of an epoch", {name: counts[name], **shape}, drawn),
+            Need("the states of a batch", {"hidden_size": hidden, **shape}, FLOAT * steps * size * hidden),
+        ]
 
 
 class AddingModel(nn.Module):
@@ -71,6 +87,7 @@ class Adding(ReplicaTask[AddingConfig]):
         ),
         "paper": AddingConfig(
             preset="paper",
+            steps=50,
             training=Training(epochs=110, batches_per_epoch=313, batch_size=32, tail_epochs=10, evaluation_batches=100),
             optimization=Optimization(learning_rate=1e-4, max_grad_norm=0.5),
             regularization=Regularization(strength=1e-3),

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from riemod._machine import check_device, device_memory
 from riemod.tasks.config import RunConfig
+from riemod.tasks.config.memory import check_memory
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 Batch = tuple[Tensor, ...]
@@ -34,11 +36,9 @@ class Task(ABC, Generic[ConfigT]):
     primary_metric: ClassVar[str]
 
     def __init__(self, config: ConfigT) -> None:
-        self.config, device = config, config.computation.device
-        try:
-            self.device = torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"device must name one that torch has here, got {device!r}: {error}") from error
+        self.config = config
+        self.device = check_device(config.computation.device)
+        check_memory(config.memory_needs(), device_memory(self.device))
 
     @classmethod
     def of_run(cls, config: ConfigT, cache: Path) -> Self:

@@ -26,6 +26,15 @@ def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> nn.RNN | n
     return nn.RNN(input_size, hidden_size, nonlinearity="tanh" if cell == "rnn_tanh" else "relu")
 
 
+def weights_of_layer(cell: Cell, input_size: int, hidden_size: int) -> int:
+    """Return the number of weights of such a layer without its biases.
+
+    >>> weights_of_layer("gru", 2, 8)
+    240
+    """
+    return {"gru": 3, "lstm": 4}.get(cell, 1) * hidden_size * (input_size + hidden_size)
+
+
 def last_states(cell: Cell, parameters: Mapping[str, Tensor], sequence: Float[Tensor, "N T B k"]) -> Tensor:
     """Return the (N, B, n) hidden states after the last step, from a state of zero.
 

@@ -2,7 +2,8 @@
 
 from riemod.training.checkpoint import CheckpointError
 from riemod.training.compression import UnitOrder, compress_run
-from riemod.training.folder import RunDescription, RunError, RunFolder, environment
+from riemod.training.errors import RunError
+from riemod.training.folder import RunDescription, RunFolder, environment
 from riemod.training.loop import Reporter, TrainingDiverged, evaluate, train
 from riemod.training.replicas.loop import check_replicas, train_replicas
 from riemod.training.run import Run, build, load, lottery, save, start

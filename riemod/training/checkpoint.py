@@ -2,7 +2,8 @@
 
 A checkpoint folder holds one safetensors file with every tensor, and all other values in its metadata. `latest.json`
 names that file and its SHA-256, so that a changed byte is detected. Replacing `latest.json` is the commit: a process
-that is killed before it leaves the old checkpoint, and one that is killed after it leaves the new one.
+that is killed before it leaves the old checkpoint, and one that is killed after it leaves the new one. Both may leave
+a file that no checkpoint needs: the next save or `sweep` removes it.
 """
 
 import hashlib
@@ -11,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from riemod._files import write_atomically, write_json
+from riemod._files import make_folder, write_atomically, write_json
+from riemod._untrusted import DamagedFile
 from riemod.optim import JointOptimizer
 from riemod.regularization.costs import current_names
+from riemod.training.reading import complete_member, read_pointer, read_state, sha256_of
 
 POINTER = "latest.json"
 _FORMAT = 1
@@ -32,7 +34,7 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizer: JointOptimizer,
     progress: Mapping[str, Any],
-) -> None:
+) -> str:
     """Write the modules' states, the optimizer's state and JSON-ready progress atomically.
 
     Args:
@@ -40,8 +42,11 @@ def save_checkpoint(
         modules: by the name under which `load_checkpoint` will find them.
         optimizer: its tensors are saved as tensors, its numbers with the progress.
         progress: JSON-ready values, such as the number of finished epochs.
+
+    Returns:
+        The checkpoint's SHA-256, in hexadecimal digits.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors.update({f"{name}/{key}": value for key, value in module.state_dict().items()})
@@ -62,10 +67,48 @@ def save_checkpoint(
     file = f"{digest[:16]}.safetensors"
     write_atomically(folder / file, content)
     write_json(folder / POINTER, {"format": _FORMAT, "file": file, "sha256": digest})
+    sweep(folder, file)
+    return digest
+
+
+def committed_digest(folder: Path) -> str | None:
+    """Return the SHA-256 that the folder's `latest.json` names; None if there is no checkpoint.
+
+    Raises:
+        CheckpointError: if `latest.json` is damaged.
+    """
+    return _read_pointer(folder / POINTER)[1] if (folder / POINTER).is_file() else None
+
+
+def has_leftovers(folder: Path) -> bool:
+    """Return whether a checkpoint folder holds a file that its checkpoint does not need, or that a save writes now."""
+    return len(_tensor_files(folder)) > 1
+
+
+def sweep(folder: Path, file: str | None = None) -> None:
+    """Remove what killed processes left in a checkpoint folder, while no other process writes there.
+
+    Args:
+        folder: of the checkpoint.
+        file: name of the file to keep; None for the one that `latest.json` names.
+    """
+    keep = _read_pointer(folder / POINTER)[0] if file is None else file
+    for old in _tensor_files(folder):
+        if old.name != keep:
+            old.unlink(missing_ok=True)
+
+
+def _tensor_files(folder: Path) -> list[Path]:
     # The second star also finds partial files, which a killed process may have left.
-    for old in folder.glob("*.safetensors*"):
-        if old.name != file:
-            old.unlink()
+    return list(folder.glob("*.safetensors*"))
+
+
+def _read_pointer(pointer: Path) -> tuple[str, str]:
+    """Return the name and the SHA-256 of the file that holds the checkpoint."""
+    try:
+        return read_pointer(pointer, _FORMAT)
+    except DamagedFile as error:
+        raise CheckpointError(f"checkpoint {pointer} is corrupted: {error}") from error
 
 
 class Checkpoint:
@@ -82,26 +125,24 @@ class Checkpoint:
         pointer = folder / POINTER
         if not pointer.is_file():
             raise CheckpointError(f"no checkpoint in {folder}: {POINTER} is missing")
+        while True:
+            file, self.digest = _read_pointer(pointer)
+            try:
+                self._read(folder / file)
+                return
+            except FileNotFoundError:
+                # A process that trains the run may have replaced its checkpoint just now.
+                if committed_digest(folder) == self.digest:
+                    raise CheckpointError(f"checkpoint {pointer} names {file}, which is missing") from None
+
+    def _read(self, path: Path) -> None:
         try:
-            content = json.loads(pointer.read_text())
-            if content["format"] != _FORMAT:
+            if sha256_of(path) != self.digest:
                 raise CheckpointError(
-                    f"checkpoint {pointer} has format {content['format']}, this version reads {_FORMAT}"
+                    f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s"
                 )
-            path, digest = folder / content["file"], content["sha256"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"checkpoint {pointer} is corrupted: {error}") from error
-        if not path.is_file():
-            raise CheckpointError(f"checkpoint {pointer} names {path.name}, which is missing")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise CheckpointError(f"checkpoint {path} is truncated or corrupted: its SHA-256 differs from {POINTER}'s")
-        try:
-            with safe_open(path, framework="pt") as file:
-                self._tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                state = json.loads(file.metadata()["state"])
-            self.progress: dict[str, Any] = state["progress"]
-            self._members: list[dict[str, Any]] = state["optimizer"]
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            self._tensors, self.progress, self._members = read_state(path)
+        except DamagedFile as error:
             raise CheckpointError(f"checkpoint {path} is corrupted: {error}") from error
 
     def state(self, name: str) -> dict[str, Tensor]:
@@ -120,27 +161,30 @@ class Checkpoint:
             states["moduli"] = current_names(states["moduli"])
         for name, module in modules.items():
             _check_states(name, module.state_dict(), states[name])
-        if optimizer is not None:
-            saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
-            own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
-            if saved != own:
-                raise CheckpointError(
-                    f"checkpoint is of another model: its optimizer trains {saved} parameters by member and group, "
-                    f"this one {own}"
-                )
+        member_states = [] if optimizer is None else self._member_states(optimizer)
         for name, module in modules.items():
             module.load_state_dict(states[name])
         if optimizer is not None:
-            optimizer.load_state_dict({"members": [self._member_state(index) for index in range(len(self._members))]})
+            optimizer.load_state_dict({"members": member_states})
 
-    def _member_state(self, index: int) -> dict[str, Any]:
-        member = self._members[index]
-        state = {
-            int(parameter): dict(numbers)
-            | {key: value.clone() for key, value in self.state(f"optimizer/{index}/{parameter}").items()}
-            for parameter, numbers in member["numbers"].items()
-        }
-        return {"state": state, "param_groups": member["param_groups"]}
+    def _member_states(self, optimizer: JointOptimizer) -> list[dict[str, Any]]:
+        try:
+            saved = [[len(group["params"]) for group in member["param_groups"]] for member in self._members]
+        except (KeyError, TypeError) as error:
+            raise CheckpointError("checkpoint is corrupted: its optimizer names no parameters") from error
+        own = [[len(group["params"]) for group in member.param_groups] for member in optimizer.members]
+        if saved != own:
+            raise CheckpointError(
+                f"checkpoint is of another model: its optimizer trains {saved} parameters by member and group, "
+                f"this one {own}"
+            )
+        try:
+            return [
+                complete_member(member, own, {key: self.state(f"optimizer/{index}/{key}") for key in member["numbers"]})
+                for index, (member, own) in enumerate(zip(self._members, optimizer.members, strict=True))
+            ]
+        except DamagedFile as error:
+            raise CheckpointError(f"checkpoint is corrupted: {error}") from error
 
 
 def _check_states(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,8 @@ from riemod.pruning.orders import find_orders
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.neurons import neuron_order
 from riemod.sparse.timing import median_seconds
-from riemod.training.folder import RunError, environment
+from riemod.training.errors import RunError
+from riemod.training.folder import environment
 from riemod.training.loop import evaluate
 from riemod.training.run import Run
 from riemod.training.seeds import Stream, generator_for

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-from riemod._files import is_partial, write_atomically, write_json
+from riemod._files import append_line, is_partial, make_folder, write_atomically, write_json
+from riemod._untrusted import DamagedFile, one_line
 from riemod.tasks import RunConfig, task_class
 from riemod.training.checkpoint import POINTER
-
-
-class RunError(RuntimeError):
-    """Reports a run folder that is missing, incomplete, taken, or damaged."""
+from riemod.training.errors import RunError
+from riemod.training.lock import LOCK, hold
+from riemod.training.reading import read_description, read_record, read_rows
 
 
 class RunDescription(NamedTuple):
@@ -94,15 +94,19 @@ class RunFolder:
         """Make the folder and write its config.
 
         Raises:
-            RunError: if the folder already holds something.
+            RunError: if the folder already holds something, or another process is making a run there.
         """
-        # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
-        if self.path.exists() and (not self.path.is_dir() or any(not is_partial(path) for path in self.path.iterdir())):
-            raise RunError(
-                f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.config_file, description.to_dict())
+        if self.path.exists() and not self.path.is_dir():
+            raise self._taken()
+        make_folder(self.path)
+        with hold(self.path):
+            # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
+            if any(path.name != LOCK and not is_partial(path) for path in self.path.iterdir()):
+                raise self._taken()
+            write_json(self.config_file, description.to_dict())
+
+    def _taken(self) -> RunError:
+        return RunError(f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder")
 
     def read_description(self) -> RunDescription:
         """Return the run's task, config and origin.
@@ -113,21 +117,24 @@ class RunFolder:
         if not self.config_file.is_file():
             raise RunError(f"run must be a folder with a config.json, got {self.path}")
         try:
-            return RunDescription.from_dict(json.loads(self.config_file.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
+            return RunDescription.from_dict(read_description(self.config_file))
+        except DamagedFile as error:
             raise RunError(f"{self.config_file} is damaged: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.config_file} is no configuration of this version: {one_line(error)}") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, without a last line that a crash cut off."""
-        if not self.metrics_file.is_file():
+        """Return the rows of metrics.jsonl, without a last line that a crash cut off.
+
+        Raises:
+            RunError: if another line is damaged.
+        """
+        if not self.metrics_file.exists():
             return []
-        rows = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        try:
+            return read_rows(self.metrics_file)
+        except DamagedFile as error:
+            raise RunError(f"{self.metrics_file} is damaged: {error}") from error
 
     def drop_metrics_from(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, which are not in the checkpoint and will be trained again."""
@@ -136,11 +143,10 @@ class RunFolder:
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Append one row of metrics."""
-        with self.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self.metrics_file, json.dumps(row))
 
     def read_record(self) -> dict[str, Any]:
-        """Return the finished run's record.
+        """Return the finished run's record; its config has the names and defaults of this version.
 
         Raises:
             RunError: if the run is not finished, or its record is damaged.
@@ -149,9 +155,11 @@ class RunFolder:
             self.read_description()
             raise RunError(f"run {self.path} is not finished: riemod resume {self.path}")
         try:
-            return json.loads(self.record_file.read_text())
-        except ValueError as error:
-            raise RunError(f"{self.record_file} is damaged: {error}") from error
+            record = read_record(self.record_file)
+            config = RunDescription.from_dict(record).config.to_dict()
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.record_file} is damaged: {one_line(error)}") from error
+        return record | {"config": config}
 
 
 def environment() -> dict[str, Any]:

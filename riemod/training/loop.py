@@ -14,7 +14,8 @@ from riemod.initialization import seeded_draws
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
 from riemod.training.folder import environment
-from riemod.training.run import Run, save
+from riemod.training.lock import hold
+from riemod.training.run import Run, check_latest, save
 from riemod.training.seeds import Stream, generator_for
 from riemod.training.tensorboard import epoch_log
 
@@ -46,13 +47,17 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
     Raises:
         TrainingDiverged: if the loss is not finite, or an epoch ends at 50 times its first value; the last good
             checkpoint stays.
-        RunError: if the config asks for TensorBoard, and it is not installed.
+        RunError: if another process trains the run, or trained it since it was loaded, or the config asks for
+            TensorBoard, and it is not installed.
+        OSError: if the disk is full, for example; the last checkpoint stays, and the run goes on from it.
     """
     if run.epoch == run.config.training.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
     total_steps = run.config.training.steps
     row: dict[str, float] = {}
     with ExitStack() as stack:
+        stack.enter_context(hold(run.folder.path))
+        check_latest(run)
         stack.enter_context(matmul_precision(run.config.computation.matmul))
         log = epoch_log(run, stack)
         prepare(run)

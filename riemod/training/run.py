@@ -1,5 +1,6 @@
 """A run in memory: it is built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from riemod._untrusted import DamagedFile
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer
@@ -20,8 +22,18 @@ from riemod.pruning import (
 from riemod.regularization import ModuliRegularizer
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.config import InitializationName
-from riemod.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
-from riemod.training.folder import RunDescription, RunError, RunFolder
+from riemod.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    committed_digest,
+    has_leftovers,
+    save_checkpoint,
+    sweep,
+)
+from riemod.training.errors import RunError
+from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.lock import hold
+from riemod.training.reading import check_progress
 from riemod.training.seeds import Stream, generator_for
 
 
@@ -41,6 +53,8 @@ class Run:
     seconds: float = 0.0
     first_loss: float | None = None
     validation_losses: list[float] = field(default_factory=list)
+    digest: str | None = None
+    """SHA-256 of the checkpoint that it was last loaded from or saved to; None if there was none."""
     modules: dict[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,10 +171,20 @@ def load(folder: RunFolder) -> Run:
     run = build(folder, description)
     if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
-            parent = load(RunFolder(Path(description.ticket_of)))
+            parent_folder = RunFolder(Path(description.ticket_of))
+            if not parent_folder.has_checkpoint:
+                # Without this, two runs that name each other would be loaded without end.
+                parent_folder.read_description()
+                raise RunError(f"run {parent_folder.path} is not finished: riemod resume {parent_folder.path}")
+            parent = load(parent_folder)
             _take(run, _draw_ticket(parent, description.config.initialization))
         return run
+    _sweep_if_free(folder)
     checkpoint = Checkpoint(folder.checkpoint)
+    try:
+        check_progress(checkpoint.progress, description.config.training.epochs)
+    except DamagedFile as error:
+        raise CheckpointError(f"checkpoint in {folder.checkpoint} is corrupted: {error}") from error
     _check_same_run(description, checkpoint)
     _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
     checkpoint.load(run.modules, run.optimizer)
@@ -168,11 +192,17 @@ def load(folder: RunFolder) -> Run:
     run.seconds = checkpoint.progress["seconds"]
     run.first_loss = checkpoint.progress["first_loss"]
     run.validation_losses = checkpoint.progress.get("validation_losses", [])
+    run.digest = checkpoint.digest
     return run
 
 
 def save(run: Run) -> None:
-    """Write the run's checkpoint, from which `load` resumes it to the same bits."""
+    """Write the run's checkpoint, from which `load` resumes it to the same bits.
+
+    Raises:
+        RunError: if another process trains the run.
+        OSError: if it cannot be written; the last checkpoint stays as it was.
+    """
     progress = {
         "run": run.description.to_dict(),
         "epoch": run.epoch,
@@ -181,7 +211,24 @@ def save(run: Run) -> None:
         "validation_losses": run.validation_losses,
         "data": run.task.data(),
     }
-    save_checkpoint(run.folder.checkpoint, run.modules, run.optimizer, progress)
+    with hold(run.folder.path):
+        run.digest = save_checkpoint(run.folder.checkpoint, run.modules, run.optimizer, progress)
+
+
+def check_latest(run: Run) -> None:
+    """Raise a RunError if the run's folder holds another checkpoint than the one that the run was loaded from."""
+    if committed_digest(run.folder.checkpoint) not in (None, run.digest):
+        raise RunError(
+            f"run must be as its folder's last checkpoint left it, but {run.folder.path} was trained on since this run "
+            "was loaded: load it again"
+        )
+
+
+def _sweep_if_free(folder: RunFolder) -> None:
+    """Remove what a killed process left beside the checkpoint, unless a process trains there or nobody may write."""
+    if has_leftovers(folder.checkpoint) and folder.has_checkpoint:
+        with suppress(RunError, OSError), hold(folder.path):
+            sweep(folder.checkpoint)
 
 
 def _draw_ticket(parent: Run, initialization: InitializationName) -> LotteryTicket:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from riemod.training.folder import RunError
+from riemod.training.errors import RunError
 from riemod.training.run import Run
 
 EpochLog = Callable[[dict[str, float]], None]

@@ -61,9 +61,21 @@ def test_a_circle_is_analyzed_and_analyzed_again(tmp_path: Path, capsys: pytest.
     text = flat(capsys.readouterr().out)
     assert "Betti numbers mod 3" in text
     assert f"manifold: {record['verdict']['manifold']}" in text
-    for part in ("p-value, degree 2", "manifold of the arena, circle", "circular correlation with true angle 1", "cm"):
+    for part in (
+        "p-value, degree 2",
+        "manifold of the arena (circle)",
+        "verdict against the arena",
+        "circular correlation with true angle 1",
+        "cm",
+    ):
         assert part in text
-    for part in ("spatially informative units", "tuning and weights", "weights and points", "participation ratio"):
+    for part in (
+        "squared distance correlation",
+        "spatially informative units",
+        "tuning curves and weight graph",
+        "weight graph and points",
+        "participation ratio",
+    ):
         assert part in text
     assert record["arena"]["manifold"] == "circle"
     assert record["states"] == 200
@@ -119,7 +131,7 @@ def test_what_cannot_be_analyzed(tmp_path: Path, fails: Callable[..., str], monk
     assert "run must be a folder with a config.json" in fails("analyze", str(tmp_path / "nowhere"))
     run = small_run(tmp_path, "adding")
     assert "states must be an integer >= 100, got 7" in fails("analyze", str(run), "--states", "7")
-    assert "threads must be an integer >= 1, got 0" in fails("analyze", str(run), "--threads", "0")
+    assert "threads must be an integer from 1 to 1024, got 0" in fails("analyze", str(run), "--threads", "0")
     (tmp_path / "file").write_text("")
     assert "out must be a folder" in fails("analyze", str(run), "--out", str(tmp_path / "file"))
     (tmp_path / "taken").mkdir()

@@ -119,7 +119,7 @@ def test_quiet_says_nothing_and_loud_shows_the_record(tmp_path: Path, capsys: py
     out, errors = capsys.readouterr()
     assert errors == ""
     assert "6/6" in out
-    assert "metric rmse" in out
+    assert " RMSE " in out
 
 
 def test_show_prints_a_finished_run(small_run: Path, capsys: pytest.CaptureFixture[str]):
@@ -127,9 +127,10 @@ def test_show_prints_a_finished_run(small_run: Path, capsys: pytest.CaptureFixtu
     text = flat(capsys.readouterr().out)
     record = RunFolder(small_run).read_record()
     assert "adding, preset smoke, torus, learned, 50 % sparse" in text
-    for group in ("metrics", "levels"):
-        for name, entry in record[group].items():
-            assert f"{group.removesuffix('s')} {name} {entry['value']:.4g} {entry['unit']}" in text
+    metrics, levels = record["metrics"], record["levels"]
+    assert f"loss {metrics['loss']['value']:.4g} RMSE {metrics['rmse']['value']:.4g} " in text
+    assert f"reference: RMSE of always answering 1 {levels['rmse of always answering 1']['value']:.4g} " in text
+    assert set(metrics) == {"loss", "rmse"}
     for name, share in record["sparsity"].items():
         assert f"sparsity {name} {share:.4f}" in text
     assert f"parameters {record['parameters']:,}" in text
@@ -143,7 +144,7 @@ def test_show_says_how_far_an_unfinished_run_is(small_run: Path, capsys: pytest.
     folder.drop_metrics_from(2)
     main(["show", str(small_run)])
     text = flat(capsys.readouterr().out)
-    assert "adding, preset smoke, 2 of 3 epochs: riemod resume" in text
+    assert "adding, preset smoke, 2 of 3 epochs; go on with: riemod resume" in text
     assert f"{folder.read_metrics()[1]['eval_rmse']:.4g}" in text
     folder.metrics_file.unlink()
     main(["show", str(small_run)])
@@ -179,11 +180,13 @@ def test_resuming_a_finished_run_changes_nothing(small_run: Path):
 BAD_OPTIONS: list[tuple[list[str], str]] = [
     (
         ["--preset", "tiny"],
-        "preset must be one of smoke, cpu, paper, cpu-box, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+        "preset must be 'smoke', 'cpu', 'paper', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere' or 'cpu-klein', "
+        "got 'tiny'",
     ),
     (
         ["--preset=tiny"],
-        "preset must be one of smoke, cpu, paper, cpu-box, cpu-circle, cpu-torus, cpu-sphere, cpu-klein, got 'tiny'",
+        "preset must be 'smoke', 'cpu', 'paper', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere' or 'cpu-klein', "
+        "got 'tiny'",
     ),
     (["--manifold", "mobius"], "--manifold"),
     (["--momentum", "0.9"], "--momentum"),
@@ -301,8 +304,8 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr("riemod.training.loop._train_epoch", interrupt)
-        message = fails("train", "adding", *SMALL, "--out", str(out))
-    assert f"interrupted after 0 epochs: riemod resume {out}" in message
+        message = fails("train", "adding", *SMALL, "--out", str(out), status=130)
+    assert message == f"riemod: interrupted after 0 epochs: riemod resume {out}"
     main(["resume", str(out), "--quiet"])
     assert RunFolder(out).read_record()["task"] == "adding"
 
@@ -310,5 +313,5 @@ def test_an_interrupted_run_says_how_to_go_on(
 def test_python_m_riemod_is_the_same_command(small_run: Path):
     command = [sys.executable, "-W", "error", "-m", "riemod", "show", str(small_run)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "metric rmse" in done.stdout
+    assert " RMSE " in done.stdout
     assert done.stderr == ""

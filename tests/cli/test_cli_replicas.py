@@ -37,7 +37,7 @@ def test_a_ticket_can_be_drawn_and_trained_otherwise(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "adding", "--replicas", "0"], "replicas must be at least 1, got 0"),
+        (["train", "adding", "--replicas", "0"], "replicas must be an integer >= 1, got 0"),
         (
             ["train", "navigation", "--preset", "smoke", "--replicas", "2"],
             "replicas need a task",

@@ -78,7 +78,17 @@ def test_the_command_prints_what_changed(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     main(["compress", str(tmp_path / "run"), "--out", str(tmp_path / "small")])
     text = flat(capsys.readouterr().out)
-    for part in ("rnn.weight_hh_l0", "layout", "error_top3", "cm", "in memory", "on disk", "KiB", "a batch", "ms"):
+    for part in (
+        "rnn.weight_hh_l0",
+        "layout",
+        "top-3 position error",
+        "cm",
+        "in memory",
+        "on disk",
+        "KiB",
+        "of a batch",
+        "ms",
+    ):
         assert part in text
     assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["compression.json", "model.safetensors"]
 

@@ -8,10 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from riemod import plotting
 from riemod.cli import demo
 from riemod.cli.tables import comparison_table
-from riemod.manifolds import Torus
 from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import RunDescription, RunFolder, start, train
 
@@ -50,34 +48,16 @@ def test_comparison_shows_every_run(runs):
     assert "sparsity rnn.weight_hh_l0" in text
 
 
-def test_preferred_positions_are_weighted_means():
+def test_preferred_positions_are_where_units_are_active():
     task = Navigation(Navigation.presets["smoke"])
+    place = torch.tensor([0.4, -0.3])
 
-    class OneHot(NavigationModel):
+    class OneField(NavigationModel):
         def hidden_states(self, start_code, velocity):
-            states = torch.zeros(velocity.shape[0], velocity.shape[1], 2)
-            states[-1, 0, 0] = 2.0
-            return states
+            walks = task.walks(velocity.shape[1], demo.generator_for("cpu", 0, 3))
+            field = (-(walks.position - place).square().sum(-1) / 0.1).exp()
+            return torch.stack((field, torch.ones_like(field)), -1)
 
-    preferred = demo.preferred_positions(task, OneHot(64, 2), walks=3)
-    walks = task.walks(3, demo.generator_for("cpu", 0, 3))
-    torch.testing.assert_close(preferred[0], walks.position[-1, 0])
+    preferred = demo.places_of_units(task, OneField(64, 2), walks=300)
+    torch.testing.assert_close(preferred[0].float(), place, rtol=0, atol=0.15)
     assert preferred[1].isnan().all()
-
-
-def test_torus_order_keeps_neighbors_together():
-    torus = Torus(2)
-    points = torus.sample(400, generator=torch.Generator().manual_seed(0))
-    order = plotting.torus_order(points, torus)
-    assert sorted(order) == list(range(400))
-
-    def step(indices):
-        return torus.distance(points[indices[:-1]], points[indices[1:]]).diagonal().mean().item()
-
-    assert step(torch.from_numpy(order)) < 0.4 * step(torch.arange(400))
-
-
-def test_position_colors_are_gray_where_unknown():
-    colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
-    assert np.ptp(colors[1]) == 0
-    assert np.ptp(colors[0]) > 0.3

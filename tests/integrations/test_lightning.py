@@ -5,12 +5,14 @@ import torch
 from torch import Tensor, nn
 
 pytest.importorskip("lightning")
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer, callbacks
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
-from riemod import LinearSchedule, MagnitudePruner, ModuliRegularizer
+from riemod import ConstantSchedule, LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.lightning import ModuliCallback
 from riemod.manifolds import Torus
+from riemod.masks import restore_masks
 from riemod.optim import riemannian_adam
 from tests.strategies import generator
 
@@ -107,6 +109,53 @@ def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
     assert resumed.current_epoch == 5
     assert not torch.equal(again.moduli.points, module.moduli.points)
     assert (again.moduli.points - module.moduli.points).abs().max() < 0.2
+
+
+AVERAGES = {
+    "StochasticWeightAveraging": {"swa_lrs": 1e-2, "swa_epoch_start": 1},
+    "WeightAveraging": {},
+    "WeightAveraging without buffers": {"use_buffers": False},
+    "WeightAveraging of several": {"multi_avg_fn": get_ema_multi_avg_fn(0.9)},
+    "EMAWeightAveraging": {"decay": 0.9},
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_averages_have_zeros_masks_and_points(kind, first, tmp_path):
+    make = getattr(callbacks, kind.split()[0], None)
+    if make is None:
+        pytest.skip(f"this Lightning has no {kind.split()[0]}")
+    module = Module()
+    pruner = MagnitudePruner(module, LinearSchedule(final=0.8, epochs=3))
+    pair = [ModuliCallback(module.moduli, pruner), make(**AVERAGES[kind])]
+    before = module.moduli.points.detach().clone()
+    trainer = fit(module, *(pair if first else pair[::-1]), folder=tmp_path, epochs=4, enable_checkpointing=False)
+    total = sum(mask.numel() for mask in pruner.masks().values())
+    assert sum(int((~mask).sum()) for mask in pruner.masks().values()) == round(0.8 * total)
+    for name, mask in pruner.masks().items():
+        assert torch.equal(module.get_parameter(name) != 0, mask)
+    module.moduli.embeddings[0].manifold.check_points(module.moduli.points)
+    assert not torch.equal(module.moduli.points, before)
+    assert trainer.current_epoch == 4
+
+
+def test_a_checkpoint_with_masks_loads_with_one_line(tmp_path):
+    class Restoring(Module):
+        def on_load_checkpoint(self, checkpoint):
+            restore_masks(self, checkpoint["state_dict"])
+
+    module = Module()
+    pruner = MagnitudePruner(module, ConstantSchedule(0.8))
+    trainer = fit(module, ModuliCallback(module.moduli, pruner), folder=tmp_path, epochs=1)
+    trainer.save_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\)"):
+        Module.load_from_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    loaded = Restoring.load_from_checkpoint(tmp_path / "pruned.ckpt", weights_only=True)
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in loaded.state_dict().items())
+    fit(loaded, folder=tmp_path, epochs=1, enable_checkpointing=False)
+    for name, mask in pruner.masks().items():
+        assert torch.equal(loaded.get_parameter(name) != 0, mask)
 
 
 def test_bad_input_is_named():

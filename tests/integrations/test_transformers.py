@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-from transformers import Trainer, TrainingArguments
+from safetensors.torch import load_file
+from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
 
 from riemod import LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.transformers import ModuliCallback
 from riemod.manifolds import Torus
+from riemod.masks import masks_from_zeros, restore_masks
 from riemod.optim import riemannian_adam
 from tests.strategies import generator
 
@@ -80,6 +82,41 @@ def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
     assert other.sparsity() == pruner.sparsity()
     assert not torch.equal(again.moduli.points, model.moduli.points)
     assert (again.moduli.points - model.moduli.points).abs().max() < 0.2
+
+
+class Configuration(PretrainedConfig):
+    model_type = "riemod-test"
+
+
+class Pretrained(PreTrainedModel):
+    config_class = Configuration
+
+    def __init__(self, config: Configuration) -> None:
+        super().__init__(config)
+        self.rnn, self.readout = nn.RNN(1, 8), nn.Linear(8, 1)
+        self.post_init()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.readout(self.rnn(inputs)[0][-1])
+
+
+@pytest.mark.parametrize("mend", ["zeros", "file"])
+def test_masks_of_a_pretrained_model_come_back(mend, tmp_path):
+    model = Pretrained(Configuration())
+    pruner = MagnitudePruner(model)
+    pruner.prune(0.8)
+    model.save_pretrained(tmp_path)
+    loaded = Pretrained.from_pretrained(tmp_path)
+    if mend == "zeros":
+        masks_from_zeros(loaded)
+    else:
+        restore_masks(loaded, load_file(tmp_path / "model.safetensors"))
+    optimizer = riemannian_adam(loaded, lr=0.1)
+    loaded(torch.ones(3, 2, 1)).sum().backward()
+    optimizer.step()
+    assert MagnitudePruner(loaded).sparsity() == pruner.sparsity()
+    for name, mask in pruner.masks().items():
+        assert torch.equal(loaded.get_parameter(name) != 0, mask)
 
 
 def test_bad_input_is_named():

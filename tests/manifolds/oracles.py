@@ -1,4 +1,4 @@
-"""Distances by definition, in float64: every image of a point tried, or a textbook formula. Slow, sharing no code."""
+"""Distances by definition: every image of a point tried, or a textbook formula. Slow, and sharing no code."""
 
 import itertools
 import math
@@ -11,48 +11,55 @@ from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Pro
 
 def distances(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
     """(n, m) geodesic distances in float64, from the same numbers."""
-    x, y = x.detach().double(), y.detach().double()
+    return plain_squared_distance(manifold, x.detach().double(), y.detach().double()).detach().sqrt()
+
+
+def plain_squared_distance(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """(n, m) squared distances, differentiable, n x m x dim at once; without slope where x_i = y_j."""
+    if isinstance(manifold, Product):
+        widths = [factor.coordinate_dim for factor in manifold.factors]
+        pairs = zip(manifold.factors, x.split(widths, 1), y.split(widths, 1), strict=True)
+        return torch.stack([plain_squared_distance(*pair) for pair in pairs]).sum(0)
     match manifold:
         case Euclidean():
-            return euclidean(x, y)
+            return chords(x, y)
         case Torus():
-            shifts = itertools.product((-1, 0, 1), repeat=manifold.dim)
-            images = [y + manifold.period * y.new_tensor(shift) for shift in shifts]
-            return torch.stack([euclidean(x, image) for image in images]).amin(0)
+            difference = x[:, None] - y[None]
+            images = [(difference + turns * manifold.period) ** 2 for turns in (-1, 0, 1)]
+            return torch.stack(images).amin(0).sum(2)
         case KleinBottle():
-            return klein(x, y, manifold.period)
+            images = []
+            for across, along in itertools.product((-2, -1, 0, 1, 2), repeat=2):
+                flip = y.new_tensor([1.0, -1.0 if across % 2 else 1.0])
+                images.append(chords(x, y * flip + manifold.period * y.new_tensor([across, along])))
+            return torch.stack(images).min(dim=0).values
         case Sphere():
-            return manifold.radius * angles(x, y)
+            return (manifold.radius * angles(x, y)) ** 2
         case PoincareBall():
+            same = (x[:, None] == y[None]).all(dim=2)
             shrink = (1 - x.square().sum(1))[:, None] * (1 - y.square().sum(1))[None]
-            cosh_minus_1 = 2 * euclidean(x, y).square() / shrink
+            excess = torch.where(same, 1.0, 2 * chords(x, y) / shrink)
             # arccosh(1 + t) without the cancellation in 1 + t.
-            return torch.log1p(cosh_minus_1 + torch.sqrt(cosh_minus_1 * (cosh_minus_1 + 2))) / math.sqrt(
-                -manifold.curvature
-            )
-        case Product():
-            sizes = [factor.coordinate_dim for factor in manifold.factors]
-            parts = zip(manifold.factors, x.split(sizes, 1), y.split(sizes, 1), strict=True)
-            return torch.stack([distances(*part) for part in parts]).square().sum(0).sqrt()
+            half = torch.log1p(excess + torch.sqrt(excess * (excess + 2)))
+            learned = manifold.geometry.log_curvature
+            strength = -manifold.curvature if learned is None else torch.exp(learned.to(x.dtype))
+            return torch.where(same, 0.0, half**2 / strength)
         case _:
             raise NotImplementedError(manifold)
 
 
-def euclidean(x: Tensor, y: Tensor) -> Tensor:
-    return (x[:, None] - y[None]).norm(dim=-1)
-
-
-def klein(x: Tensor, y: Tensor, period: float) -> Tensor:
-    images = []
-    for across, along in itertools.product((-2, -1, 0, 1, 2), repeat=2):
-        image = y * y.new_tensor([1.0, -1.0 if across % 2 else 1.0]) + period * y.new_tensor([across, along])
-        images.append(euclidean(x, image))
-    return torch.stack(images).amin(0)
+def chords(x: Tensor, y: Tensor) -> Tensor:
+    """|x_i - y_j|^2."""
+    return (x[:, None] - y[None]).square().sum(2)
 
 
 def angles(x: Tensor, y: Tensor) -> Tensor:
+    """Angles of vectors, from the shorter one of |x - y| and |x + y|, so that none is lost to rounding."""
     x, y = x / x.norm(dim=1, keepdim=True), y / y.norm(dim=1, keepdim=True)
-    chord, cochord = euclidean(x, y), euclidean(x, -y)
-    acute = 2 * torch.asin((chord / 2).clamp(max=1))
-    obtuse = math.pi - 2 * torch.asin((cochord / 2).clamp(max=1))
-    return torch.where(chord < 1, acute, obtuse)
+    chord, cochord = chords(x, y), chords(x, -y)
+    acute = chord < cochord
+    shorter = torch.where(acute, chord, cochord)
+    zero = shorter == 0
+    half = torch.asin(torch.sqrt(torch.where(zero, 1.0, shorter)) / 2)
+    angle = torch.where(zero, 0.0, 2 * half)
+    return torch.where(acute, angle, math.pi - angle)

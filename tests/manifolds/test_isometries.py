@@ -8,64 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riemod.manifolds import Euclidean, KleinBottle, PoincareBall, Product, Sphere, Torus
-from tests.strategies import dims, generator, lengths, scattered_points, seeds
-
-
-def rotation(dim, seed):
-    return torch.linalg.qr(torch.randn(dim, dim, generator=generator(seed), dtype=torch.float64)).Q
-
-
-def mobius_add(shift, points):
-    """The Moebius translation of the unit ball that takes 0 to the shift."""
-    inner, own = points @ shift, points.square().sum(1)
-    other = shift.square().sum()
-    moved = (1 + 2 * inner + own)[:, None] * shift + (1 - other) * points
-    return moved / (1 + 2 * inner + other * own)[:, None]
-
-
-def rotated(points, seed):
-    return points @ rotation(points.shape[1], seed).T
-
-
-def torus_moved(torus, points, seed):
-    source = generator(seed)
-    order = torch.randperm(torus.dim, generator=source)
-    signs = torch.randint(0, 2, (torus.dim,), generator=source) * 2.0 - 1
-    return torus.geometry.projx(points[:, order] * signs + torus.sample(1, generator=source, dtype=points.dtype))
-
-
-def klein_moved(bottle, points, seed):
-    """Any shift along x, half a period along y, and both reflections."""
-    source = generator(seed)
-    signs = torch.randint(0, 2, (2,), generator=source) * 2.0 - 1
-    half = torch.randint(0, 2, (), generator=source).double() / 2
-    shift = torch.stack((torch.rand((), generator=source, dtype=torch.float64), half)) * bottle.period
-    return bottle.geometry.projx(points * signs + shift)
-
-
-def ball_moved(ball, points, seed):
-    shift = ball.sample(1, generator=generator(seed), dtype=torch.float64)[0] / 2
-    return rotated(mobius_add(shift, points), seed)
-
-
-def moved(manifold, points, seed):
-    """The points under an isometry drawn with the seed."""
-    match manifold:
-        case Euclidean():
-            return rotated(points, seed) + manifold.sample(1, generator=generator(seed), dtype=torch.float64)
-        case Sphere():
-            return rotated(points, seed)
-        case Torus():
-            return torus_moved(manifold, points, seed)
-        case KleinBottle():
-            return klein_moved(manifold, points, seed)
-        case PoincareBall():
-            return ball_moved(manifold, points, seed)
-        case Product():
-            parts = points.split([factor.coordinate_dim for factor in manifold.factors], dim=1)
-            return torch.cat([moved(*pair, seed) for pair in zip(manifold.factors, parts, strict=True)], dim=1)
-        case _:
-            raise NotImplementedError(manifold)
+from tests.manifolds.isometries import moved
+from tests.strategies import dims, lengths, scattered_points, seeds
 
 
 def check_isometry(manifold, seed):

@@ -24,10 +24,15 @@ def has_lattice(manifold: Manifold) -> bool:
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_scaled_distances_are_a_factor_times_the_distances(name: str) -> None:
     manifold = MANIFOLDS[name]
-    larger = manifold.scaled(3.0)
-    assert type(larger) is type(manifold)
-    one, other = (own.sample(30, generator=generator(0), dtype=torch.float64) for own in (manifold, larger))
-    torch.testing.assert_close(larger.distance(other, other), 3 * manifold.distance(one, one), rtol=1e-6, atol=1e-6)
+    for factor in (0.3, 3.0):
+        other = manifold.scaled(factor)
+        assert type(other) is type(manifold)
+        assert sum(p.numel() for p in other.parameters()) == sum(p.numel() for p in manifold.parameters())
+        x, y = (own.sample(30, generator=generator(0), dtype=torch.float64) for own in (manifold, other))
+        torch.testing.assert_close(other.distance(y, y), factor * manifold.distance(x, x), rtol=1e-6, atol=1e-6)
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"factor must be positive and finite, got {bad}"):
+            manifold.scaled(bad)
 
 
 @pytest.mark.parametrize("name", MANIFOLDS)
@@ -46,7 +51,7 @@ def test_charts_are_inside_of_their_cube_and_keep_neighbors(name: str) -> None:
 def test_lattices_are_points_that_cover_their_manifold_evenly(name: str) -> None:
     manifold = MANIFOLDS[name]
     if not has_lattice(manifold):
-        with pytest.raises(TypeError, match="manifold must be of a kind that has the method 'lattice', got"):
+        with pytest.raises(TypeError, match="manifold must define the method 'lattice', got"):
             manifold.lattice(4)
         return
     count = 60 if isinstance(manifold, Sphere) else 4

@@ -234,3 +234,72 @@ def test_plain_descent_names_a_bad_rate(name: str, value: float):
     net.requires_grad_(False)
     with pytest.raises(ValueError, match="model must have parameters"):
         sgd_with_riemannian_adam(net)
+
+
+def test_parameter_groups_have_their_own_options_and_names():
+    net, moduli = build()
+    biases = [parameter for name, parameter in net.named_parameters() if "bias" in name]
+    weights = [parameter for name, parameter in net.named_parameters() if "bias" not in name]
+    groups = [{"params": iter(weights)}, {"params": biases, "weight_decay": 0.0, "lr": 0.5, "name": "biases"}]
+    optimizer = riemannian_adam(groups, moduli, lr=1e-2, embedding_lr=0.2, weight_decay=0.1)
+    named = {group["name"]: group for group in optimizer.param_groups}
+    assert list(named) == ["weights 0", "biases", "points"]
+    assert [named[name]["weight_decay"] for name in named] == [0.1, 0, 0]
+    assert [named[name]["lr"] for name in named] == [1e-2, 0.5, 0.2]
+    assert named["points"]["params"] == [moduli.points]
+    assert groups[1].keys() == {"params", "weight_decay", "lr", "name"}
+
+
+@pytest.mark.parametrize("builder", [riemannian_adam, sgd_with_riemannian_adam])
+@pytest.mark.parametrize("given", ["generator", "list", "named", "groups", "one tensor a group"])
+def test_iterables_of_parameters_train_like_their_model(builder, given):
+    (net, moduli), (other, other_moduli) = build(), build()
+    other.moduli = other_moduli
+    forms = {
+        "generator": lambda: other.parameters(),
+        "list": lambda: list(other.parameters()),
+        "named": lambda: other.named_parameters(),
+        "groups": lambda: [{"params": other.parameters()}],
+        "one tensor a group": lambda: [{"params": parameter} for parameter in other.parameters()],
+    }
+    train(net, moduli, builder(net, moduli, lr=1e-2), 3)
+    optimizer = builder(forms[given](), lr=1e-2)
+    assert optimizer.param_groups[-1]["params"] == [other_moduli.points]
+    train(other, other_moduli, optimizer, 3)
+    trained, expected = [*other.rnn.parameters(), other_moduli.points], [*net.rnn.parameters(), moduli.points]
+    torch.testing.assert_close(trained, expected)
+
+
+def test_masks_of_a_given_module_are_held_under_groups():
+    net, moduli = build()
+    optimizer = riemannian_adam(net.parameters(), moduli, lr=1e-2, masked=net)
+    mask = register_mask(net.rnn, "weight_hh_l0")
+    mask[:4] = False
+    train(net, moduli, optimizer, 3)
+    assert (net.rnn.weight_hh_l0[:4] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Parameter(torch.ones(2)), "model must be a torch.nn.Module, or an iterable .*, got Parameter"),
+        ("net", "model must be a torch.nn.Module, or an iterable .*, got str"),
+        (3, "model must be a torch.nn.Module, or an iterable .*, got int"),
+        ({"params": []}, "model must be a torch.nn.Module, or an iterable .*, got dict"),
+        ([{"weights": []}], "model must hold parameter groups with the key 'params'"),
+        ([nn.Linear(2, 2)], "model must hold tensors as parameters, got Linear"),
+        ([{"params": ["rnn"]}], "model must hold tensors as parameters, got str"),
+    ],
+)
+@pytest.mark.parametrize("builder", [riemannian_adam, sgd_with_riemannian_adam])
+def test_what_is_no_model_is_named(builder, model, message):
+    with pytest.raises(TypeError, match=message):
+        builder(model)
+
+
+def test_groups_must_be_disjoint_and_hold_something():
+    net, _ = build(learn=False)
+    with pytest.raises(ValueError, match=r"duplicate|more than one parameter group"):
+        riemannian_adam([{"params": net.parameters()}, {"params": net.parameters()}])
+    with pytest.raises(ValueError, match="model must have parameters that require gradients, got none"):
+        riemannian_adam([])

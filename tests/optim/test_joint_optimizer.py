@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from riemod.optim import JointOptimizer, riemannian_adam
+from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
 from tests.regularization.nets import assert_same_bits, build, everything, task_loss, train
 
 
@@ -98,6 +98,50 @@ def test_schedulers_act_on_every_group_and_come_back(kind, made):
     assert rates(other) == first[-1]
     assert advance(other_net, other_moduli, other, resumed, 5, start=5) == rest
     assert_same_bits(everything(other_net, other_moduli), everything(net, moduli))
+
+
+@pytest.mark.parametrize("points", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.1, total_steps=20),
+        lambda o: lr_scheduler.CyclicLR(o, base_lr=1e-3, max_lr=0.1, step_size_up=5),
+    ],
+    ids=["OneCycleLR", "CyclicLR"],
+)
+def test_cyclic_schedulers_with_their_defaults_cycle_rates_and_momenta(make, points):
+    net, moduli = build()
+    optimizer = riemannian_adam(net, moduli if points else None, lr=1e-2)
+    scheduler = make(optimizer)
+    seen = set()
+    for step in range(10):
+        train(net, moduli if points else None, optimizer, 1, start=step)
+        scheduler.step()
+        seen.add(tuple((group["lr"], group["betas"][0]) for group in optimizer.param_groups))
+    assert len(seen) >= 5
+    assert all(len(set(groups)) == 1 for groups in seen)
+    assert all(group["betas"][1] == 0.999 for group in optimizer.param_groups)
+    assert all(parameter.isfinite().all() for parameter in everything(net, moduli))
+
+
+def test_defaults_are_those_that_all_members_share():
+    net, moduli = build()
+    assert riemannian_adam(net, moduli, betas=(0.8, 0.9)).defaults["betas"] == (0.8, 0.9)
+    mixed = sgd_with_riemannian_adam(net, moduli)
+    assert not {"betas", "momentum"} & mixed.defaults.keys()
+    lr_scheduler.OneCycleLR(mixed, max_lr=0.1, total_steps=20, cycle_momentum=False)
+    lr_scheduler.OneCycleLR(sgd_with_riemannian_adam(net), max_lr=0.1, total_steps=20)
+
+
+def test_groups_keep_their_names_when_an_older_state_is_loaded():
+    net, moduli = build()
+    optimizer = riemannian_adam(net, moduli)
+    older = copy.deepcopy(optimizer.state_dict())
+    for member in older["members"]:
+        for group in member["param_groups"]:
+            del group["name"]
+    optimizer.load_state_dict(older)
+    assert [group["name"] for group in optimizer.param_groups] == ["weights", "points"]
 
 
 def test_a_plateau_scheduler_lowers_every_rate():

@@ -9,6 +9,7 @@ from hypothesis import given
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from riemod import plotting
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
 from riemod.plotting import has_picture, plot_ball_points, plot_klein_points, plot_points, plot_sphere_points
 from tests.strategies import seeds
@@ -99,3 +100,21 @@ def test_spheres_and_balls_of_more_dimensions_are_refused() -> None:
         plot_sphere_points(sample(Sphere(3), 3), Sphere(3), ax=Figure().subplots())
     with pytest.raises(ValueError, match="ball must be of dimension 2 to be drawn, got 3"):
         plot_ball_points(sample(PoincareBall(3), 3), PoincareBall(3), ax=Figure().subplots())
+
+
+def test_torus_order_keeps_neighbors_together():
+    torus = Torus(2)
+    points = torus.sample(400, generator=torch.Generator().manual_seed(0))
+    order = plotting.torus_order(points, torus)
+    assert sorted(order) == list(range(400))
+
+    def step(indices):
+        return torus.distance(points[indices[:-1]], points[indices[1:]]).diagonal().mean().item()
+
+    assert step(torch.from_numpy(order)) < 0.4 * step(torch.arange(400))
+
+
+def test_position_colors_are_gray_where_unknown():
+    colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
+    assert np.ptp(colors[1]) == 0
+    assert np.ptp(colors[0]) > 0.3

@@ -1,7 +1,11 @@
 """What tests of block pruning share: a net with a recurrent layer, and its tiles."""
 
+import pytest
 import torch
 from torch import nn
+
+# Tiny tensors are emptied, pruned down to their floor, or half 0, where a test is about something else.
+small = pytest.mark.filterwarnings("ignore:.* (is empty|keeps \\d+ of|has no mask):UserWarning")
 
 
 class Net(nn.Module):

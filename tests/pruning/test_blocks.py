@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import riemod
 from riemod import MagnitudePruner, ModuliRegularizer
 from riemod.manifolds import Torus
-from tests.pruning.nets import Net, is_whole, same, state, tiles
+from tests.pruning.nets import Net, is_whole, same, small, state, tiles
 from tests.strategies import generator, seeds
 
 
@@ -32,6 +33,7 @@ def shake(model, seed):
 shapes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3)
 
 
+@small
 @given(shapes, st.integers(1, 5), st.lists(st.floats(0, 1), min_size=1, max_size=4), st.booleans(), seeds)
 def test_the_smallest_blocks_go_and_as_many_as_fit(shapes, block, sparsities, alone, seed):
     tensors = [torch.randn(shape, generator=generator(seed + index)) for index, shape in enumerate(shapes)]
@@ -50,11 +52,13 @@ def test_the_smallest_blocks_go_and_as_many_as_fit(shapes, block, sparsities, al
             assert all(is_whole(pruner.masks()[name], block) for name in names)
             assert dropped == before if target <= before else before <= dropped <= target < dropped + max(sizes)
             assert all(not own.any() or tile.any() for own, tile in zip(new, old, strict=True))
-            # No kept block is smaller than one that has gone now.
+            # No kept block is smaller than one that has gone now, but the last one of a weight.
             values = [tile for name in names for tile in tiles(weights[name], block)]
             roots = [tile.double().square().mean().item() for tile in values]
             gone = [root for root, own, tile in zip(roots, new, old, strict=True) if tile.any() and not own.any()]
-            kept = [root for root, own in zip(roots, new, strict=True) if own.any()]
+            counts = [[bool(tile.any()) for tile in tiles(pruner.masks()[name], block)] for name in names]
+            last = [sum(own) == 1 for own in counts for _ in own]
+            kept = [root for root, own, alone in zip(roots, new, last, strict=True) if own.any() and not alone]
             assert max(gone, default=0.0) <= min(kept, default=float("inf")) + 1e-12
         for name, mask in pruner.masks().items():
             assert torch.equal(model.get_parameter(name), weights[name] * mask)
@@ -64,6 +68,7 @@ def test_the_smallest_blocks_go_and_as_many_as_fit(shapes, block, sparsities, al
         assert same(state(model), once)
 
 
+@small
 def test_all_of_it_goes_and_none_of_it():
     model = Tensors(torch.randn(5, 7), torch.randn(1, 2))
     pruner = MagnitudePruner(model, blocks=4)
@@ -73,11 +78,11 @@ def test_all_of_it_goes_and_none_of_it():
     pruner.prune(1.0)
     assert pruner.sparsity()["total"] == 1
     # A weight within one block goes whole or stays.
-    small = MagnitudePruner(Tensors(torch.randn(3, 3)), blocks=10**9)
-    small.prune(0.9)
-    assert small.sparsity()["total"] == 0
-    small.prune(1.0)
-    assert small.sparsity()["total"] == 1
+    whole = MagnitudePruner(Tensors(torch.randn(3, 3)), blocks=10**9)
+    whole.prune(0.9)
+    assert whole.sparsity()["total"] == 0
+    whole.prune(1.0)
+    assert whole.sparsity()["total"] == 1
 
 
 def test_blocks_of_one_are_single_weights():
@@ -98,6 +103,18 @@ def test_partial_blocks_compare_by_their_root_mean_square():
         assert pruner.masks()["tensors.0"].int().tolist() == expected
 
 
+@small
+def test_the_largest_block_of_each_weight_goes_last():
+    model = Tensors(torch.full((4, 4), 2.0), torch.tensor([[1.0, 1.0, 0.5, 0.5]]))
+    pruner = MagnitudePruner(model, blocks=2)
+    pruner.prune(0.5)
+    assert pruner.masks()["tensors.1"].tolist() == [[True, True, False, False]]
+    assert int((~pruner.masks()["tensors.0"]).sum()) == 8
+    pruner.prune(1.0)
+    assert pruner.sparsity()["total"] == 1
+
+
+@small
 def test_the_last_edge_goes_at_full_sparsity():
     weight = torch.ones(5, 5)
     weight[4, 4] = 9.0
@@ -211,3 +228,12 @@ def test_points_that_are_nan_prune_nothing():
     with pytest.raises(ValueError, match="points must be finite"):
         pruner.prune(0.5)
     assert same(state(net), before)
+
+
+def test_an_order_by_a_part_of_a_parameter_is_refused():
+    cell = nn.Linear(2 + 6, 6)
+    part = riemod.recurrent(cell, "weight", columns=slice(2, None))
+    moduli = ModuliRegularizer(part, Torus(2), generator=generator(0))
+    with pytest.raises(ValueError, match=r"order must penalize whole parameters .* got columns 2 to 7 of weight"):
+        MagnitudePruner(cell, blocks=2, order=moduli)
+    assert list(cell.state_dict()) == ["weight", "bias"]

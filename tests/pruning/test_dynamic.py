@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import riemod
 from riemod import ModuliRegularizer
 from riemod.manifolds import Torus
-from riemod.masks import apply_masks, attach_masks
+from riemod.masks import apply_masks, attach_masks, mask_gradients, masked_parameters
 from riemod.optim import riemannian_adam
 from riemod.pruning import DynamicSparsePruner, geometric_mask, geometric_prior
 from riemod.regularization.controls import Mean, Shuffled, Zero
@@ -44,6 +46,7 @@ def layer_with(weight: Tensor, gradient: Tensor, mask: Tensor) -> nn.Linear:
     return layer
 
 
+@pytest.mark.filterwarnings("ignore:gradients of:UserWarning")
 @given(st.data(), seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0.05, 1), st.booleans())
 def test_a_move_is_rigl_s_to_the_entry(data: st.DataObject, seed: int, n: int, m: int, fraction: float, tied: bool):
     draws = generator(seed)
@@ -166,8 +169,49 @@ def test_a_gradient_that_is_missing_or_not_finite_moves_nothing(bad: float | Non
         layer.weight.grad[0, 0] = bad
     dynamic = DynamicSparsePruner(layer, steps=4, update_every=1)
     dynamic.load_state_dict({"step": 1})
-    assert dynamic.step() == 0
+    told = pytest.warns(UserWarning, match="gradients of weight must show") if bad is None else nullcontext()
+    with told:
+        assert dynamic.step() == 0
     assert torch.equal(layer.weight_mask, torch.eye(4) > 0)
+
+
+@pytest.mark.parametrize("place", ["after optimizer.step", "after mask_gradients", "after zero_grad", "after zeroing"])
+def test_a_step_in_the_wrong_place_is_told(place: str):
+    net, _ = build()
+    apply_masks(net, {"rnn.weight_hh_l0": torch.rand(8, 8, generator=generator(0)) > 0.5})
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2)
+    attach_masks(optimizer, net)
+    dynamic = DynamicSparsePruner(net, steps=10, update_every=1)
+    dynamic.load_state_dict({"step": 1})
+    task_loss(net, 0).backward()
+    if place == "after optimizer.step":
+        optimizer.step()
+    elif place == "after mask_gradients":
+        mask_gradients((weight, mask) for _, weight, mask in masked_parameters(net))
+    else:
+        optimizer.zero_grad(set_to_none=place == "after zero_grad")
+    with pytest.warns(UserWarning, match=r"gradients of rnn\.weight_hh_l0 must .* call step after backward\(\)"):
+        dynamic.step(optimizer)
+    # A frozen weight has no gradient anyway.
+    net.rnn.weight_hh_l0.requires_grad_(False).grad = None
+    assert dynamic.step(optimizer) == 0
+
+
+def test_a_part_of_a_parameter_has_the_prior_of_its_columns_alone():
+    cell = nn.Linear(3 + 9, 2 * 9, bias=False)
+    part = riemod.recurrent(cell, "weight", columns=slice(3, None))
+    moduli = ModuliRegularizer(part, Torus(2), generator=generator(0))
+    mask = torch.rand(18, 12, generator=generator(1)) > 0.6
+    apply_masks(cell, {"weight": mask})
+    before, gradient = cell.weight.detach().clone(), torch.randn(18, 12, generator=generator(2))
+    cell.weight.grad = gradient
+    dynamic = DynamicSparsePruner(cell, moduli, steps=4, update_every=2, drop_fraction=0.8, temperature=5.0)
+    dynamic.load_state_dict({"step": 2})
+    dynamic.step()
+    prior = torch.cat([torch.ones(18, 3), geometric_prior(moduli.coefficients(), 5.0).repeat(2, 1)], 1)
+    expected = one_move(before, gradient, mask, 0.4, prior)
+    assert torch.equal(cell.weight_mask, expected)
+    assert not torch.equal(expected, one_move(before, gradient, mask, 0.4, torch.ones(18, 12)))
 
 
 def test_a_broken_training_goes_on_to_the_same_bits():

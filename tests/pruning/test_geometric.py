@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import riemod
 from riemod import ModuliRegularizer, NeuronEmbedding, geometric_mask
 from riemod.initialization import sparsity_aware
 from riemod.manifolds import Euclidean, Sphere, Torus
@@ -214,3 +215,17 @@ def test_a_net_learns_on_a_mask_from_the_start(temperature: float):
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
     assert torch.equal(weight != 0, mask)
     assert bool((weight.detach()[~mask].view(torch.int32) == 0).all())
+
+
+def test_the_mask_of_a_part_of_a_parameter_is_that_of_its_columns():
+    cell = nn.Linear(2 + 12, 2 * 12)
+    part = riemod.recurrent(cell, "weight", columns=slice(2, None))
+    moduli = ModuliRegularizer(part, Torus(2), generator=generator(0))
+    mask = geometric_mask(moduli, 0.8)
+    assert mask.shape == (12, 12)
+    assert torch.equal(mask, geometric_mask(moduli.layer_embeddings(0)[0], 0.8))
+    whole = torch.ones(24, 14, dtype=torch.bool)
+    whole[:, 2:] = mask.repeat(2, 1)
+    apply_masks(cell, {"weight": whole})
+    assert torch.equal(moduli.weights[0].tensor != 0, mask.repeat(2, 1))
+    assert bool((cell.weight[:, :2] != 0).all())

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from riemod.manifolds._geoopt import geoopt
 from riemod.masks import masked_parameters
 from riemod.pruning import LinearSchedule, MagnitudePruner, lottery_ticket
 from riemod.regularization import ModuliRegularizer
+from tests.pruning.nets import small
 
 
 class Net(nn.Module):
@@ -87,6 +90,7 @@ def test_same_seed_same_ticket():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@small
 @pytest.mark.parametrize("scope", ["global", "tensor"])
 def test_the_pruner_is_frozen(scope):
     model, pruner, moduli = pruned_net(scope)
@@ -99,6 +103,19 @@ def test_the_pruner_is_frozen(scope):
     assert ticket.pruner.sparsity() == pruner.sparsity()
     pruner.start_epoch(3)
     assert pruner.sparsity()["total"] > ticket.pruner.sparsity()["total"]
+
+
+def test_a_rewind_that_follows_the_training_is_refused():
+    model = Net()
+    early = model.state_dict()
+    pruner = MagnitudePruner(model)
+    pruner.prune(0.5)
+    with pytest.raises(ValueError, match=r"rewind must be a copy from an .* got decoder\.bias in the memory"):
+        lottery_ticket(model, pruner, rewind=early)
+    partly = snapshot(model) | {"norm.running_mean": model.norm.running_mean[:]}
+    with pytest.raises(ValueError, match=r"rewind must be a copy .* got norm\.running_mean"):
+        lottery_ticket(model, pruner, rewind=partly)
+    assert lottery_ticket(model, pruner, rewind=copy.deepcopy(early)).model is not model
 
 
 @pytest.mark.parametrize("masked", [False, True])

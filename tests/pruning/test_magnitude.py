@@ -11,6 +11,7 @@ from torch import nn
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import masked_parameters
 from riemod.pruning import LinearSchedule, MagnitudePruner
+from tests.pruning.nets import small
 
 
 class Net(nn.Module):
@@ -56,6 +57,7 @@ shapes = st.lists(st.lists(st.integers(1, 7), min_size=2, max_size=3), min_size=
 sparsities = st.lists(st.floats(0, 1), min_size=1, max_size=4)
 
 
+@small
 @given(shapes, sparsities, st.booleans(), st.integers(0, 2**31))
 def test_counts_are_exact_and_nothing_comes_back(shapes, sparsities, tied_values, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -75,6 +77,7 @@ def test_counts_are_exact_and_nothing_comes_back(shapes, sparsities, tied_values
             assert torch.equal(model.get_parameter(name), dense[name] * mask)
 
 
+@small
 @given(shapes, st.floats(0, 1), st.integers(0, 2**31))
 def test_each_tensor_alone(shapes, sparsity, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -108,10 +111,11 @@ def test_ends_of_the_range():
     assert model.decoder.weight.count_nonzero() == 0
 
 
-def test_ties_and_zeros_go_in_flat_order():
+@small
+def test_ties_and_zeros_go_in_flat_order_and_the_largest_of_each_tensor_last():
     model = Tensors(torch.tensor([[1.0, -1.0, 0.0]]), torch.tensor([[-1.0, 0.0, 1.0]]))
     pruner = MagnitudePruner(model)
-    expected = [[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1], [1, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1], [0, 0, 0, 1, 0, 1]]
+    expected = [[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1], [1, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1], [0, 1, 0, 0, 0, 1]]
     for count, row in enumerate(expected):
         pruner.prune(count / 6)
         assert torch.cat([mask.flatten() for mask in pruner.masks().values()]).tolist() == row
@@ -251,6 +255,7 @@ def test_weights_without_an_order_change_nothing(bad):
     assert same(before, after)
 
 
+@small
 def test_schedule():
     model = Net()
     pruner = MagnitudePruner(model, LinearSchedule(final=0.9, epochs=6, tail=2))
@@ -266,6 +271,7 @@ def test_schedule():
         MagnitudePruner(Net(), lambda epoch: 1.5).start_epoch(0)
 
 
+@small
 @given(
     st.sampled_from(["global", "tensor"]), st.sampled_from(["global", "tensor"]), st.floats(0, 1), st.integers(0, 99)
 )
@@ -292,6 +298,7 @@ def test_building_a_pruner_keeps_random_numbers_weights_and_gradients():
     assert torch.equal(before["decoder.weight"] * model.decoder.weight_mask, model.decoder.weight)
 
 
+@small
 def test_checkpoint_round_trip():
     model = Net()
     pruner = MagnitudePruner(model)
@@ -319,6 +326,7 @@ def test_a_second_pruner_continues():
     assert zeros(second) == round(0.5 * total(second))
 
 
+@small
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
 def test_copies_stay_together_and_apart_from_the_original(duplicate):
     model = Net(tied=True)
@@ -334,6 +342,7 @@ def test_copies_stay_together_and_apart_from_the_original(duplicate):
     assert same(snapshot(model), before)
 
 
+@small
 def test_dtype_change_keeps_masks():
     model = Net()
     pruner = MagnitudePruner(model)
@@ -350,6 +359,7 @@ def test_masks_follow_to_another_device():
     assert {mask.device.type for mask in pruner.masks().values()} == {"meta"}
 
 
+@small
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 def test_flat_weights_stay_flat(kind):
     rnn = kind(3, 5, num_layers=2)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemod.pruning.selection import drop_smallest
+from riemod.pruning.selection import drop_smallest, drop_smallest_above_floor
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=6)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -69,3 +69,19 @@ def test_ties_go_by_flat_index_of_a_transposed_tensor():
     weight = torch.ones(3, 2).t()
     (mask,) = drop_smallest([weight], [torch.ones(2, 3, dtype=torch.bool)], 4)
     assert mask.tolist() == [[False, False, False], [False, True, True]]
+
+
+@given(pools(), st.integers(0, 4))
+def test_a_floor_holds_and_changes_nothing_where_it_is_not_needed(pool, floor):
+    weights, masks, count = pool
+    plain, floored = drop_smallest(weights, masks, count), drop_smallest_above_floor(weights, masks, count, floor=floor)
+    least = [min(floor, int(mask.sum())) for mask in masks]
+    assert sum(int(mask.sum()) for mask in floored) == sum(int(mask.sum()) for mask in plain)
+    assert all(not (new & ~old).any() for new, old in zip(floored, masks, strict=True))
+    if all(int(mask.sum()) >= own for mask, own in zip(plain, least, strict=True)):
+        assert all(torch.equal(one, other) for one, other in zip(plain, floored, strict=True))
+    if count + sum(least) <= sum(mask.numel() for mask in masks):
+        assert all(int(mask.sum()) >= own for mask, own in zip(floored, least, strict=True))
+    # In each tensor those that stay are the largest.
+    for weight, old, new in zip(weights, masks, floored, strict=True):
+        assert torch.equal(new, drop_smallest([weight], [old], int((~new).sum()))[0])

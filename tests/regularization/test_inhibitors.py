@@ -129,7 +129,7 @@ def test_a_bad_parameter_is_named(kind, name, value):
 
 @pytest.mark.parametrize("floor", [-1e-9, math.nan, math.inf, "0", None])
 def test_a_bad_floor_is_named(floor):
-    with pytest.raises(ValueError, match="floor must be non-negative and finite, got"):
+    with pytest.raises(ValueError, match="floor must be finite and >= 0, got"):
         inhibitors.DifferenceOfGaussians(floor=floor)
 
 
@@ -231,6 +231,22 @@ def test_a_callable_may_work_in_place():
     assert as_inhibitor(lambda d: d.mul_(0)).collapses
     # The distances that it was probed with are whole for the next one.
     assert not as_inhibitor(lambda d: 1 / (1 + d)).collapses
+
+
+def test_a_scaled_law_is_the_law_in_another_unit():
+    dog = inhibitors.DifferenceOfGaussians()
+    law = inhibitors.Scaled(dog, 2.0)
+    torch.testing.assert_close(law(GRID), dog(2 * GRID))
+    assert not law.collapses
+    assert inhibitors.Scaled(inhibitors.Gaussian(), 2.0).collapses
+
+
+def test_bad_arguments_of_a_scaled_law_are_refused():
+    for factor in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"factor must be positive and finite, got {factor}"):
+            inhibitors.Scaled(inhibitors.Gaussian(), factor)
+    with pytest.raises(TypeError, match="inhibitor must be an Inhibitor, got function"):
+        inhibitors.Scaled(lambda d: d, 1.0)
 
 
 def test_by_name_lists_the_names():

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from riemod import inhibitors, moduli_penalty
 from riemod.manifolds import KleinBottle, Manifold, Torus
 from riemod.regularization import Modules, ModuliRegularizer
-from tests.regularization.formulas import EVERY, MANIFOLDS, SMOOTH, deck_image, isometry, limit_tiles
+from tests.manifolds.isometries import isometry
+from tests.regularization.formulas import EVERY, MANIFOLDS, SMOOTH, deck_image, limit_tiles
 from tests.strategies import dtypes, generator, manifolds, scattered_points, seeds
 
 sizes = st.integers(1, 12)

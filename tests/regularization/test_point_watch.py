@@ -79,6 +79,8 @@ def test_points_that_move_or_are_fixed_raise_no_warning(options: dict[str, objec
             copy.deepcopy(moduli)()
 
 
+# At this rate the curvature runs away, which is said; here it is the numbers that must stay finite.
+@pytest.mark.filterwarnings("ignore:learned points on PoincareBall")
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space}")
@@ -98,3 +100,47 @@ def test_narrow_models_keep_points_in_float32(space: Manifold, dtype: torch.dtyp
         optimizer.step()
     moduli.embeddings[0].manifold.check_points(moduli.points)
     assert (moduli.points - start).abs().max() > 0.05
+
+
+def test_a_curvature_that_runs_away_is_noticed() -> None:
+    layer = nn.RNN(2, 8)
+    moduli = ModuliRegularizer(layer, PoincareBall(2, learn_curvature=True), learn=True, generator=generator(0))
+    moduli()
+    with torch.no_grad():
+        moduli.embeddings[0].manifold.geometry.log_curvature.fill_(3.5)
+        moduli.points.mul_(0.999)
+    with pytest.warns(
+        UserWarning, match=r"the learned curvature, -33.1, is more than 16 times as far from -1 as learning"
+    ):
+        moduli()
+    # Said once.
+    with torch.no_grad():
+        moduli.points.mul_(0.999)
+    moduli()
+
+
+def test_points_at_the_edge_of_the_ball_are_noticed() -> None:
+    moduli = ModuliRegularizer(nn.RNN(2, 8), PoincareBall(2), learn=True, generator=generator(0))
+    moduli()
+    with torch.no_grad():
+        moduli.points[0] = torch.tensor([0.996, 0.0])
+    with pytest.warns(UserWarning, match=r"12% of the points are at norm 0.996, the largest that their dtype takes"):
+        moduli()
+
+
+def test_a_curvature_learned_by_the_optimizer_stays_in_its_range() -> None:
+    layer = nn.RNN(2, 30)
+    moduli = ModuliRegularizer(
+        layer, PoincareBall(2, learn_curvature=True), strength=1.0, learn=True, generator=generator(0)
+    )
+    # Any warning would be an error.
+    steps(moduli, riemannian_adam(layer, moduli, embedding_lr=1e-2), 60)
+    assert moduli.embeddings[0].manifold.curvature != -1.0
+
+
+def test_points_that_are_nan_show_in_the_penalty() -> None:
+    moduli = ModuliRegularizer(nn.RNN(2, 8), Sphere(2), learn=True, generator=generator(0))
+    moduli()
+    with torch.no_grad():
+        moduli.points[2] = torch.nan
+    assert moduli().isnan()

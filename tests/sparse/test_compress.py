@@ -3,6 +3,8 @@
 import copy
 import importlib
 import logging
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,6 +52,7 @@ def inputs(batch: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(7, batch, 2), torch.randn(batch, 8)
 
 
+@pytest.mark.filterwarnings("ignore:nothing was compressed:UserWarning")
 @pytest.mark.parametrize("layout", ["auto", "dense", "csr", "block8", "block24", "block"])
 def test_a_compressed_model_computes_the_same(layout: str):
     net, _ = pruned_net()
@@ -121,6 +124,11 @@ def test_auto_takes_what_its_timings_say(caplog: pytest.LogCaptureFixture, monke
     assert isinstance(compressed.rnn.weight_hh_l0, CSRMatrix)
     assert type(compressed.decoder) is type(compressed.encoder) is nn.Linear
     assert "decoder as compressed: 1.1e+03 ms" in caplog.text
+    slower = [timing._replace(seconds=3.0) if timing.layout == "csr" else timing for timing in timings]
+    monkeypatch.setattr(importlib.import_module("riemod.sparse.compress"), "time_layouts", lambda *_: slower)
+    with pytest.warns(UserWarning, match=r"nothing was compressed, .* fastest dense .* encoder\.weight, rnn"):
+        compressed = compress(net)
+    assert type(compressed.rnn) is nn.RNN
 
 
 def test_layouts_are_timed_for_every_pruned_weight_with_the_batch_of_the_example():
@@ -177,9 +185,13 @@ def test_training_a_compressed_ticket_is_training_the_masked_one(layout: Any):
 
 def test_frozen_weights_and_the_mode_are_kept():
     net, _ = pruned_net()
-    net.eval().rnn.weight_hh_l0.requires_grad_(False)
+    frozen = {"rnn.weight_hh_l0": "rnn.weight_hh_l0.values", "rnn.bias_ih_l0": "rnn.bias_ih_l0"}
+    frozen |= {"decoder.weight": "decoder.weight.values", "decoder.bias": "decoder.bias"}
+    for name in frozen:
+        net.eval().get_parameter(name).requires_grad_(False)
     compressed = compress(net, "csr")
-    assert not compressed.get_parameter("rnn.weight_hh_l0.values").requires_grad
+    is_frozen = {name for name, parameter in compressed.named_parameters() if not parameter.requires_grad}
+    assert is_frozen == set(frozen.values())
     assert not compressed.get_submodule("rnn").training
 
 
@@ -198,6 +210,10 @@ def test_a_weight_that_two_layers_share_is_left_alone():
     compressed: Any = compress(nn.Sequential(first, second, third), "csr")
     assert compressed[1].weight is compressed[0].weight
     assert isinstance(compressed[2], CompressedLinear)
+    first.weight.data[:3] = 0
+    with pytest.warns(UserWarning, match="0 stays as it is, for it shares weight with another layer") as caught:
+        compress(nn.Sequential(first, second, third), "csr")
+    assert len(caught) == 2
 
 
 def test_wrong_requests_are_named():
@@ -216,12 +232,10 @@ def test_wrong_requests_are_named():
 
 
 def test_weights_that_cannot_be_compressed_are_named():
-    with pytest.raises(ValueError, match="proj_size=2"):
-        compress(pruned(nn.LSTM(3, 4, proj_size=2)), "csr")
-    convolution = nn.Sequential(pruned(nn.Linear(4, 4)), nn.Conv1d(1, 1, 3))
-    register_mask(convolution[1], "weight")
-    with pytest.raises(TypeError, match=r"module must have masks on .*got 1, a pruned Conv1d"):
-        compress(convolution, "csr")
+    projecting = nn.LSTM(3, 4, proj_size=2)
+    riemod.MagnitudePruner(projecting).prune(0.5)
+    with pytest.raises(TypeError, match=r"module must hold a layer .* got LSTM; it projects .* proj_size=2"):
+        compress(projecting, "csr")
     nan = pruned(nn.Linear(4, 4))
     nan.weight.data[2, 2] = torch.nan
     with pytest.raises(ValueError, match="weight must be finite, got NaN"):
@@ -234,6 +248,114 @@ def test_weights_that_cannot_be_compressed_are_named():
     misfit.register_buffer("weight_mask", torch.ones(4, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"mask of weight must be bool of shape \(4, 4\)"):
         compress(misfit)
+
+
+class OwnCell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.transition = nn.Parameter(torch.randn(4, 4))
+
+
+class OwnLinear(nn.Linear):
+    """A subclass, which may compute something else."""
+
+
+def norm_of_old(layer: nn.Module) -> nn.Module:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return torch.nn.utils.weight_norm(layer)
+
+
+UNSUPPORTED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "cell": (lambda: nn.GRUCell(4, 4), "is a GRUCell: only nn.RNN"),
+    "convolution": (lambda: nn.Conv1d(4, 4, 3), "is a Conv1d: only nn.RNN"),
+    "own cell": (OwnCell, "is a OwnCell: only nn.RNN"),
+    "subclass": (lambda: OwnLinear(4, 4), "is a OwnLinear: only nn.RNN"),
+    "projection": (lambda: nn.LSTM(4, 4, proj_size=2), "projects its hidden state, proj_size=2"),
+    "weight norm": (lambda: norm_of_old(nn.Linear(4, 4)), r"computes weight from other parameters \(.*weight_v\)"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_one_layer_that_cannot_be_compressed_is_skipped_with_a_note(kind: str):
+    make, reason = UNSUPPORTED[kind]
+    net = nn.ModuleDict({"first": nn.Linear(8, 8), "other": make(), "words": nn.Embedding(5, 4)})
+    riemod.MagnitudePruner(net, scope="tensor").prune(0.5)
+    with pytest.warns(UserWarning, match=f"other stays as it is, for it {reason}") as caught:
+        compressed: Any = compress(net, "csr")
+    assert len(caught) == 1
+    assert isinstance(compressed["first"], CompressedLinear)
+    assert type(compressed["other"]) is type(net["other"])
+    dense = nn.ModuleDict({"first": pruned(nn.Linear(8, 8)), "other": make()})
+    compress(dense, "csr")  # nothing to say of a layer that was not pruned
+
+
+def test_a_skipped_layer_is_known_by_its_zeros_too():
+    net = nn.ModuleList([pruned(nn.Linear(4, 4)), nn.GRUCell(4, 4)])
+    net[1].weight_hh.data[:7] = 0
+    with pytest.warns(UserWarning, match="1 stays as it is"):
+        compress(net, "csr")
+
+
+def test_a_transformer_layer_reads_its_weights_itself():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    riemod.MagnitudePruner(layer, targets=["linear1.weight", "linear2.weight"], scope="tensor").prune(0.9)
+    net = nn.Sequential(layer, pruned(nn.Linear(16, 2))).eval()
+    with pytest.warns(UserWarning, match=r"0\.linear[12] stays as it is, for it belongs to an nn\.Transf") as caught:
+        compressed = compress(net, "csr")
+    assert len(caught) == 2
+    with torch.no_grad():
+        torch.testing.assert_close(compressed(torch.ones(2, 5, 16)), net(torch.ones(2, 5, 16)))
+
+
+class WeightDrop(nn.Module):
+    """As in awd-lstm-lm: another tensor takes the place of the hidden matrix at each forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.LSTM(4, 8)
+        raw = self.module.weight_hh_l0
+        del self.module._parameters["weight_hh_l0"]
+        self.module.register_parameter("weight_hh_l0_raw", nn.Parameter(raw.data))
+        self.module.flatten_parameters = lambda: None
+
+    def forward(self, x: Tensor) -> Any:
+        dropped = nn.functional.dropout(self.module.weight_hh_l0_raw, 0.5, self.training)
+        self.module.weight_hh_l0 = dropped
+        return self.module(x)
+
+
+def test_a_weight_dropped_lstm_is_skipped_and_says_what_to_do():
+    net = nn.Sequential(WeightDrop())
+    riemod.MagnitudePruner(net, scope="tensor").prune(0.5)
+    with pytest.raises(TypeError, match=r"0\.module computes weight_hh_l0 from .* into a plain nn\.LSTM"):
+        compress(net, "csr")
+    both = nn.ModuleList([net, pruned(nn.Linear(4, 4))])
+    with pytest.warns(UserWarning, match=r"0\.0\.module stays as it is, for it computes weight_hh_l0"):
+        compressed: Any = compress(both, "csr")
+    assert compressed[0].eval()(torch.ones(2, 1, 4))[0].shape == (2, 1, 8)
+    net(torch.ones(2, 1, 4))
+    with (
+        pytest.warns(UserWarning, match=r"0\.0\.module stays"),
+        pytest.raises(ValueError, match=r"copy.deepcopy copies, .* call module\.eval\(\) and run it once"),
+    ):
+        compress(both, "csr")
+
+
+def test_a_regularizer_inside_the_model_is_refused_and_one_outside_stays_on_the_original():
+    net: Any = pruned_net()[0]
+    outside = riemod.ModuliRegularizer(net.rnn, riemod.manifolds.Torus(2))
+    compressed: Any = compress(net, "csr")
+    outside().backward()
+    assert net.rnn.weight_hh_l0.grad is not None
+    assert all(parameter.grad is None for parameter in compressed.parameters())
+    net.moduli = outside
+    with pytest.raises(ValueError, match=r"no ModuliRegularizer on a weight to compress, got moduli on weight_hh_l0"):
+        compress(net, "csr")
+    # On a layer that stays as it is, it goes on.
+    net.moduli = riemod.ModuliRegularizer(dense := nn.RNN(2, 4), riemod.manifolds.Torus(2))
+    net.dense = dense
+    assert compress(net, "csr").get_submodule("moduli") is not net.moduli
 
 
 def pruned(layer: nn.Module) -> Any:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import riemod
 from riemod import MagnitudePruner, Modules, ModuliRegularizer, controls
 from riemod.manifolds import Sphere, Torus
 from riemod.masks import masked_parameters
@@ -119,7 +120,7 @@ def test_places_are_those_the_order_says(kind):
 
 def test_masks_follow_and_fit():
     net = Net("lstm", 6, 2, bidirectional=True)
-    pruner = MagnitudePruner(net)
+    pruner = MagnitudePruner(net, scope="tensor")
     pruner.prune(0.6)
     expected = net(*inputs(0))
     order = torch.randperm(6, generator=generator(0))
@@ -213,3 +214,13 @@ def test_layers_of_other_kinds_are_refused():
         permute_neurons(nn.Linear(4, 4), order)
     with pytest.raises(ValueError, match="layer must not project"):
         permute_neurons(nn.LSTM(2, 4, proj_size=2), order)
+
+
+def test_points_of_a_part_of_a_weight_are_refused_and_nothing_moves():
+    layer, wide = torch.nn.RNN(2, 4), torch.nn.RNN(4, 2)
+    part = riemod.recurrent(layer, "weight_hh_l0", columns=slice(0, 2))
+    moduli = riemod.ModuliRegularizer([part, wide], Torus(2))
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises(ValueError, match=r"moduli must penalize whole weights .* got columns 0 to 1 of weight_hh_l0"):
+        permute_neurons(layer, torch.tensor([3, 1, 0, 2]), consumers=[wide], moduli=moduli)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in layer.state_dict().items())

@@ -79,6 +79,49 @@ def _holding(gradient: Tensor, kept: Tensor) -> nn.Linear:
     return layer
 
 
+def test_states_come_as_a_list_and_flat_weights_are_nothing_to_do():
+    layer = pruned_layer("lstm")
+    compressed: Any = compress(layer, "csr")
+    compressed.flatten_parameters()
+    x, state = torch.randn(4, 2, 3, dtype=torch.float64), torch.randn(2, 1, 2, 10, dtype=torch.float64)
+    assert_alike(layer(x, [*state]), compressed(x, [*state]))
+    assert_alike(layer(x[:, 0], [*state[:, :, 0]]), compressed(x[:, 0], [*state[:, :, 0]]))
+
+
+@pytest.mark.parametrize("kind", ["relu", "tanh", "gru", "lstm"])
+def test_a_sequence_without_steps_is_refused_as_torch_refuses_it(kind: str):
+    layer = pruned_layer(kind, batch_first=True)
+    compressed = compress(layer, "csr")
+    for shape in ((2, 0, 3), (0, 3)):
+        with pytest.raises(RuntimeError, match="sequence length"):
+            layer(torch.zeros(shape, dtype=torch.float64))
+        with pytest.raises(ValueError, match=rf"x must have at least one step, got shape \({shape[0]}, {shape[1]}"):
+            compressed(torch.zeros(shape, dtype=torch.float64))
+    empty = torch.zeros(0, 4, 3, dtype=torch.float64)
+    assert_alike(layer(empty), compressed(empty))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("layout", ["csr", "block4"])
+@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
+def test_a_compressed_layer_can_be_traced_without_gradients(kind: str, layout: str):
+    compressed = compress(pruned_layer(kind), layout).eval()
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        compressed(x)
+        traced = torch.jit.trace(compressed, (x,))
+        assert_alike(traced(x), compressed(x))
+        assert_alike(traced(x + 1), compressed(x + 1))
+
+
+def test_a_compressed_csr_layer_can_be_exported_without_gradients():
+    compressed = compress(pruned_layer("lstm"), "csr").eval()
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        exported = torch.export.export(compressed, (x,)).module()
+        assert_alike(exported(x + 1), compressed(x + 1))
+
+
 def test_dropout_acts_between_layers_in_training_alone():
     layer = pruned_layer("tanh", num_layers=2, dropout=0.5)
     compressed = compress(layer, "csr")

@@ -1,9 +1,13 @@
 """The adding problem's data, and the level that an answer must beat."""
 
+import json
+
 import pytest
 import torch
 from scipy import stats
 
+from benchmarks.adding import SUITE, TICKETS
+from benchmarks.suite import Suite
 from riemod.tasks import Adding, AddingConfig
 from riemod.tasks.adding import AddingModel
 
@@ -95,3 +99,17 @@ def test_the_seed_decides_the_data():
 def test_bad_numbers_are_named(argument: str, value: int):
     with pytest.raises(ValueError, match=argument):
         task(**{argument: value})
+
+
+def test_the_paper_preset_has_the_paper_s_fifty_numbers():
+    paper = Adding.presets["paper"]
+    assert isinstance(paper, AddingConfig)
+    assert paper.steps == 50
+
+
+@pytest.mark.parametrize("suite", [SUITE, *TICKETS.values()], ids=lambda suite: suite.name)
+def test_committed_records_keep_the_thirty_numbers_that_they_were_made_with(suite: Suite):
+    records = [json.loads(path.read_text()) for path in sorted(suite.records.glob("*.json"))]
+    assert records
+    assert {AddingConfig.from_dict(record["config"]).steps for record in records} == {30}
+    assert {config.to_dict()["steps"] for config in suite.configs().values()} == {30}

@@ -72,7 +72,9 @@ class Killer:
 
     def _half_written(self, file: int) -> None:
         if self._due():
-            os.ftruncate(file, os.fstat(file).st_size // 2)
+            # What is no new file is a folder, or a file of which an earlier part is safe on the disk.
+            if Path(f"/proc/self/fd/{file}").readlink().suffix in (".partial", ".json"):
+                os.ftruncate(file, os.fstat(file).st_size // 2)
             raise Killed
 
 

@@ -29,6 +29,7 @@ def masks(run: Run) -> dict[str, Tensor]:
     return {name: mask.clone() for name, mask in run.pruner.masks().items()}
 
 
+@pytest.mark.filterwarnings("ignore:.* its floor:UserWarning")
 @pytest.mark.parametrize("task", ["adding", "navigation"])
 @pytest.mark.parametrize("scope", ["global", "tensor"])
 # At 0.54 and 0.66 a tensor pruned once more, to the share that all tensors have together, would lose one weight more.

@@ -55,17 +55,18 @@ def test_a_run_goes_on_to_the_same_bits(
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("config", {"epochs": 3}, "lacks the keys"),
-        ("config", [], "damaged"),
-        ("task", "subtracting", "task must be "),
-        ("task", None, "task must be "),
+        ("config", {"epochs": 3}, "no configuration of this version: config lacks the keys"),
+        ("config", [], "damaged: config must be an object, got a list"),
+        ("task", "subtracting", "no configuration of this version: task must be "),
+        ("task", None, "damaged: task must be text, got null"),
+        ("ticket_of", 3, "damaged: ticket_of must be text, got 3"),
     ],
 )
 def test_a_damaged_config_is_named(key: str, value: object, message: str, finished: Run, contents: Contents):
     content = json.loads(finished.folder.config_file.read_text()) | {key: value}
     finished.folder.config_file.write_text(json.dumps(content))
     before = contents(finished.folder.path)
-    with pytest.raises(RunError, match=rf"config.json is damaged: .*{message}|config.json is {message}"):
+    with pytest.raises(RunError, match=rf"config\.json is {message}"):
         load(finished.folder)
     assert contents(finished.folder.path) == before
 

@@ -231,7 +231,7 @@ def test_bad_arguments_are_refused():
         regular_bins(torus, 4, (0.0, 1.0))
     with pytest.raises(ValueError, match="box must be two increasing numbers"):
         regular_bins(Euclidean(2), 4, (1.0, 1.0))
-    with pytest.raises(TypeError, match="manifold must be of a kind that has the method"):
+    with pytest.raises(TypeError, match="manifold must define"):
         regular_bins(Product([torus, torus]), 4)
     with pytest.raises(ValueError, match="centers must be at least 2, got 1"):
         landmark_bins(positions[:1], torus)

@@ -1,6 +1,7 @@
 """Fields of configurations: their types are checked, and their metadata says where they may differ."""
 
 import dataclasses
+import sys
 import types
 import typing
 from typing import Any, Literal, NamedTuple
@@ -10,6 +11,9 @@ from riemod._checks import check_choice
 Where = Literal["replicas", "resumed"]
 """Two pairs of runs: replicas that train side by side, and a run and the checkpoint that it resumes from."""
 _KEY = "may_differ"
+_SEED = "seed"
+_LARGEST = 2**31 - 1
+_LONGEST = 60
 
 
 class FlatField(NamedTuple):
@@ -40,10 +44,11 @@ def may_differ(*where: Where) -> dict[str, Any]:
 def check_types(config: Any) -> None:
     """Check every field of a dataclass against its annotation.
 
-    A bool is not an int here, and an int is a float.
+    A bool is not an int here, and an int is a float. Whole numbers are at most 2^31 - 1 in size, as everything that a
+    run counts is; only seeds, of which nothing depends on the size, may be larger.
 
     Raises:
-        ValueError: for a value that its `Literal` does not list.
+        ValueError: for a value that its `Literal` does not list, or a number that is too large.
         TypeError: for a value of another type.
     """
     for name, hint in typing.get_type_hints(type(config)).items():
@@ -55,7 +60,21 @@ def check_types(config: Any) -> None:
         fits = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
         if not fits and not (float in kinds and type(value) is int):
             expected = " or ".join("None" if kind is types.NoneType else kind.__name__ for kind in kinds)
-            raise TypeError(f"{name} must be of type {expected}, got {value!r}")
+            raise TypeError(f"{name} must be of type {expected}, got {_shortened(value)}")
+        if type(value) is int:
+            _check_size(name, value, sys.float_info.max if float in kinds else _LARGEST)
+
+
+def _check_size(name: str, value: int, most: float) -> None:
+    if abs(value) > most and not name.endswith(_SEED):
+        raise ValueError(f"{name} must be at most {most:.10g} in size, got {_shortened(value)}")
+
+
+def _shortened(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def groups_of(config_type: type) -> dict[str, type]:

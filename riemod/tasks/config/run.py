@@ -1,12 +1,14 @@
 """The configuration of a run, which composes the groups, and its flat form in files and on the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from riemod._checks import check_integer
 from riemod.tasks.config.fields import Where, check_types, flat_fields, groups_of, may_differ
 from riemod.tasks.config.masks import Masks
+from riemod.tasks.config.memory import FLOAT, Need
 from riemod.tasks.config.optimization import Optimization
 from riemod.tasks.config.regularization import Regularization
 from riemod.tasks.config.training import Computation, Training
@@ -46,6 +48,11 @@ class RunConfig:
         if self.masks.blocks and self.masks.block_order == "geometric" and self.regularization.manifold == "none":
             raise ValueError("block_order='geometric' needs a manifold, got manifold='none'; take index or random")
 
+    def memory_needs(self) -> list[Need]:
+        """Return lower bounds on the memory that parts of the run take; a task adds those that it knows."""
+        batches = self.training.batches_per_epoch
+        return [Need("the losses of an epoch", {"batches_per_epoch": batches}, 2 * FLOAT * batches)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return every number by its name, as JSON-ready values, without the groups."""
         return {
@@ -70,7 +77,7 @@ class RunConfig:
                 values[new] = values.pop(old)
         known, groups = flat_fields(cls), groups_of(cls)
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"config has unknown keys {unknown}; {cls.__name__} knows {sorted(known)}")
+            raise ValueError(f"config has unknown keys {unknown}, got a {cls.__name__}{_nearest(unknown, known)}")
         if missing := sorted(name for name in known if known[name].is_required and name not in values):
             raise ValueError(f"config lacks the keys {missing}")
         parts: dict[str | None, dict[str, Any]] = {group: {} for group in (None, *groups)}
@@ -91,3 +98,9 @@ class RunConfig:
     def names_that_may_differ(cls, where: Where) -> set[str]:
         """Return the names of the numbers that replicas, or a resumed run and its checkpoint, may differ in."""
         return {name for name, flat in flat_fields(cls).items() if flat.may_differ(where)}
+
+
+def _nearest(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return a question that names the known keys that look most like the unknown ones."""
+    found = [near for name in unknown for near in get_close_matches(name, list(known), n=1)]
+    return f": did you mean {' and '.join(dict.fromkeys(found))}?" if found else ""

@@ -6,6 +6,8 @@ from typing import Literal
 from riemod._checks import check_integer
 from riemod.tasks.config.fields import check_types, may_differ
 
+_MOST_THREADS = 1024  # with far more than a machine has, torch crashes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -62,4 +64,4 @@ class Computation:
     def __post_init__(self) -> None:
         check_types(self)
         if self.threads is not None:
-            check_integer("threads", self.threads, least=1)
+            check_integer("threads", self.threads, least=1, most=_MOST_THREADS)

@@ -6,7 +6,10 @@ from typing import Literal
 from riemod._checks import check_integer, check_share
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.fields import may_differ
-from riemod.tasks.recurrence import Cell
+from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
+from riemod.tasks.recurrence import Cell, weights_of_layer
+
+_BYTES_OF_A_MODULE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,21 @@ class LanguageConfig(RunConfig):
                 "softmax='adaptive' needs untied weights and a hidden_size of at least 16, "
                 f"got tied={self.tied}, hidden_size={self.hidden_size}"
             )
+
+    def memory_needs(self) -> list[Need]:
+        hidden, embedding, layers, size = self.hidden_size, self.embedding_size, self.layers, self.training.batch_size
+        weight = bytes_per_weight(self.optimization.optimizer)
+        first = weight * weights_of_layer(self.cell, embedding, hidden)
+        others = (layers - 1) * weight * weights_of_layer(self.cell, hidden, hidden)
+        sizes = {"hidden_size": hidden, "layers": layers}
+        # The weights of words and the states of a window depend on the text, which is read later.
+        return [
+            *super().memory_needs(),
+            Need("the first layer", {"embedding_size": embedding, "hidden_size": hidden}, first),
+            Need("the other layers", sizes, others),
+            Need("the layers' modules", {"layers": layers}, _BYTES_OF_A_MODULE * layers),
+            Need("the state of a batch", {"batch_size": size, **sizes}, FLOAT * layers * size * hidden),
+        ]
 
 
 PRESETS: dict[str, RunConfig] = {

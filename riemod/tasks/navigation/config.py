@@ -5,6 +5,7 @@ from typing import Any
 
 from riemod._checks import check_at_least, check_integer, check_positive
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
+from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
 from riemod.tasks.navigation.arenas import ArenaName
 
 
@@ -49,6 +50,20 @@ class NavigationConfig(RunConfig):
         for name in ("border", "border_slowdown") if self.arena != "box" else ():
             if getattr(self, name) != getattr(NavigationConfig, name):
                 raise ValueError(f"{name} is for arena='box', got {getattr(self, name)!r} with arena={self.arena!r}")
+
+    def memory_needs(self) -> list[Need]:
+        hidden, landmarks, steps = self.hidden_size, self.landmarks, self.steps
+        size, weight = self.training.batch_size, bytes_per_weight(self.optimization.optimizer)
+        shape = {"steps": steps, "batch_size": size}
+        # Of a batch: the velocities and positions, the code and the scores of every landmark, and the states.
+        return [
+            *super().memory_needs(),
+            Need("the recurrent weights", {"hidden_size": hidden}, weight * hidden**2),
+            Need("the other weights", {"hidden_size": hidden, "landmarks": landmarks}, 2 * weight * hidden * landmarks),
+            Need("the walks of a batch", shape, 4 * FLOAT * steps * size),
+            Need("the codes of a batch", {"landmarks": landmarks, **shape}, 2 * FLOAT * steps * size * landmarks),
+            Need("the states of a batch", {"hidden_size": hidden, **shape}, FLOAT * steps * size * hidden),
+        ]
 
 
 _CPU = NavigationConfig(

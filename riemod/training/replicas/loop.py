@@ -13,6 +13,7 @@ import torch
 from riemod.tasks import task_class
 from riemod.tasks.base import ReplicaTask
 from riemod.training.folder import RunDescription, RunFolder
+from riemod.training.lock import hold
 from riemod.training.loop import (
     CHECK_EVERY,
     Reporter,
@@ -25,7 +26,7 @@ from riemod.training.loop import (
     prepare,
 )
 from riemod.training.replicas.stack import Stack
-from riemod.training.run import Run
+from riemod.training.run import Run, check_latest
 from riemod.training.tensorboard import epoch_log
 
 Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
@@ -49,6 +50,7 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
 
     Raises:
         ValueError: if there are no runs, a task cannot train side by side, or the configs differ in more than that.
+        RunError: if another process trains one of the runs, or trained it since it was loaded.
         TrainingDiverged: after all others have finished, if runs diverged; their last good checkpoints stay.
     """
     check_replicas([run.folder for run in runs], [run.description for run in runs])
@@ -57,6 +59,9 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
     lost: list[str] = []
     total = sum(run.config.training.steps for run in runs)
     with ExitStack() as exits:
+        for run in active:
+            exits.enter_context(hold(run.folder.path))
+            check_latest(run)
         exits.enter_context(matmul_precision(runs[0].config.computation.matmul))
         logs = {id(run): epoch_log(run, exits) for run in active}
         for run in active:

@@ -1,0 +1,116 @@
+"""Masks of a checkpoint given to a model that has none, and masks found again from the zeros of its weights."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn import Module
+
+from riemod.masks.buffers import apply_masks, find_mask, mask_name, register_mask
+
+__all__ = ["masks_from_zeros", "restore_masks"]
+
+_SUFFIX = mask_name("")
+
+
+def restore_masks(model: Module, state_dict: Mapping[str, Tensor]) -> dict[str, Bool[Tensor, "..."]]:
+    """Give a model the masks that a state dict holds, and set its pruned weights to 0.
+
+    torch's `load_state_dict` refuses the masks of a pruned model as unexpected keys (`weight_mask`) if the model that
+    loads has none; with `strict=False`, as in Hugging Face's `from_pretrained`, it leaves them out, and training then
+    fills the weights. Call this before `load_state_dict(state_dict)`, which then loads strictly, or after a loading
+    that left the masks out. In a LightningModule call it in `on_load_checkpoint(self, checkpoint)`, with
+    `checkpoint["state_dict"]`.
+
+    Args:
+        model: changed in place. A mask that a parameter already has is replaced.
+        state_dict: of a pruned model with the same names, as from `torch.load` or `safetensors.torch.load_file`.
+
+    Returns:
+        The masks by the names of their parameters: the model's own buffers, not copies.
+
+    Raises:
+        ValueError: the state dict holds no masks, or masks for other parameters than those of the model. Nothing was
+            changed.
+
+    >>> pruned, fresh = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    >>> apply_masks(pruned, {"weight": torch.tensor([[True, False]])})
+    >>> sorted(restore_masks(fresh, pruned.state_dict()))
+    ['weight']
+    >>> fresh.load_state_dict(pruned.state_dict())
+    <All keys matched successfully>
+    """
+    masks = {
+        key.removesuffix(_SUFFIX): value
+        for key, value in state_dict.items()
+        if key.endswith(_SUFFIX) and key.removesuffix(_SUFFIX) in state_dict and value.dtype == torch.bool
+    }
+    if not masks:
+        raise ValueError(
+            f"state_dict must hold masks (bool, named <parameter>{_SUFFIX}), got none among {len(state_dict)} entries: "
+            "if pruned weights are 0 in it, load it and call riemod.masks.masks_from_zeros(model)"
+        )
+    apply_masks(model, masks)
+    return _masks_of(model, masks)
+
+
+def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dict[str, Bool[Tensor, "..."]]:
+    """Mask the weights of a model that are exactly 0, so that training keeps them at 0.
+
+    For a pruned model whose masks were lost: by `load_state_dict(strict=False)`, by an export, or by averages that made
+    the masks True. A mask that a parameter already has loses the entries whose weight is 0.
+
+    Args:
+        model: its weights do not change; masks are added.
+        names: qualified names of the parameters to mask. By default all that hold a 0, are floating-point, have two or
+            more dimensions and are no points on a manifold. So a row of an embedding that is 0 (`padding_idx`) is
+            masked as well.
+
+    Returns:
+        The masks by the names of their parameters: the model's own buffers, not copies. Empty if there are no zeros.
+
+    Raises:
+        ValueError: a name that is no parameter, a module that uses the name of a mask for something else, or, without
+            names, a parameter with zeros alone: it was either pruned as a whole or initialized at 0. Nothing was
+            changed.
+
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> with torch.no_grad(): _ = layer.weight.copy_(torch.tensor([[3.0, 0.0]]))
+    >>> masks_from_zeros(layer)
+    {'weight': tensor([[ True, False]])}
+    """
+    parameters = dict(model.named_parameters())
+    for name in () if names is None else names:
+        if name not in parameters:
+            raise ValueError(f"names must be parameters of the model, {', '.join(parameters)}, got {name!r}")
+    masks = {}
+    for name, parameter in parameters.items():
+        if not (_is_weight(parameter) if names is None else name in names):
+            continue
+        kept = parameter.detach() != 0
+        if names is None and not kept.any():
+            raise ValueError(
+                f"names must say whether {name!r} was pruned as a whole or starts at 0, got None: name the parameters "
+                "to mask"
+            )
+        if not kept.all():
+            owner, own = _owner(model, name)
+            mask = find_mask(owner, own)
+            masks[name] = kept if mask is None else kept & mask
+    apply_masks(model, masks)
+    return _masks_of(model, masks)
+
+
+def _is_weight(parameter: Tensor) -> bool:
+    # geoopt gives points the attribute `manifold`.
+    return parameter.ndim >= 2 and parameter.is_floating_point() and getattr(parameter, "manifold", None) is None
+
+
+def _masks_of(model: Module, names: Collection[str]) -> dict[str, Tensor]:
+    return {name: register_mask(*_owner(model, name)) for name in names}
+
+
+def _owner(model: Module, name: str) -> tuple[Module, str]:
+    path, _, own = name.rpartition(".")
+    return model.get_submodule(path), own

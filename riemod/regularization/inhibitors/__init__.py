@@ -1,0 +1,59 @@
+"""Inhibitors: the cost f(d) >= 0 of a distance in Eq. 6 (arXiv 2406.06290).
+
+A distance d is geodesic, in the manifold's own unit of length, and f(d) is the cost of one unit of |w|^power. Every
+inhibitor is a frozen dataclass and maps tensors of any shape element by element. Its `collapses` says whether learned
+points would run together. `inhibitor(d)` takes distances; the penalty calls `inhibitor.of_squared_distance(d^2)`. Laws
+that depend only on d^2 use it directly, so that no square root makes a gradient infinite at 0.
+"""
+
+from riemod.regularization.inhibitors.base import Inhibitor
+from riemod.regularization.inhibitors.laws import (
+    DifferenceOfGaussians,
+    Diffusion,
+    Gaussian,
+    IndRNN,
+    Ricker,
+    Sinusoid,
+)
+from riemod.regularization.inhibitors.wrappers import Custom, Scaled, as_inhibitor
+
+__all__ = [
+    "BY_NAME",
+    "Custom",
+    "DifferenceOfGaussians",
+    "Diffusion",
+    "Gaussian",
+    "IndRNN",
+    "Inhibitor",
+    "Ricker",
+    "Scaled",
+    "Sinusoid",
+    "as_inhibitor",
+    "by_name",
+]
+
+BY_NAME: dict[str, type[Inhibitor]] = {
+    "dog": DifferenceOfGaussians,
+    "ricker": Ricker,
+    "gaussian": Gaussian,
+    "diffusion": Diffusion,
+    "sinusoid": Sinusoid,
+    "indrnn": IndRNN,
+}
+
+
+def by_name(name: str) -> Inhibitor:
+    """Make the inhibitor of that name, with its default parameters.
+
+    Args:
+        name: a key of BY_NAME.
+
+    Raises:
+        ValueError: if no inhibitor has that name.
+
+    >>> by_name("ricker")
+    Ricker(amplitude=100.0, width=1.0)
+    """
+    if name not in BY_NAME:
+        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {name!r}")
+    return BY_NAME[name]()
