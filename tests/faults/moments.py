@@ -1,5 +1,6 @@
 """The moments at which a process changes a folder on the disk, whatever functions it does that with."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -67,8 +68,13 @@ def watch(folder: Path, act: Act, halve: bool = True) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{number}"))
         if halve and path.is_file() and path.is_relative_to(folder):
             content = path.read_bytes()
-            os.ftruncate(number, len(content) // 2)
+            appends = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_APPEND
+            # Of a file that is appended to, only the last line is on its way.
+            on_its_way = len(content.splitlines(keepends=True)[-1]) if appends and content else len(content)
+            os.ftruncate(number, len(content) - (on_its_way + 1) // 2)
             reach()
+            # A write to a file that is appended to goes to its end, wherever it is sent.
+            os.ftruncate(number, 0)
             os.pwrite(number, content, 0)
         else:
             reach()
