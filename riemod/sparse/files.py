@@ -203,16 +203,15 @@ def _layer(path: Path, model: nn.Module, name: str, about: _StoredLayer, tensors
     matrices = {}
     for own, stored in about["weights"].items():
         label = f"{name}.{own}" if name else own
-        height, width = stored["shape"]
-        shape = (height, width)
-        if tuple(weights[own].shape) != shape:
-            got = tuple(weights[own].shape)
+        if list(weights[own].shape) != stored["shape"]:
+            shape, got = tuple(stored["shape"]), tuple(weights[own].shape)
             raise ValueError(f"module must have {label} of shape {shape}, as {path} has, got {got}")
+        height, width = stored["shape"]
         values = tensors.get(f"{label}.values")
         if values is not None and values.is_floating_point() and values.dtype != weights[own].dtype:
             raise ValueError(f"module must have {label} of {values.dtype}, as {path} has, got {weights[own].dtype}")
         try:
-            matrices[own] = _matrix(label, stored["layout"], shape, tensors)
+            matrices[own] = _matrix(label, stored["layout"], (height, width), tensors)
         except ValueError as error:
             raise DamagedFile(f"{label}: {one_line(error)}") from error
     if isinstance(dense, nn.RNNBase):
