@@ -305,7 +305,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr("riemod.training.loop._train_epoch", interrupt)
         message = fails("train", "adding", *SMALL, "--out", str(out), status=130)
-    assert message == f"riemod: interrupted after 0 epochs: riemod resume {out}"
+    assert message.strip() == f"riemod: interrupted after 0 epochs: riemod resume {out}"
     main(["resume", str(out), "--quiet"])
     assert RunFolder(out).read_record()["task"] == "adding"
 

@@ -119,6 +119,8 @@ def test_killed_at_every_moment_at_which_the_disk_changes(
         run = run_to_the_end(folder, lambda folder=folder: begin(folder))
         assert same(bits(load(folder)), expected), moment
         assert same(bits(run), expected), moment
+        assert len(list(folder.checkpoint.iterdir())) == 2, moment
+        assert not [path for path in folder.path.rglob("*") if path.name.endswith(".partial")], moment
         assert folder.metrics_file.read_bytes() == rows, moment
         assert folder.read_record()["metrics"] == whole.folder.read_record()["metrics"], moment
     # Two files and a sweep for each of three checkpoints, two rows, the config and the record, at the least.

@@ -16,6 +16,7 @@ import pytest
 
 from riemod.training import Run, RunError, RunFolder, load, lottery, save, train, train_replicas
 from riemod.training import lock as locks
+from riemod.training.checkpoint import Checkpoint
 from riemod.training.lock import LOCK, Owner, hold, process_began
 from tests.training.killing import Killed, stop_in
 
@@ -208,3 +209,32 @@ def test_a_lock_that_cannot_be_written_is_no_lock(tmp_path: Path, begin: Begin, 
             train(run)
     assert not (run.folder.path / LOCK).exists()
     train(run)
+
+
+def test_what_a_kill_left_beside_the_checkpoint_goes_when_the_run_is_loaded(tmp_path: Path, begin: Begin):
+    run = begin(tmp_path / "run")
+    train(run)
+    old = run.folder.checkpoint / "0123456789abcdef.safetensors"
+    old.write_bytes(b"old")
+    with held_elsewhere(run.folder.path):
+        load(run.folder)
+        assert old.exists()  # a process that trains the run may be writing it
+    load(run.folder)
+    assert not old.exists()
+    assert len(list(run.folder.checkpoint.iterdir())) == 2
+
+
+def test_a_reader_follows_a_checkpoint_that_is_replaced_meanwhile(
+    tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+):
+    run = begin(tmp_path / "run")
+    read, late = Checkpoint._read, load(run.folder)
+
+    def replaced_before(checkpoint: Checkpoint, path: Path) -> None:
+        monkeypatch.setattr(Checkpoint, "_read", read)
+        late.seconds += 1.0
+        save(late)
+        read(checkpoint, path)
+
+    monkeypatch.setattr(Checkpoint, "_read", replaced_before)
+    assert load(run.folder).seconds == 1.0
