@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from riemod.masks.buffers import fill_pruned, find_mask, mask_name, masked_parameters, register_mask
 
@@ -32,7 +32,7 @@ def masked_average(average: Average | None = None) -> Average:
     >>> average(torch.tensor([True, True]), torch.tensor([True, False]), 1)
     tensor([ True, False])
     """
-    return _MaskedAverage(get_swa_avg_fn() if average is None else average)
+    return _MaskedAverage(_mean if average is None else average)
 
 
 @torch.no_grad()
@@ -78,6 +78,11 @@ def sync_average(averaged: Module, model: Module) -> None:
         fill_pruned(parameter, mask)
     for name in _on_manifolds(model):
         own[name].copy_(theirs[name])
+
+
+def _mean(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    """Return the mean of all models so far, as torch's `get_swa_avg_fn` does, whose function cannot be pickled."""
+    return averaged + (current - averaged) / (count + 1)
 
 
 class _MaskedAverage:

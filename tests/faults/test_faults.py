@@ -32,6 +32,7 @@ def test_numbers_that_are_not_finite():
     assert failures(nonfinite.run(10, moments=nonfinite.MOMENTS[-1:])) == []
 
 
+@pytest.mark.slow
 def test_bad_calls_of_the_pruners():
     pruners = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner\.prune|Dynamic)"
     assert failures(calls.run(30, only=pruners)) == []
@@ -91,6 +92,7 @@ def test_the_judge_of_calls_tells_good_errors_from_bad_ones(function: Callable[.
     assert (calls.judge(calls.Case(call, "size", "None", lambda: None)) is None) == survives
 
 
+@pytest.mark.slow
 def test_every_public_callable_has_valid_arguments():
     assert len(every_call()) > 150
 

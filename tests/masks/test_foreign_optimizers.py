@@ -12,8 +12,8 @@ from riemod.masks import attach_masks, masked_parameters
 from riemod.pruning import MagnitudePruner
 from tests.strategies import generator
 
-# What the libraries say of themselves, of their kernels and of torch's deprecations.
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Some of them compile their steps. The filter is for what they say of themselves, their kernels and torch.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 # Of pytorch_optimizer: the updates of these mix entries, average weights, or scale whole rows.
 MIXING = {
