@@ -273,7 +273,8 @@ def _groups(model: Trained) -> list[dict[str, Any]]:
         for one in held:
             if not isinstance(one[1] if isinstance(one, tuple) and len(one) == 2 else one, Tensor):
                 raise TypeError(f"model must hold tensors as parameters, got {type(one).__name__}")
-        groups.append({**item, "params": held})
+        # The names are torch's for its own reports; the groups here have names of their own.
+        groups.append({**item, "params": [one[1] if isinstance(one, tuple) else one for one in held]})
     return groups
 
 

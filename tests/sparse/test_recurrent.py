@@ -102,7 +102,7 @@ def test_a_sequence_without_steps_is_refused_as_torch_refuses_it(kind: str):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.parametrize("layout", ["csr", "block4"])
+@pytest.mark.parametrize("layout", ["csr"])
 @pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
 def test_a_compressed_layer_can_be_traced_without_gradients(kind: str, layout: str):
     compressed = compress(pruned_layer(kind), layout).eval()

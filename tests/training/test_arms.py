@@ -70,6 +70,7 @@ def test_arms_start_from_the_same_weights_and_points(tmp_path: Path, begin: Call
         assert torch.equal(run.moduli.points, runs[0].moduli.points)
 
 
+@pytest.mark.filterwarnings("ignore:rnn.weight_hh_l0 is 0 everywhere")
 def test_the_proximal_step_makes_exact_zeros_without_pruning(tmp_path: Path, begin: Callable[..., Run]):
     shrunk = train(begin(tmp_path / "proximal", proximal=True, sparsity=0.0, learn=False, strength=200.0))
     pulled = train(begin(tmp_path / "gradient", sparsity=0.0, learn=False, strength=200.0))
