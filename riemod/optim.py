@@ -238,14 +238,13 @@ def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[
     groups = []
     for group in _groups(model):
         weights = []
-        for item in group["params"]:
-            parameter = item[1] if isinstance(item, tuple) else item
-            if id(parameter) in fixed or not getattr(parameter, "requires_grad", True):
+        for parameter in group["params"]:
+            if id(parameter) in fixed or not parameter.requires_grad:
                 continue
             if isinstance(parameter, geoopt.ManifoldParameter):
                 points[id(parameter)] = parameter
             else:
-                weights.append(item)
+                weights.append(parameter)
         if weights:
             groups.append({**group, "params": weights})
     for index, group in enumerate(groups):
@@ -293,5 +292,5 @@ def _joined(members: list[torch.optim.Optimizer], model: Trained, masked: nn.Mod
 
 
 def _fusable(groups: list[dict[str, Any]]) -> bool:
-    parameters = (item[1] if isinstance(item, tuple) else item for group in groups for item in group["params"])
+    parameters = (parameter for group in groups for parameter in group["params"])
     return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim.swa_utils import AveragedModel
 
-from riemod.masks.buffers import fill_pruned, find_mask, mask_name, masked_parameters, register_mask
+from riemod.masks.buffers import fill_pruned, find_mask, mask_name, masked_parameters, owner_of, register_mask
 
 __all__ = ["masked_average", "sync_average"]
 
@@ -68,8 +68,7 @@ def sync_average(averaged: Module, model: Module) -> None:
         other = sorted(name for name in shapes.keys() | got.keys() if shapes.get(name) != got.get(name))
         raise ValueError(f"averaged must have the parameters of model, got others at {', '.join(other)}")
     for name, _, mask in masked_parameters(model):
-        path, _, attribute = name.rpartition(".")
-        owner = copy.get_submodule(path)
+        owner, attribute = owner_of(copy, name)
         if find_mask(owner, attribute) is None and mask_name(attribute) in dict(owner.named_buffers(recurse=False)):
             # Averaging has made it another type.
             delattr(owner, mask_name(attribute))

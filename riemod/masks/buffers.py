@@ -19,6 +19,7 @@ __all__ = [
     "find_mask",
     "mask_name",
     "masked_parameters",
+    "owner_of",
     "register_mask",
     "zero_pruned",
 ]
@@ -35,6 +36,17 @@ def mask_name(parameter_name: str) -> str:
     'weight_hh_l0_mask'
     """
     return f"{parameter_name}_mask"
+
+
+def owner_of(model: Module, name: str) -> tuple[Module, str]:
+    """Return the module that owns a parameter, and the parameter's name there.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    >>> owner_of(net, "0.weight")
+    (Linear(in_features=2, out_features=1, bias=True), 'weight')
+    """
+    path, _, own = name.rpartition(".")
+    return model.get_submodule(path), own
 
 
 def find_buffer(owner: Module, name: str) -> Tensor | None:
@@ -154,12 +166,10 @@ def apply_masks(model: Module, masks: Mapping[str, Tensor]) -> None:
     for name, mask in masks.items():
         if name not in parameters:
             raise ValueError(f"masks must name parameters of the model, {', '.join(parameters)}, got {name!r}")
-        path, _, own = name.rpartition(".")
-        owner = model.get_submodule(path)
+        owner, own = owner_of(model, name)
         others = [other for other, found in parameters.items() if found is parameters[name] and other != name]
         for other in others:
-            place = model.get_submodule(other.rpartition(".")[0]), other.rpartition(".")[2]
-            if other in masks or (find_mask(*place) is not None and find_mask(owner, own) is None):
+            if other in masks or (find_mask(*owner_of(model, other)) is not None and find_mask(owner, own) is None):
                 raise ValueError(
                     f"masks must name a shared tensor once, by the name of its mask: {name!r} is {other!r}"
                 )

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import Module
 
-from riemod.masks.buffers import apply_masks, find_mask, mask_name, register_mask
+from riemod.masks.buffers import apply_masks, find_mask, mask_name, owner_of, register_mask
 
 __all__ = ["masks_from_zeros", "restore_masks"]
 
@@ -95,7 +95,7 @@ def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dic
                 "to mask"
             )
         if not kept.all():
-            owner, own = _owner(model, name)
+            owner, own = owner_of(model, name)
             mask = find_mask(owner, own)
             masks[name] = kept if mask is None else kept & mask
     apply_masks(model, masks)
@@ -108,9 +108,4 @@ def _is_weight(parameter: Tensor) -> bool:
 
 
 def _masks_of(model: Module, names: Collection[str]) -> dict[str, Tensor]:
-    return {name: register_mask(*_owner(model, name)) for name in names}
-
-
-def _owner(model: Module, name: str) -> tuple[Module, str]:
-    path, _, own = name.rpartition(".")
-    return model.get_submodule(path), own
+    return {name: register_mask(*owner_of(model, name)) for name in names}

@@ -17,7 +17,7 @@ from riemod.regularization.inhibitors import Inhibitor
 __all__ = ["ARMS", "Geometric", "Mean", "Redrawn", "Shuffled", "Zero", "by_name", "cheap_share", "match_budget"]
 
 
-class Zero(FixedCosts):
+class Zero(Costs):
     """Costs c_jk = 0: the points are there, for analysis, and cost nothing.
 
     Raises:
@@ -35,9 +35,6 @@ class Zero(FixedCosts):
     def rows(self, layer: int, first: int, last: int) -> Tensor:
         weight = self._connections[layer].weight
         return weight.tensor.new_zeros(last - first, weight.neurons)
-
-    def _costs(self, layer: int) -> Tensor:
-        return self._connections[layer].weight.tensor.new_zeros(())
 
     def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
         check_recurrent(self, self._connections)

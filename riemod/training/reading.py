@@ -28,7 +28,6 @@ from riemod._untrusted import (
 
 SMALL_FILE, RECORD_FILE, METRICS_FILE = 2**20, 2**22, 2**26  # most bytes
 _FILE = re.compile(r"[\w-]{1,80}\.safetensors", re.ASCII)
-_CHUNK = 2**20
 _MOST_METRICS = 256
 # torch's choice of how to compute a step, which may be another one on another machine.
 _FREE_FLAGS = ("foreach", "fused")
@@ -151,11 +150,8 @@ def read_pointer(path: Path, known: int) -> tuple[str, str]:
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file that fits the memory of this machine, in hexadecimal digits."""
     check_size(path)
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[dict[str, Any]]]:

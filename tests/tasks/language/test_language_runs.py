@@ -175,8 +175,7 @@ def test_the_command_line_trains_and_shows(tmp_path: Path, capsys: pytest.Captur
     main(["train", "language", *options, "--out", str(out), "--quiet"])
     main(["show", str(out)])
     shown = capsys.readouterr().out
-
-    for name in ("loss", "perplexity", "collapsed", "reference: ", "unigram floor", "nats per token"):
+    for name in ("loss ", "perplexity ", "collapsed ", "reference: loss unigram floor", "nats per token"):
         assert name in shown
     record = RunFolder(out).read_record()
     assert record["sparsity"]["total"] == pytest.approx(0.9, abs=1e-3)
