@@ -5,6 +5,7 @@ import importlib
 import sys
 import time
 
+from tests.faults import mutations
 from tests.faults.tally import Tally, table
 
 # The number of attempts in each section: of mutated files for each kind of file, of steps for memory.
@@ -20,16 +21,10 @@ SECTIONS = {
 }
 
 
-def run_section(name: str, count: int, seed: int) -> Tally | None:
-    """Run one section; None if it is not there."""
+def run_section(name: str, count: int, seed: int) -> Tally:
+    """Run one section."""
     if name != "files":
         return importlib.import_module(f"tests.faults.{name}").run(count, seed)
-    try:
-        mutations = importlib.import_module("tests.faults.mutations")
-    except ModuleNotFoundError as error:
-        if error.name != "tests.faults.mutations":
-            raise
-        return None
     tried, _, _, failures = mutations.run(count, seed)
     tally = Tally(name, tried - len(failures))
     for failure in failures:
@@ -51,9 +46,6 @@ def main() -> None:
     for name in arguments.sections or SECTIONS:
         began = time.monotonic()
         tally = run_section(name, arguments.count or SECTIONS[name], arguments.seed)
-        if tally is None:
-            sys.stderr.write(f"{name}: not there\n")
-            continue
         tallies.append(tally)
         sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {time.monotonic() - began:.0f} s\n")
     sys.stdout.write(table(tallies) + "\n")
