@@ -30,7 +30,8 @@ from analysis.points import RATE, READ_EVERY, Follower, ReadOut, units_of
 from analysis.recovered import ARENAS, measure, true_points
 from analysis.small_nets import Row
 from benchmarks.intervals import student_interval
-from riemod.coactivity import WIDE, Coactivity, fit_to_correlations
+from riemod.coactivity import WIDE, fit_to_correlations
+from riemod.evidence import Coactivity, PointEvidence
 from riemod.manifolds import Euclidean
 from riemod.regularization import ModuliRegularizer, inhibitors
 from riemod.tasks.navigation import Navigation
@@ -71,12 +72,14 @@ def rows(arena: str, net: str, seed: int, **changes: Any) -> list[Row]:
             inhibitor=inhibitors.by_name(law if evidence == "weights" else "dog"),
             strength=strength,
             learn=True,
-            refresh_every=READ_EVERY,
-            evidence=None if evidence == "weights" else Coactivity(),
+            refresh_every=READ_EVERY if evidence == "weights" else 1,
             generator=generator_for("cpu", Stream.POINTS, seed),
         )
+        followed = None
+        if evidence != "weights":
+            followed = PointEvidence(moduli, Coactivity(), law=WIDE, every=READ_EVERY)
         task = Navigation(task.config.replace(embedding_learning_rate=RATE))
-        small_nets.train(task, model, moduli)
+        small_nets.train(task, model, moduli, evidence=followed)
         named = {"source": "trained", "rule": rule, "strength": strength, "dim": dim, "noise": 0.0}
         units = units_of(task, model)
         return [

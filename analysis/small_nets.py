@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.intervals import student_interval
-from riemod.coactivity.observe import watching
+from riemod.coactivity.states import watching
+from riemod.evidence import PointEvidence
 from riemod.initialization import seeded_draws
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
@@ -78,6 +79,7 @@ def train(
     moduli: ModuliRegularizer | None = None,
     pruner: MagnitudePruner | None = None,
     watch: Callable[[int, float, Tensor], None] | None = None,
+    evidence: PointEvidence | None = None,
     skip: int = 0,
 ) -> None:
     """Train a fresh net in memory, to the same bits as `riemod.training.train`.
@@ -89,11 +91,11 @@ def train(
     Args:
         task: with the configuration.
         model: changed in place.
-        moduli: its penalty is added and its learned points are moved; it observes the states of every 10th step of an
-            epoch.
+        moduli: its penalty is added and its learned points are moved.
         pruner: its schedule is followed.
         watch: called after each step with the number of steps done, the factor of the rates and the hidden states.
-        skip: number of first steps of each walk that the regularizer does not observe.
+        evidence: moves the regularizer's points; if it needs states, it observes those of every 10th step of an epoch.
+        skip: number of first steps of each walk that the evidence does not observe.
     """
     plan, optimization = task.config.training, task.config.optimization
     rates = (optimization.learning_rate, optimization.embedding_learning_rate)
@@ -117,9 +119,11 @@ def train(
                 seen = states.pop()
                 states.clear()
                 if moduli is not None:
-                    if moduli.evidence is not None and step % 10 == 0:
-                        moduli.observe(seen[skip:])
                     loss = loss + moduli()
+                if evidence is not None:
+                    if evidence.needs_states and step % 10 == 0:
+                        evidence.observe(seen[skip:])
+                    loss = loss + evidence()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -15,7 +15,8 @@ from analysis import small_nets
 from analysis.points import agreement, correlations_of, truths, units_of
 from analysis.small_nets import Row
 from riemod import manifolds, topology
-from riemod.coactivity import Coactivity, fit_to_correlations, least_squares
+from riemod.coactivity import fit_to_correlations, least_squares
+from riemod.evidence import Coactivity, PointEvidence
 from riemod.manifolds import Manifold, Sphere, Torus
 from riemod.regularization import ModuliRegularizer, NeuronEmbedding
 from riemod.tasks.navigation import Navigation
@@ -63,11 +64,10 @@ def training_rows(arena: str, seed: int) -> list[Row]:
         sphere,
         strength=0.0,
         learn=True,
-        evidence=Coactivity(law=least_squares(sphere)),
-        refresh_every=EVERY,
         generator=generator_for("cpu", Stream.POINTS, seed),
     )
-    small_nets.train(task, model, moduli, skip=SKIP)
+    evidence = PointEvidence(moduli, Coactivity(), law=least_squares(sphere), every=EVERY)
+    small_nets.train(task, model, moduli, evidence=evidence, skip=SKIP)
     units = units_of(task, model, 800, task.config.steps - SKIP)
     correlations = units.correlations[units.awake][:, units.awake]
     own = moduli.layer_embeddings(0)[0]

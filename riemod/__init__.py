@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from riemod import _signals  # noqa: F401, the first of all: a Ctrl-C may come while the others are imported
 
 # isort: split
-from riemod import coactivity, initialization, manifolds, masks, optim, pruning, regularization, sparse
-from riemod.coactivity import Coactivity, fit_positions
+from riemod import coactivity, evidence, initialization, manifolds, masks, optim, pruning, regularization, sparse
+from riemod.coactivity import fit_positions
+from riemod.evidence import Coactivity, PointEvidence
 from riemod.masks import apply_masks
 from riemod.pruning import (
     ConstantSchedule,
@@ -52,12 +53,14 @@ __all__ = [
     "Modules",
     "ModuliRegularizer",
     "NeuronEmbedding",
+    "PointEvidence",
     "alignment",
     "apply_masks",
     "chain",
     "coactivity",
     "controls",
     "dynamics",
+    "evidence",
     "fit_positions",
     "geometric_mask",
     "inhibitors",

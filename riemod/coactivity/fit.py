@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from riemod._checks import check_integer, check_positive
 from riemod.coactivity.correlations import RunningCorrelations
 from riemod.coactivity.energy import RING, WIDE, CoactivityLaw, check_law, energy_of_coordinates, natural_scale
-from riemod.coactivity.observe import watching
+from riemod.coactivity.states import watching
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
 from riemod.regularization.embedding import NeuronEmbedding, working_dtype

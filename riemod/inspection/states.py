@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from riemod.coactivity.observe import watching
+from riemod.coactivity.states import watching
 from riemod.regularization.weights import recurrent_weights
 from riemod.tasks.navigation import Navigation
 from riemod.training import Run, Stream, generator_for

@@ -2,18 +2,15 @@
 
 from riemod.regularization import controls, inhibitors
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.proximal import backward_to_points, proximal_step
 from riemod.regularization.regularizer import ModuliRegularizer
 from riemod.regularization.weights import chain, kernel, recurrent
 
 __all__ = [
-    "GatheredEvidence",
     "Modules",
     "ModuliRegularizer",
     "NeuronEmbedding",
-    "PointEvidence",
     "backward_to_points",
     "chain",
     "controls",

@@ -224,12 +224,15 @@ _OLD_NAMES = re.compile(r"^(means|seed|coefficients_\d+)$")
 
 
 def current_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a regularizer under today's names: controls once kept their buffers beside the points.
+    """Return the state of a regularizer under today's names, without what it once knew of evidence.
+
+    Controls once kept their buffers beside the points.
 
     >>> current_names({"means": 1, "embeddings.0.points": 2})
     {'costs.means': 1, 'embeddings.0.points': 2}
     """
-    return {_OLD_NAMES.sub(r"costs.\1", name): value for name, value in state.items()}
+    own = {name: value for name, value in state.items() if not name.startswith("evidence.")}
+    return {_OLD_NAMES.sub(r"costs.\1", name): value for name, value in own.items()}
 
 
 def _power_sum(weight: Tensor, power: float) -> Tensor:

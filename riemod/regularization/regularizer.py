@@ -13,7 +13,6 @@ from riemod.regularization._double_use import watch
 from riemod.regularization._point_watch import PATIENCE, PointWatch
 from riemod.regularization.costs import Costs, Geometric, Terms, current_names
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.evidence import GatheredEvidence, PointEvidence
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
 from riemod.regularization.neurons import (
     Connection,
@@ -27,7 +26,6 @@ from riemod.regularization.neurons import (
     starts_of,
     wire,
 )
-from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.penalty import Reduction
 
 
@@ -62,10 +60,6 @@ class ModuliRegularizer(nn.Module):
             is None, and an optimizer leaves them where they are. Value and weight gradients always belong to the points
             as they are. The number of calls is in the `state_dict` if k > 1.
         costs: a fresh cost object: `Geometric()`, which is Eq. 6, if None, or one of `riemod.regularization.controls`.
-        evidence: what points of recurrent layers follow besides or instead of Eq. 6, such as
-            `riemod.coactivity.Coactivity()`, which learns of states by `observe`. It adds a gradient to the points, in
-            the calls in which they move, and nothing to the value. What was observed is in the `state_dict` until the
-            points are frozen. None: Eq. 6 alone moves them.
         generator: draws the points, and what the costs draw.
 
     A manifold with a learned curvature is copied: what is trained is `embeddings[0].manifold`, and another regularizer
@@ -79,10 +73,9 @@ class ModuliRegularizer(nn.Module):
         ValueError: for a negative strength, power < 1, an unknown reduction, a kind of layer that is not supported, a
             parameter that does not exist, a weight named twice, a sequence of another length than the sets of neurons,
             points off the manifold, learning with an inhibitor that collapses or with costs that do not follow the
-            points, `evidence` without points to learn or with a weight that is not recurrent, costs that another
-            regularizer holds, or `refresh_every` < 1.
-        TypeError: if `module`, `manifold`, `costs` or `evidence` is of none of these types, or `points` are not
-            floating-point tensors.
+            points, costs that another regularizer holds, or `refresh_every` < 1.
+        TypeError: if `module`, `manifold` or `costs` is of none of these types, or `points` are not floating-point
+            tensors.
 
     Reference: Eq. 5 and 6, Sec. 2.3 of https://arxiv.org/abs/2406.06290.
 
@@ -108,7 +101,6 @@ class ModuliRegularizer(nn.Module):
         allow_collapse: bool = False,
         refresh_every: int = 1,
         costs: Costs | None = None,
-        evidence: PointEvidence | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -124,8 +116,8 @@ class ModuliRegularizer(nn.Module):
         self.weights, self.sides = wiring.weights, wiring.sides
         self._calls: int | None = None
         self._watch = PointWatch()
+        self._moved_elsewhere, self._patience = False, PATIENCE * refresh_every
         connections = self._connections()
-        self.evidence = None if evidence is None else _gather(evidence, connections, learn)
         self.costs = costs
         if not learn:
             self.freeze()
@@ -143,19 +135,17 @@ class ModuliRegularizer(nn.Module):
             ValueError: if learned points have left their manifold since the last call.
 
         Warns:
-            UserWarning: once, if the weights took 20 steps (20 `refresh_every`) and learned points took none.
+            UserWarning: once, if the weights took 20 steps (20 for each step of the points, where these move every few
+                steps only) and learned points took none.
         """
         tensors = [weight.whole for weight in self.weights]
         if torch.is_grad_enabled() and not inside_torch_func():
-            self._watch.check(self._embeddings(), tensors, PATIENCE * self.refresh_every)
+            self._watch.check(self._embeddings(), tensors, self._patience)
         dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
         # Sums of many small costs are for the weights' own dtype, whatever the forward pass is computed in.
         with torch.autocast(tensors[0].device.type, enabled=False):
-            moving = self._points_move()
-            by_weights = moving and (self.evidence is None or self.evidence.with_penalty)
-            total = self.costs.penalty(self.terms, by_weights).to(dtype)
-            if self.evidence is not None and moving:
-                total = total + self.evidence.pull().to(dtype)
+            moving = self._points_move() and not self._moved_elsewhere
+            total = self.costs.penalty(self.terms, moving).to(dtype)
         if total.requires_grad and not inside_torch_func():
             watch(total, self, self.weights)
         return total
@@ -182,28 +172,23 @@ class ModuliRegularizer(nn.Module):
         return self.layer_embeddings(0)[0].points
 
     def freeze(self) -> Self:
-        """Hold the points and the manifolds' parameters fixed from now on, and drop what was observed."""
+        """Hold the points and the manifolds' parameters fixed from now on."""
         for parameter in self.parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
-        self.evidence = None
         return self
 
-    def observe(self, states: Tensor, layer: int = 0) -> None:
-        """Take the activity of a recurrent weight's neurons as evidence of where they are.
+    def release_points(self, every: int = 1) -> None:
+        """Give learned points no gradient from now on: something else moves them, such as `riemod.PointEvidence`.
 
         Args:
-            states: (..., n) hidden states, every row one observation; no gradient goes back to them.
-            layer: which of `weights`.
+            every: number of calls in which these points are expected to move once, >= 1.
 
         Raises:
-            ValueError: if there is no `evidence` (any more), no such layer, or the states do not fit or hold
-                NaN or infinity.
-            TypeError: if they are not a floating-point tensor.
+            ValueError: if it is not an integer >= 1.
         """
-        if self.evidence is None:
-            raise ValueError("observe needs evidence=Coactivity(...), or another, and points that are learned")
-        self.evidence.observe(states, layer)
+        self._patience = PATIENCE * self.refresh_every * check_integer("every", every, least=1)
+        self._moved_elsewhere = True
 
     def layer_embeddings(self, layer: int) -> list[NeuronEmbedding]:
         """Return the embeddings of a weight's targets, a recurrent layer's neurons: one, or one for each module."""
@@ -304,19 +289,6 @@ def _embeddings(
         )
         for (tensor, part, size), start in zip(parts, starts_of(points, len(parts)), strict=True)
     )
-
-
-def _gather(evidence: PointEvidence, connections: Sequence[Connection], learn: bool) -> GatheredEvidence:
-    if not isinstance(evidence, PointEvidence):
-        raise TypeError(f"evidence must be a PointEvidence or None, got {type(evidence).__name__}")
-    if not learn:
-        raise ValueError("evidence needs points to learn, got learn=False")
-    layers = []
-    for connection in connections:
-        if not isinstance(connection.weight, RecurrentWeight):
-            raise ValueError("evidence needs module to hold recurrent weights alone: their two sides are one layer")
-        layers.append((connection.weight, connection.rows))
-    return evidence.gather(layers)
 
 
 def _take_current_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

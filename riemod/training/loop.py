@@ -129,9 +129,8 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
 
 
 def _observing(run: Run) -> AbstractContextManager[None]:
-    """Show the regularizer the hidden states of every tenth step inside the context, if its points follow them."""
-    evidence = None if run.moduli is None else run.moduli.evidence
-    return nullcontext() if evidence is None else evidence.observing(_OBSERVE_EVERY)
+    """Show the evidence the hidden states of every tenth step inside the context, if it needs them."""
+    return nullcontext() if run.evidence is None else run.evidence.observing(_OBSERVE_EVERY)
 
 
 def start_epoch(run: Run) -> None:
@@ -152,8 +151,11 @@ def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
     config, shrunk = run.config, run.moduli if run.config.regularization.proximal else None
     task_loss = run.task.loss(run.model, batch)
     penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.moduli()
+    loss = task_loss + penalty
+    if run.evidence is not None:
+        loss = loss + run.evidence()
     run.optimizer.zero_grad()
-    (task_loss + penalty).backward()
+    loss.backward()
     if shrunk is not None:
         backward_to_points(shrunk)
     if run.dynamic is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from riemod._untrusted import DamagedFile, one_line
+from riemod.evidence import PointEvidence
 from riemod.initialization import by_name as initializer_by_name
 from riemod.initialization import seeded_draws
 from riemod.optim import JointOptimizer
@@ -49,6 +50,8 @@ class Run:
     pruner: MagnitudePruner
     optimizer: JointOptimizer
     dynamic: DynamicSparsePruner | None = None
+    evidence: PointEvidence | None = None
+    """What moves the regularizer's points in place of Eq. 6."""
     epoch: int = 0
     seconds: float = 0.0
     first_loss: float | None = None
@@ -58,7 +61,8 @@ class Run:
     modules: dict[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.modules = {"model": self.model} | ({"moduli": self.moduli} if self.moduli is not None else {})
+        parts = {"model": self.model, "moduli": self.moduli, "evidence": self.evidence}
+        self.modules = {name: module for name, module in parts.items() if module is not None}
 
     @property
     def config(self) -> RunConfig:
@@ -94,6 +98,8 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     for module in (model, moduli):
         if module is not None:
             module.to(task.device)
+    # After the move: its buffers are made beside the weights.
+    evidence = config.regularization.build_evidence(moduli)
     sparsities = ConstantSchedule(0.0) if is_ticket else config.masks.sparsities(config.training)
     return Run(
         folder,
@@ -104,6 +110,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
         config.masks.pruner(model, moduli, sparsities, generator(Stream.BLOCKS)),
         config.optimization.build(model, moduli),
         None if is_ticket else config.masks.dynamic_pruner(model, moduli, config.training),
+        evidence,
     )
 
 
@@ -186,7 +193,7 @@ def load(folder: RunFolder) -> Run:
         raise CheckpointError(f"checkpoint in {folder.checkpoint} is corrupted: {error}") from error
     _check_same_run(description, checkpoint)
     _check_same_data(run.task.data(), checkpoint.progress.get("data", {}))
-    checkpoint.load(run.modules, run.optimizer)
+    checkpoint.load(_modules_in(checkpoint, run), run.optimizer)
     # Only now: a damaged latest.json would have named a file to keep that is not the checkpoint's.
     _sweep_if_free(folder)
     run.epoch = checkpoint.progress["epoch"]
@@ -262,6 +269,22 @@ def _check_same_run(description: RunDescription, checkpoint: Checkpoint) -> None
             raise CheckpointError(
                 one_line(f"checkpoint is of another run: {name} is {other[name]!r} in it, {own[name]!r} in config.json")
             )
+
+
+def _modules_in(checkpoint: Checkpoint, run: Run) -> dict[str, nn.Module]:
+    """Return the modules that a checkpoint holds; a finished run of an earlier version has no evidence of its own.
+
+    Raises:
+        CheckpointError: if an unfinished run has none: its points would go on by another law.
+    """
+    if run.evidence is None or checkpoint.state("evidence"):
+        return run.modules
+    if checkpoint.progress["epoch"] < run.config.training.epochs:
+        raise CheckpointError(
+            "checkpoint holds points that followed evidence by the law of an earlier version of riemod: the run can be "
+            "read, but not resumed"
+        )
+    return {name: module for name, module in run.modules.items() if name != "evidence"}
 
 
 def _check_same_data(own: dict[str, Any], saved: dict[str, Any]) -> None:

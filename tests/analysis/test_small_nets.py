@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analysis import small_nets
 from benchmarks.intervals import student_interval
-from riemod.coactivity import Coactivity
+from riemod.evidence import Coactivity, PointEvidence
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
 from riemod.regularization import ModuliRegularizer
@@ -39,7 +39,7 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
         plan = plan.replace(**extra)
     run = build(RunFolder(tmp_path), RunDescription("navigation", plan, None))
     task = Navigation(plan)
-    model, moduli = small_nets.fresh(task), None
+    model, moduli, evidence = small_nets.fresh(task), None, None
     if learned:
         assert run.moduli is not None
         moduli = ModuliRegularizer(
@@ -47,10 +47,10 @@ def test_training_is_that_of_the_training_loop(tmp_path: Path, learned: bool) ->
             Sphere(1),
             strength=0.5,
             learn=True,
-            evidence=Coactivity(),
             points=run.moduli.points.detach().clone(),
         )
-    small_nets.train(task, model, moduli)
+        evidence = PointEvidence(moduli, Coactivity())
+    small_nets.train(task, model, moduli, evidence=evidence)
     run.folder.create(run.description)
     train(run)
     for name, parameter in model.named_parameters():

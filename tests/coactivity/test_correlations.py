@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemod.coactivity import Coactivity, CoactivityLaw, RunningCorrelations
+from riemod.coactivity import CoactivityLaw, RunningCorrelations
 from riemod.regularization.inhibitors import Gaussian
 from tests.strategies import generator, seeds
 
@@ -119,9 +119,7 @@ def test_bad_states_are_named_and_not_taken_up(name: str) -> None:
     [
         (lambda: RunningCorrelations(0), "size must be an integer >= 1, got 0"),
         (lambda: RunningCorrelations(3, forget=1.0), r"forget must be in \[0, 1\), got 1.0"),
-        (lambda: Coactivity(strength=0.0), "strength must be positive and finite, got 0.0"),
         (lambda: CoactivityLaw(Gaussian(), scale=-1.0), "scale must be positive and finite, got -1.0"),
-        (lambda: Coactivity(forget=-0.1), r"forget must be in \[0, 1\), got -0.1"),
     ],
 )
 def test_bad_numbers_are_named(make: object, message: str) -> None:

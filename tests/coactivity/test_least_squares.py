@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from riemod import Coactivity, ModuliRegularizer
+from riemod import Coactivity, ModuliRegularizer, PointEvidence
 from riemod.coactivity import (
     WIDE,
     CoactivityLaw,
@@ -112,12 +112,11 @@ def test_place_units_of_a_circle_are_laid_around_a_loop() -> None:
 def test_a_regularizer_and_a_net_take_it() -> None:
     sphere, net = Sphere(3), nn.RNN(2, 8)
     law = least_squares(sphere)
-    moduli = ModuliRegularizer(
-        net, sphere, strength=0.0, learn=True, evidence=Coactivity(law, strength=2.0), generator=generator(5)
-    )
+    moduli = ModuliRegularizer(net, sphere, strength=0.0, learn=True, generator=generator(5))
     states = torch.randn(30, 8, generator=generator(6))
-    moduli.observe(states)
-    moduli().backward()
+    evidence = PointEvidence(moduli, Coactivity(), law=law, strength=2.0)
+    evidence.observe(states)
+    (moduli() + evidence()).backward()
     points = moduli.points.detach().clone().requires_grad_()
     energy = coactivity_energy(points, correlations_of(states), sphere, law)
     torch.testing.assert_close(moduli.points.grad, torch.autograd.grad(2 * energy, points)[0])
@@ -148,7 +147,6 @@ def test_a_repulsion_is_followed_from_the_first_step() -> None:
             "repulsion must be an Inhibitor or a callable of the distance, got str",
         ),
         (lambda: replace(WIDE, repulsion=Ricker), "must be an instance, got the class"),
-        (lambda: Coactivity(Ricker()), "law must be a CoactivityLaw, such as RING, got Ricker"),
         (lambda: fit_to_correlations(torch.eye(3), Torus(2), law=Ricker()), "law must be a CoactivityLaw"),
         (lambda: least_squares(Torus(2)), "sphere must be a Sphere, got Torus"),
     ],

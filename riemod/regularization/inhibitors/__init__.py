@@ -8,6 +8,7 @@ that depend only on d^2 use it directly, so that no square root makes a gradient
 
 from riemod.regularization.inhibitors.base import Inhibitor
 from riemod.regularization.inhibitors.laws import (
+    Crowding,
     DifferenceOfGaussians,
     Diffusion,
     Gaussian,
@@ -19,6 +20,7 @@ from riemod.regularization.inhibitors.wrappers import Custom, Scaled, as_inhibit
 
 __all__ = [
     "BY_NAME",
+    "Crowding",
     "Custom",
     "DifferenceOfGaussians",
     "Diffusion",

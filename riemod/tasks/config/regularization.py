@@ -9,7 +9,7 @@ from torch import nn
 
 from riemod import manifolds
 from riemod._checks import check_at_least
-from riemod.coactivity import EVIDENCE, evidence_by_name
+from riemod.evidence import EVIDENCE, PointEvidence, evidence_by_name
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
 from riemod.tasks.config.fields import check_types, may_differ
 
@@ -24,6 +24,9 @@ else:
 
 # In these arms all pairs of neurons cost the same.
 _FLAT_ARMS = ("none", "matched_l1")
+
+EVIDENCE_EVERY = 5
+"""Steps of the net for each step of points that follow evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +46,8 @@ class Regularization:
     learn: bool = field(default=False, metadata=may_differ("replicas"))
     """Train the neurons' positions together with the weights."""
     evidence: EvidenceName = "weights"
-    """What positions that are trained follow: the weights (Eq. 6), which neurons are active together, or both, each
-    with the penalty's strength."""
+    """What positions that are trained follow: the weights by the gradient of Eq. 6 itself, or a matrix of evidence:
+    absolute or signed weights, cosines of incoming weights, co-activity, or a mix (both: absolute and coactivity)."""
     arm: ArmName = field(default="moduli", metadata=may_differ("replicas"))
     """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
     coefficients shuffled over pairs, or points redrawn each epoch."""
@@ -65,8 +68,6 @@ class Regularization:
                 raise ValueError("proximal needs a manifold, got manifold='none'")
         if self.evidence != "weights" and not self.learn:
             raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
-        if self.evidence == "both" and self.strength == 0:
-            raise ValueError("evidence='both' needs a strength above 0, which both have, got strength=0.0")
         if self.learn and self.arm != "moduli":
             raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
         if self.proximal and self.power != 1:
@@ -100,6 +101,16 @@ class Regularization:
             power=self.power,
             learn=self.learn,
             costs=controls.by_name(self.arm),
-            evidence=evidence_by_name(self.evidence, self.strength),
             generator=generator,
         )
+
+    def build_evidence(self, moduli: ModuliRegularizer | None) -> PointEvidence | None:
+        """Return what moves the regularizer's points, or None if Eq. 6 does, or if they stay.
+
+        Args:
+            moduli: from `build`.
+        """
+        source = evidence_by_name(self.evidence)
+        if moduli is None or source is None:
+            return None
+        return PointEvidence(moduli, source, every=EVIDENCE_EVERY)

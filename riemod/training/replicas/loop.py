@@ -148,7 +148,7 @@ def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescr
         )
     if any(description.config.regularization.evidence != "weights" for description in descriptions):
         raise ValueError(
-            "replicas need evidence='weights', because hidden states are observed in the layers' forward passes, which "
+            "replicas need evidence='weights', because evidence reads each net's own layers and passes, which "
             "replicas do not run"
         )
     if len({folder.path.resolve() for folder in folders}) < len(folders):

@@ -1,0 +1,290 @@
+"""Sources of evidence: symmetric matrices that say which neurons of a layer belong near each other, and which apart.
+
+Entry a_jk > 0 says that neurons j and k belong near each other, a_jk < 0 that they belong apart. Its size is relative:
+the law normalizes the matrix. Functions of the hidden matrix are sources as they are; a source that remembers or that
+needs more than the hidden matrix is a `Source`, which makes a `Gathered` for each layer.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from riemod._checks import check_share
+from riemod.coactivity import RunningCorrelations
+from riemod.regularization.embedding import working_dtype
+from riemod.regularization.penalized import Owner, RecurrentWeight
+
+
+class Gathered(nn.Module, ABC):
+    """Holds what one source knows about the neurons of one layer."""
+
+    needs_states: bool = False
+    """Whether `observe` must be called before `matrix` says anything."""
+
+    @abstractmethod
+    def matrix(self) -> Float[Tensor, "n n"]:
+        """Return the evidence as it stands, symmetric, finite, without a graph."""
+
+    def observe(self, states: Tensor) -> None:
+        """Take (..., n) states of the layer into account; sources that need none ignore them."""
+
+
+class Source(ABC):
+    """Describes a source of evidence; `PointEvidence` gathers it for each of its layers."""
+
+    @abstractmethod
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        """Start to gather evidence about the neurons of one hidden matrix, which stays the caller's.
+
+        Raises:
+            ValueError: if the source has nothing to say about that layer.
+        """
+
+
+def absolute_weights(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
+    """Return a_jk = sum over gates of |w_jk| + |w_kj|: the evidence that Eq. 6 reads, as published.
+
+    It says little about geometry: in trained nets excitation is near and inhibition is far, so |w| is large at both
+    ends of the scale of distances (docs/learned.md).
+
+    Args:
+        weight: hidden blocks, one for each gate; entry [g, j, k] joins source k to target j.
+
+    Reference: Eq. 6 of https://arxiv.org/abs/2406.06290.
+
+    >>> absolute_weights(torch.tensor([[[0.0, -2.0], [1.0, 0.0]]]))
+    tensor([[0., 3.],
+            [3., 0.]])
+    """
+    return _symmetric(weight.abs().sum(0))
+
+
+def signed_weights(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
+    """Return a_jk = sum over gates of w_jk + w_kj: excitation attracts, inhibition repels.
+
+    Args:
+        weight: hidden blocks, one for each gate.
+
+    >>> signed_weights(torch.tensor([[[0.0, -2.0], [1.0, 0.0]]]))
+    tensor([[ 0., -1.],
+            [-1.,  0.]])
+    """
+    return _symmetric(weight.sum(0))
+
+
+def incoming_cosine(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
+    """Return the cosine of the incoming weights of neurons j and k, over the sources and gates: rows of W.
+
+    A neuron without incoming weights has cosine 0 with every other.
+
+    Args:
+        weight: hidden blocks, one for each gate.
+
+    >>> round(incoming_cosine(torch.tensor([[[0.0, 1.0], [1.0, 1.0]]]))[0, 1].item(), 4)
+    0.7071
+    """
+    return _cosines(weight.transpose(0, 1).flatten(1))
+
+
+@dataclass(frozen=True)
+class Coactivity(Source):
+    """Describes running correlations of the neurons' activity as evidence; it learns by `PointEvidence.observe`.
+
+    Args:
+        forget: share of the states seen that each `observe` drops, in [0, 1): the states of a net in training change.
+
+    Raises:
+        ValueError: if the share is out of its range.
+
+    >>> Coactivity(forget=0.1)
+    Coactivity(forget=0.1)
+    """
+
+    forget: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_share("forget", self.forget)
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        return _SeenTogether(weight, self.forget)
+
+
+@dataclass(frozen=True)
+class DecoderCosine(Source):
+    """Describes the cosine of two neurons' columns in a linear decoder, centered over the outputs, as evidence.
+
+    Neurons that drive the same outputs belong near each other.
+
+    Args:
+        decoder: reads the layer's neurons, weight (outputs, n).
+
+    Raises:
+        TypeError: if it is not an `nn.Linear`.
+
+    >>> DecoderCosine(nn.Linear(8, 3)).decoder.in_features
+    8
+    """
+
+    decoder: nn.Linear
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.decoder, nn.Linear):
+            raise TypeError(f"decoder must be an nn.Linear, got {type(self.decoder).__name__}")
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        if self.decoder.in_features != weight.neurons:
+            raise ValueError(
+                f"decoder must read the {weight.neurons} neurons of {weight.parameter}, got one that reads "
+                f"{self.decoder.in_features}"
+            )
+        return _OfDecoder(self.decoder)
+
+
+class Mixed(Source):
+    """Describes the sum of several sources, each divided by the sum of its magnitudes and multiplied by its share.
+
+    Args:
+        sources: at least one, each a `Source` or a function of the hidden blocks.
+        shares: a number > 0 for each source; all equal if None.
+
+    Raises:
+        ValueError: if there is no source, or the shares are of another number or not positive.
+        TypeError: if something is neither a source nor a function.
+
+    >>> Mixed([signed_weights, Coactivity()]).shares
+    (0.5, 0.5)
+    """
+
+    def __init__(
+        self, sources: "Sequence[Source | Callable[[Tensor], Tensor]]", shares: Sequence[float] | None = None
+    ) -> None:
+        self.sources = tuple(as_source(source) for source in sources)
+        if not self.sources:
+            raise ValueError("sources must hold at least one source, got none")
+        shares = [1.0] * len(self.sources) if shares is None else [float(share) for share in shares]
+        if len(shares) != len(self.sources) or not all(0 < share < float("inf") for share in shares):
+            raise ValueError(f"shares must be {len(self.sources)} finite numbers > 0, one a source, got {shares}")
+        self.shares = tuple(share / sum(shares) for share in shares)
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        return _Sum([source.gather(weight) for source in self.sources], self.shares)
+
+
+class FromWeights(Source):
+    """Describes a function of the hidden blocks (gates, n, n) as evidence.
+
+    Args:
+        function: returns (n, n), symmetric.
+
+    Raises:
+        TypeError: if it is not callable.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        if not callable(function) or isinstance(function, type | nn.Module):
+            raise TypeError(f"evidence must be a Source or a function of the hidden blocks, got {function!r}")
+        self.function = function
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        return _OfWeight(weight, self.function)
+
+
+def as_source(source: "Source | Callable[[Tensor], Tensor] | Sequence[Source | Callable[[Tensor], Tensor]]") -> Source:
+    """Return a source as it is, wrap a function of the hidden blocks, and mix a sequence in equal shares.
+
+    Raises:
+        TypeError: if it is none of these.
+    """
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, list | tuple):
+        return as_source(source[0]) if len(source) == 1 else Mixed(source)
+    return FromWeights(source)  # pyright: ignore[reportArgumentType]
+
+
+def normalized(matrix: Tensor) -> Tensor:
+    """Return a matrix without its diagonal, divided by the sum of its magnitudes; a matrix of zeros stays as it is."""
+    apart = matrix - matrix.diagonal().diag()
+    return apart / apart.abs().sum().clamp_min(torch.finfo(apart.dtype).tiny)
+
+
+class _OfWeight(Gathered):
+    def __init__(self, weight: RecurrentWeight, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._weight, self._function = weight, function
+
+    def matrix(self) -> Tensor:
+        n = self._weight.neurons
+        whole = self._weight.tensor.detach()
+        blocks = whole.to(working_dtype(whole.dtype)).unflatten(0, (-1, n))
+        found = self._function(blocks)
+        if not isinstance(found, Tensor) or found.shape != (n, n):
+            what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"evidence must return a matrix of shape ({n}, {n}), got {what}")
+        return found.detach()
+
+
+class _OfDecoder(Gathered):
+    def __init__(self, decoder: nn.Linear) -> None:
+        super().__init__()
+        # Not a part of this module, and never a hidden copy of a decoder that no one trains.
+        self._owner = Owner(decoder)
+
+    def matrix(self) -> Tensor:
+        decoder = self._owner.module
+        assert isinstance(decoder, nn.Linear)
+        columns = decoder.weight.detach().T
+        columns = columns.to(working_dtype(columns.dtype))
+        return _cosines(columns - columns.mean(1, keepdim=True))
+
+
+class _SeenTogether(Gathered):
+    needs_states = True
+
+    def __init__(self, weight: RecurrentWeight, forget: float) -> None:
+        super().__init__()
+        self._dtype = working_dtype(weight.tensor.dtype)
+        self.seen = RunningCorrelations(weight.neurons, forget=forget).to(weight.tensor.device)
+
+    def observe(self, states: Tensor) -> None:
+        self.seen.observe(states)
+
+    def matrix(self) -> Tensor:
+        if not float(self.seen.count) >= 2:
+            raise RuntimeError(
+                "co-activity must have seen at least two states before evidence() is called, got "
+                f"{int(self.seen.count)}: call evidence.observe(states), or train inside evidence.observing()"
+            )
+        return self.seen.correlations(self._dtype)
+
+
+class _Sum(Gathered):
+    def __init__(self, parts: Sequence[Gathered], shares: Sequence[float]) -> None:
+        super().__init__()
+        self.parts, self._shares = nn.ModuleList(parts), tuple(shares)
+        self.needs_states = any(part.needs_states for part in parts)
+
+    def observe(self, states: Tensor) -> None:
+        for part in self._gathered():
+            part.observe(states)
+
+    def matrix(self) -> Tensor:
+        matrices = zip(self._shares, self._gathered(), strict=True)
+        return torch.stack([share * normalized(part.matrix()) for share, part in matrices]).sum(0)
+
+    def _gathered(self) -> list[Gathered]:
+        return [part for part in self.parts if isinstance(part, Gathered)]
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return matrix + matrix.T
+
+
+def _cosines(rows: Tensor) -> Tensor:
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    units = rows / lengths.clamp_min(torch.finfo(rows.dtype).tiny)
+    return units @ units.T
