@@ -14,6 +14,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive
 from riemod._torch import outside_graphs
+from riemod.manifolds._uniform_pairs import uniform_pairs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
@@ -140,7 +141,4 @@ def natural_scale(manifold: Manifold) -> float:
     >>> round(natural_scale(Torus(2, period=20.0)) / natural_scale(Torus(2, period=10.0)), 3)
     2.0
     """
-    x, y = (manifold.sample(256, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1))
-    with torch.no_grad():
-        squared = manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))
-    return _REACH * squared.sqrt().mean().item()
+    return _REACH * uniform_pairs(manifold).sqrt().mean().item()

@@ -4,10 +4,14 @@ A distance d is geodesic, in the manifold's own unit of length, and f(d) is the 
 inhibitor is a frozen dataclass and maps tensors of any shape element by element. Its `collapses` says whether learned
 points would run together. `inhibitor(d)` takes distances; the penalty calls `inhibitor.of_squared_distance(d^2)`. Laws
 that depend only on d^2 use it directly, so that no square root makes a gradient infinite at 0.
+
+A `Signed` law holds two inhibitors, one for positive weights and one for negative ones. A penalty takes it wherever it
+takes an inhibitor.
 """
 
-from riemod.regularization.inhibitors.base import Inhibitor
+from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 from riemod.regularization.inhibitors.laws import (
+    Crowding,
     DifferenceOfGaussians,
     Diffusion,
     Gaussian,
@@ -15,18 +19,23 @@ from riemod.regularization.inhibitors.laws import (
     Ricker,
     Sinusoid,
 )
-from riemod.regularization.inhibitors.wrappers import Custom, Scaled, as_inhibitor
+from riemod.regularization.inhibitors.signed import Signed
+from riemod.regularization.inhibitors.wrappers import Custom, Negated, Scaled, as_inhibitor
 
 __all__ = [
     "BY_NAME",
+    "CostLaw",
+    "Crowding",
     "Custom",
     "DifferenceOfGaussians",
     "Diffusion",
     "Gaussian",
     "IndRNN",
     "Inhibitor",
+    "Negated",
     "Ricker",
     "Scaled",
+    "Signed",
     "Sinusoid",
     "as_inhibitor",
     "by_name",
@@ -36,6 +45,7 @@ BY_NAME: dict[str, type[Inhibitor]] = {
     "dog": DifferenceOfGaussians,
     "ricker": Ricker,
     "gaussian": Gaussian,
+    "crowding": Crowding,
     "diffusion": Diffusion,
     "sinusoid": Sinusoid,
     "indrnn": IndRNN,

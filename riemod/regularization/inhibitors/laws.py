@@ -139,6 +139,39 @@ class Gaussian(Inhibitor):
 
 
 @dataclass(frozen=True)
+class Crowding(Inhibitor):
+    """Charges f(d) = floor + amplitude exp(-d^2/width): most at d = 0, least far away, so that every pair repels.
+
+    Args:
+        amplitude: how much more d = 0 costs than large distances, > 0.
+        width: squared length, > 0.
+        floor: cost at large distances, >= 0.
+
+    Raises:
+        ValueError: if a parameter is outside its range.
+
+    >>> Crowding(amplitude=2.0, floor=0.5)(torch.tensor([0.0, 50.0])).tolist()
+    [2.5, 0.5]
+    """
+
+    amplitude: float = 100.0
+    width: float = 5.0
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive("amplitude", self.amplitude)
+        check_positive("width", self.width)
+        check_at_least("floor", self.floor, 0)
+
+    @property
+    def collapses(self) -> bool:
+        return False
+
+    def of_squared_distance(self, squared: Tensor) -> Tensor:
+        return self.floor + self.amplitude * decay(squared * (-1 / self.width))
+
+
+@dataclass(frozen=True)
 class Diffusion(Inhibitor):
     """Charges f(d) = amplitude d^exponent. Collapses learned points.
 
