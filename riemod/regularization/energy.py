@@ -15,7 +15,7 @@ from riemod.regularization.penalty import Reduction, check_weight, divisor, pena
 @outside_graphs
 def evidence_energy(
     points: Tensor,
-    evidence: Tensor,
+    matrix: Tensor,
     manifold: Manifold,
     law: CostLaw | Callable[[Tensor], Tensor],
     reduction: Reduction = "mean",
@@ -30,19 +30,19 @@ def evidence_energy(
 
     Args:
         points: (n, coordinate_dim), x_j.
-        evidence: (n, m), A, of any signs; no gradient is computed for it.
+        matrix: (n, m), A, the evidence, of any signs; no gradient is computed for it.
         manifold: gives d, in its unit of length.
         law: a `Signed` law, f+ and f-; or one inhibitor or callable for both signs, which then reads |A|.
         reduction: "mean" (sum / (n m)) or "sum".
         source_points: (m, coordinate_dim), y_k; the same points if not given (then m = n).
 
     Returns:
-        A scalar of the evidence's dtype, float32 if that is narrower; differentiable once in the points and the
+        A scalar of the matrix's dtype, float32 if that is narrower; differentiable once in the points and the
         manifold's parameters.
 
     Raises:
         ValueError: if a shape, device or reduction does not fit, or a point is off the manifold.
-        TypeError: if the evidence is not a dense floating-point tensor, a dtype differs, `manifold` is not a Manifold,
+        TypeError: if the matrix is not a dense floating-point tensor, a dtype differs, `manifold` is not a Manifold,
             or the law is neither a law nor callable.
 
     >>> from riemod.manifolds import Torus
@@ -59,9 +59,9 @@ def evidence_energy(
     sources = points if source_points is None else source_points
     if source_points is not None:
         manifold.check_points(source_points, "source_points")
-    check_weight(evidence, points, sources, name="evidence")
-    with torch.autocast(evidence.device.type, enabled=False):
+    check_weight(matrix, points, sources, "matrix")
+    with torch.autocast(matrix.device.type, enabled=False):
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
-        scale = 1 / divisor(reduction, evidence.numel())
-        return penalty_of_coordinates(evidence.detach(), rows, columns, manifold, law, 1, scale)
+        scale = 1 / divisor(reduction, matrix.numel())
+        return penalty_of_coordinates(matrix.detach(), rows, columns, manifold, law, 1, scale)

@@ -90,7 +90,7 @@ class Signed(CostLaw):
         >>> law = Signed.mexican_hat(Torus(2))
         >>> distances = torch.tensor([0.0, 1.0, 5.0])
         >>> [[round(cost, 2) for cost in part(distances).tolist()] for part in law.parts]
-        [[0.0, 0.13, 1.39], [2.0, 1.87, 0.61]]
+        [[0.0, 0.12, 1.33], [2.0, 1.88, 0.67]]
         """
         squared = uniform_pairs(manifold)
         width = _WIDTH * squared.sqrt().mean().item() if width is None else check_positive("width", width)
@@ -138,6 +138,11 @@ def costs_at(law: CostLaw, squared: Tensor) -> Tensor:
     """Return the costs of pairs at squared distances (n, m): (n, m), or (2, n, m) if the weight's sign chooses."""
     costs = [part.of_squared_distance(squared) for part in law.parts]
     return costs[0] if len(costs) == 1 else torch.stack(costs)
+
+
+def least_cost(costs: Tensor) -> Tensor:
+    """Return what a pair costs a weight that may choose its sign: the less of both costs (2, n, m), or costs (n, m)."""
+    return costs if costs.ndim < 3 else costs.amin(0)
 
 
 def of_sign(costs: Tensor, sign: int | None) -> Tensor:
