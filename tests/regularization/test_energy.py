@@ -20,6 +20,7 @@ LAWS = {
     "both below 0": Signed(Negated(Ricker()), Negated(Gaussian())),
 }
 TORUS = Torus(2)
+sizes = st.integers(1, 9)
 
 
 def slopes(value: Tensor, leaves: list[Tensor]) -> tuple[Tensor, ...]:

@@ -36,7 +36,8 @@ class Regularization:
     """Cost of distance f(d), with its default parameters; for law="unsigned"."""
     law: Literal["unsigned", "signed"] = field(default="unsigned", metadata=may_differ("replicas"))
     """Weights of both signs pay f(d), as in Eq. 6; or positive ones pay 1 - k(d) and negative ones 1 + k(d), k the
-    mean-free Gaussian kernel of the manifold. These cost 1 on average, f may cost more (dog 66 on the torus)."""
+    mean-free Gaussian kernel of the manifold. These cost 1 on average and dog 66 on the torus, so strength and
+    temperature must differ."""
     strength: float = field(default=0.0, metadata=may_differ("replicas"))
     """Factor of the penalty."""
     reduction: Literal["mean", "sum"] = field(default="mean", metadata=may_differ("replicas"))
