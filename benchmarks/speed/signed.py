@@ -28,15 +28,21 @@ def learned(weight: Tensor, points: Tensor, law: CostLaw) -> Callable[[], None]:
     return run
 
 
-def fixed(weight: Tensor, points: Tensor, law: CostLaw) -> Callable[[], None]:
-    """Value and the gradient of the weight, with costs that are kept from call to call."""
+def regularizer(weight: Tensor, points: Tensor, law: CostLaw) -> ModuliRegularizer:
+    """A regularizer of fixed points, on a parameter of its own that shares the weight's memory."""
     layer = nn.Module()
     layer.weight = nn.Parameter(weight.detach())
-    regularizer = ModuliRegularizer(recurrent(layer, "weight"), Torus(2), inhibitor=law, points=points.detach())
+    return ModuliRegularizer(recurrent(layer, "weight"), Torus(2), inhibitor=law, points=points.detach(), strength=1.0)
+
+
+def fixed(weight: Tensor, points: Tensor, law: CostLaw) -> Callable[[], None]:
+    """Value and the gradient of the weight, with costs that are kept from call to call."""
+    moduli = regularizer(weight, points, law)
+    own = moduli.weights[0].tensor
 
     def run() -> None:
-        layer.weight.grad = None
-        regularizer().backward()
+        own.grad = None
+        moduli().backward()
 
     return run
 
