@@ -14,6 +14,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive
 from riemod._torch import outside_graphs
+from riemod.manifolds._uniform_pairs import uniform_pairs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
@@ -154,7 +155,4 @@ def mean_distance(manifold: Manifold) -> float:
     >>> round(mean_distance(Sphere(1)), 2)  # exactly pi / 2
     1.57
     """
-    x, y = (manifold.sample(256, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1))
-    with torch.no_grad():
-        squared = manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))
-    return squared.sqrt().mean().item()
+    return uniform_pairs(manifold).sqrt().mean().item()

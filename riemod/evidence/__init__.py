@@ -1,5 +1,6 @@
 """What learned points follow besides Eq. 6: signed weights, cosines of rows, co-activity, and mixes of them."""
 
+from riemod.evidence.control import Permuted
 from riemod.evidence.law import EvidenceLaw
 from riemod.evidence.names import EVIDENCE, evidence_by_name
 from riemod.evidence.points import PointEvidence
@@ -21,6 +22,7 @@ __all__ = [
     "EvidenceLaw",
     "Gathered",
     "Mixed",
+    "Permuted",
     "PointEvidence",
     "Source",
     "absolute_weights",

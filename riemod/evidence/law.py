@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from riemod._checks import check_at_least, check_positive
 from riemod.coactivity.energy import mean_distance
 from riemod.evidence.sources import normalized
 from riemod.manifolds.base import Manifold
-from riemod.regularization.inhibitors import Crowding, Gaussian, Inhibitor, Scaled, as_inhibitor
+from riemod.regularization.inhibitors import CostLaw, Crowding, Gaussian, Inhibitor, Scaled, Signed, as_inhibitor
 from riemod.regularization.penalty import penalty_of_coordinates
 
 _WIDE, _NARROW = 2 * 0.63**2, 2 * 0.2**2
@@ -69,7 +69,7 @@ class EvidenceLaw:
 
     def __post_init__(self) -> None:
         for name in ("attraction", "repulsion", "crowding"):
-            law = getattr(self, name)
+            law: Any = getattr(self, name)
             if not callable(law):
                 raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {type(law).__name__}")
             object.__setattr__(self, name, as_inhibitor(law))
@@ -94,15 +94,16 @@ class EvidenceLaw:
     ) -> Float[Tensor, ""]:
         """Compute E from tile coordinates, unchecked, tile by tile, for a law that has a scale."""
         assert self.scale is not None
-        matrix = normalized(evidence)
-        factor = 1 / self.scale
+        matrix, factor = normalized(evidence), 1 / self.scale
+        attraction, repulsion, crowding = (
+            Scaled(as_inhibitor(law), factor) for law in (self.attraction, self.repulsion, self.crowding)
+        )
 
-        def total(weight: Tensor, law: Inhibitor | Callable[[Tensor], Tensor], scale: float) -> Tensor:
-            cost = Scaled(as_inhibitor(law), factor)
-            return penalty_of_coordinates(weight, coordinates, coordinates, manifold, cost, 1, scale)
+        def total(weight: Tensor, law: CostLaw, scale: float) -> Tensor:
+            return penalty_of_coordinates(weight, coordinates, coordinates, manifold, law, 1, scale)
 
-        energy = total(matrix.clamp_min(0), self.attraction, 1.0) + total((-matrix).clamp_min(0), self.repulsion, 1.0)
+        energy = total(matrix, Signed(attraction, repulsion), 1.0)
         if not self.uniformity:
             return energy
         pairs = matrix.new_ones(()).expand_as(matrix)
-        return energy + self.uniformity * total(pairs, self.crowding, 1 / matrix.numel()).log()
+        return energy + self.uniformity * total(pairs, crowding, 1 / matrix.numel()).log()

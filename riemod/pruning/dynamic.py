@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from riemod._checks import check_integer
 from riemod.masks import mask_optimizer_state, masked_parameters
-from riemod.pruning.geometric import check_temperature, geometric_prior
+from riemod.pruning.geometric import check_temperature, geometric_prior, pair_costs
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization.penalized import RecurrentWeight
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -151,7 +151,7 @@ class DynamicSparsePruner:
             return priors
         for layer, target in enumerate(self.moduli.weights):
             whole, part = target.whole, target.tensor
-            prior = geometric_prior(self.moduli.coefficients(layer), self.temperature)
+            prior = geometric_prior(pair_costs(self.moduli, layer), self.temperature)
             prior = prior.repeat(len(part) // target.neurons, 1).view(*part.shape[:2], *[1] * (part.ndim - 2))
             columns = target.columns if isinstance(target, RecurrentWeight) else None
             if columns is not None:

@@ -25,7 +25,8 @@ from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization import _tiles as tiles
 from riemod.regularization.embedding import NeuronEmbedding
-from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import CostLaw, DifferenceOfGaussians
+from riemod.regularization.inhibitors.signed import as_law, costs_at, least_cost
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["check_temperature", "geometric_mask", "geometric_prior"]
@@ -35,7 +36,7 @@ __all__ = ["check_temperature", "geometric_mask", "geometric_prior"]
 def geometric_mask(
     geometry: NeuronEmbedding | ModuliRegularizer,
     sparsity: float,
-    inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
+    inhibitor: CostLaw | Callable[[Tensor], Tensor] | None = None,
     *,
     layer: int = 0,
     temperature: float = 0.0,
@@ -47,6 +48,7 @@ def geometric_mask(
     exp(-f / T) among those left. At T = 0 the cheapest pairs are kept, equal ones in the order of their flat index. If
     n + m or more pairs are kept, every target keeps an input and every source keeps an output: the pair that comes
     first among those of finite cost that join two different neurons. A self-connection is kept like any other pair.
+    Under a `Signed` law f is the cost of the cheaper sign, min(f+, f-): a fresh weight may still take either.
 
     Args:
         geometry: an embedding, whose neurons are both targets and sources; or a regularizer or a control, which gives
@@ -118,6 +120,15 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
     return prior.masked_fill(costs.isinf(), 0)
 
 
+@torch.no_grad()
+def pair_costs(moduli: ModuliRegularizer, layer: int) -> Float[Tensor, "n m"]:
+    """Return what each pair of a weight costs, computed in row tiles; the cheaper sign's under a `Signed` law."""
+    target = moduli.weights[layer]
+    height = max(1, tiles.TILE_ELEMENTS // target.sources)
+    spans = ((first, min(first + height, target.neurons)) for first in range(0, target.neurons, height))
+    return torch.cat([least_cost(moduli.costs.rows(layer, *span)) for span in spans])
+
+
 def check_temperature(temperature: float) -> None:
     """Raise a ValueError unless the temperature is a number >= 0 or infinity."""
     if isinstance(temperature, bool) or not isinstance(temperature, Real) or not temperature >= 0:
@@ -127,20 +138,18 @@ def check_temperature(temperature: float) -> None:
 def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:
     """Return the (n, m) costs, computed in row tiles, and whether rows and columns are the same neurons."""
     if isinstance(geometry, NeuronEmbedding):
-        law = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)  # pyright: ignore[reportArgumentType]
+        law = DifferenceOfGaussians() if inhibitor is None else as_law(inhibitor)  # pyright: ignore[reportArgumentType]
         points, manifold = geometry.coordinates(), geometry.manifold
         height = max(1, tiles.TILE_ELEMENTS // geometry.size)
-        rows = [law.of_squared_distance(manifold.squared_distance(own, points)) for own in points.split(height)]
-        return torch.cat(rows), True
+        squared = (manifold.squared_distance(own, points) for own in points.split(height))
+        return torch.cat([least_cost(costs_at(law, distances)) for distances in squared]), True
     if not isinstance(geometry, ModuliRegularizer):
         raise TypeError(f"geometry must be a NeuronEmbedding or a ModuliRegularizer, got {type(geometry).__name__}")
     if inhibitor is not None:
         raise ValueError("inhibitor must be None for a regularizer, which has its own")
     layer = check_integer("layer", layer, 0, len(geometry.weights) - 1)
-    target, sides = geometry.weights[layer], geometry.sides[layer]
-    height = max(1, tiles.TILE_ELEMENTS // target.sources)
-    spans = ((first, min(first + height, target.neurons)) for first in range(0, target.neurons, height))
-    return torch.cat([geometry.coefficients(layer, *span) for span in spans]), sides.sources == sides.targets
+    sides = geometry.sides[layer]
+    return pair_costs(geometry, layer), sides.sources == sides.targets
 
 
 def _arrivals(costs: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

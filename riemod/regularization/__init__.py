@@ -2,6 +2,7 @@
 
 from riemod.regularization import controls, inhibitors
 from riemod.regularization.embedding import Modules, NeuronEmbedding
+from riemod.regularization.energy import evidence_energy
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.proximal import backward_to_points, proximal_step
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -14,6 +15,7 @@ __all__ = [
     "backward_to_points",
     "chain",
     "controls",
+    "evidence_energy",
     "inhibitors",
     "kernel",
     "moduli_penalty",

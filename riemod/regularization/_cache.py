@@ -8,7 +8,8 @@ from torch import Tensor
 from riemod._checks import check_integer
 from riemod._torch import version_of
 from riemod.manifolds.base import Manifold
-from riemod.regularization.inhibitors import Custom, Inhibitor
+from riemod.regularization.inhibitors import CostLaw, Custom
+from riemod.regularization.inhibitors.wrappers import unwrapped
 
 
 class CostCache:
@@ -62,14 +63,14 @@ class CostCache:
         return {"budget": self.budget, "_kept": {}}
 
 
-def state_of(points: Sequence[Tensor], manifold: Manifold, inhibitor: Inhibitor) -> object:
+def state_of(points: Sequence[Tensor], manifold: Manifold, inhibitor: CostLaw) -> object:
     """Return a value that changes whenever the costs may: tensors, their versions, the law's numbers; None if unknown.
 
     A version counts all writes in place except those through `.data`, which torch does not count.
     """
     key = manifold.tile_key()
     # A user's function may depend on anything.
-    if key is None or isinstance(inhibitor, Custom):
+    if key is None or any(isinstance(unwrapped(part)[0], Custom) for part in inhibitor.parts):
         return None
     tensors = [*points, *manifold.parameters()]
     if any(tensor.is_inference() for tensor in tensors):

@@ -6,6 +6,7 @@ cannot be traced, the same function runs eagerly, with the same results and one 
 """
 
 import copy
+import functools
 import itertools
 import logging
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from riemod._torch import import_inductor, with_own_code
 from riemod.manifolds.base import Manifold
-from riemod.regularization.inhibitors import Inhibitor
+from riemod.regularization.inhibitors import CostLaw
+from riemod.regularization.inhibitors.signed import cost_of
 
 # Smaller weights are not worth a compiled kernel. Only sizes decide, so that a resumed run has the same bits.
 COMPILED_FROM = 1 << 14
@@ -38,19 +40,24 @@ class Law:
 
     Args:
         manifold: gives d^2 of a tile's rows and columns.
-        inhibitor: f.
+        inhibitor: f, or f+ and f-.
         power: exponent of |w|.
         learn: whether the tile returns slopes in the coordinates.
     """
 
     manifold: Manifold
-    inhibitor: Inhibitor
+    inhibitor: CostLaw
     power: float
     learn: bool
 
-    def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Compute f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c), which lie along the tile's rows."""
-        return self.inhibitor.of_squared_distance(self.manifold.squared_distance(rows, columns.t()))
+    def cost(self, block: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Compute f(d(x_i, y_j)), (r, c), from coordinates (r, k) and (k, c), which lie along the tile's rows.
+
+        Where there are two laws, the sign of the weights in the block, (r, c), chooses.
+        """
+        squared = self.manifold.squared_distance(rows, columns.t())
+        costs = [part.of_squared_distance(squared) for part in self.inhibitor.parts]
+        return costs[0] if len(costs) == 1 else torch.where(block > 0, *costs)
 
     def key(self) -> tuple[object, ...] | None:
         """Return a key that laws with the same kernel share; None if the manifold has none."""
@@ -67,22 +74,24 @@ class Law:
 
 @dataclass(frozen=True)
 class KnownCosts:
-    """Describes costs that are known: the rows of a tile are then its (r, c) costs themselves.
+    """Describes costs that are known: the rows of a tile are then its costs themselves, (r, c) or (2, r, c).
 
     Args:
         power: exponent of |w|.
+        signed: whether there are two costs, and the sign of the weight chooses.
     """
 
     power: float
+    signed: bool = False
     learn: ClassVar[bool] = False
 
-    def cost(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return the costs as they came."""
-        return rows
+    def cost(self, block: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the costs as they came, or those of the signs in the block."""
+        return cost_of(rows, block)
 
     def key(self) -> tuple[object, ...]:
         """Return a key that laws with the same kernel share."""
-        return (KnownCosts, self.power)
+        return (KnownCosts, self.power, self.signed)
 
     def own(self) -> "KnownCosts":
         """Return itself: nothing in it changes."""
@@ -131,10 +140,10 @@ def tile(
     block = block.detach().to(rows.dtype)
     if law.learn:
         magnitude = block.abs()
-        cost, pull = differentiate(law.cost, rows, columns)
+        cost, pull = differentiate(functools.partial(law.cost, block), rows, columns)
         row_slope, column_slope = pull((magnitude if law.power == 1 else magnitude**law.power) * factor)
     else:
-        cost, row_slope, column_slope = law.cost(rows, columns), None, None
+        cost, row_slope, column_slope = law.cost(block, rows, columns), None, None
     steepness = block.sign() * factor
     if law.power != 1:
         steepness = steepness * (law.power * block.abs() ** (law.power - 1))

@@ -12,7 +12,7 @@ from torch import Tensor
 from riemod._checks import check_choice, check_integer
 from riemod.regularization.budget import cheap_share, match_budget
 from riemod.regularization.costs import Costs, FixedCosts, Geometric, Terms, check_recurrent, geometric_rows
-from riemod.regularization.inhibitors import Inhibitor
+from riemod.regularization.inhibitors import CostLaw
 
 __all__ = ["ARMS", "Geometric", "Mean", "Redrawn", "Shuffled", "Zero", "by_name", "cheap_share", "match_budget"]
 
@@ -36,12 +36,15 @@ class Zero(Costs):
         weight = self._connections[layer].weight
         return weight.tensor.new_zeros(last - first, weight.neurons)
 
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         check_recurrent(self, self._connections)
 
 
 class Mean(FixedCosts):
     """Costs c_jk = c, one number a weight: the mean of the geometric costs f(d(x_j, x_k)) over all (j, k). Matched L1.
+
+    Under a `Signed` law c is the mean over both signs too, (mean f+ + mean f-) / 2: the mean cost of a weight if both
+    signs are equally frequent and have nothing to do with distance.
 
     The L1 arm of https://arxiv.org/abs/2406.06290 is not matched: it has c = 1, against a mean of 66 for its torus.
 
@@ -65,7 +68,7 @@ class Mean(FixedCosts):
     def _costs(self, layer: int) -> Tensor:
         return self.means[layer]
 
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         check_recurrent(self, self._connections)
         means = [
             geometric_rows(connection, inhibitor, 0, connection.weight.neurons).mean(dtype=torch.float64)
@@ -78,7 +81,8 @@ class Shuffled(FixedCosts):
     """Costs that are the geometric f(d(x_j, x_k)) permuted at random over a weight's pairs j < k.
 
     (k, j) gets what (j, k) gets, so that the costs stay symmetric; the diagonal stays where it is. (The reference
-    permutes all n^2 entries, which breaks both.) The costs are buffers, saved in the `state_dict`.
+    permutes all n^2 entries, which breaks both.) Under a `Signed` law the two costs of a pair move together. The costs
+    are buffers, saved in the `state_dict`.
 
     Raises:
         ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
@@ -96,12 +100,12 @@ class Shuffled(FixedCosts):
     @torch.no_grad()
     def permute(self, layer: int, order: Tensor) -> None:
         costs = self._costs(layer)
-        costs.copy_(costs[order][:, order])
+        costs.copy_(costs[..., order, :][..., order])
 
     def _costs(self, layer: int) -> Tensor:
         return self.get_buffer(f"coefficients_{layer}")
 
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         check_recurrent(self, self._connections)
         for layer, connection in enumerate(self._connections):
             costs = geometric_rows(connection, inhibitor, 0, connection.weight.neurons)
@@ -157,7 +161,7 @@ class Redrawn(Costs):
                 drawn = embedding.manifold.sample(embedding.size, generator=generator, dtype=points.dtype)
                 points.copy_(drawn)
 
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         check_recurrent(self, self._connections)
         self._geometric.bind(self._connections, inhibitor)
         device = torch.device("cpu") if generator is None else generator.device
@@ -187,10 +191,10 @@ def by_name(name: str) -> Costs:
 
 
 def _symmetric_shuffle(costs: Tensor, generator: torch.Generator | None) -> Tensor:
-    n = len(costs)
+    n = costs.shape[-1]
     rows, columns = torch.triu_indices(n, n, 1, device=costs.device)
     device = torch.device("cpu") if generator is None else generator.device
     order = torch.randperm(len(rows), generator=generator, device=device).to(costs.device)
     upper = torch.zeros_like(costs)
-    upper[rows, columns] = costs[rows, columns][order]
-    return upper + upper.T + costs.diagonal().diag()
+    upper[..., rows, columns] = costs[..., rows, columns][..., order]
+    return upper + upper.mT + torch.diag_embed(costs.diagonal(dim1=-2, dim2=-1))

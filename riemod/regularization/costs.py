@@ -2,8 +2,8 @@
 
 A regularizer holds one cost object, which computes R = sum over weights of reduce_jk c_jk |w_jk|^power. Cost objects
 differ in c: the geometric one takes c_jk = f(d(x_j, y_k)), the controls (`riemod.regularization.controls`) take the
-same numbers without their order. A new kind of cost is one subclass of `Costs`, in one file, and one entry of
-`controls.ARMS`.
+same numbers without their order. Under a `Signed` law each pair has two costs, and a weight pays that of its sign. A
+new kind of cost is one subclass of `Costs`, in one file, and one entry of `controls.ARMS`.
 """
 
 import re
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from riemod._torch import inside_torch_func
 from riemod.regularization._cache import CostCache, state_of
 from riemod.regularization.embedding import NeuronEmbedding
-from riemod.regularization.inhibitors import Inhibitor
+from riemod.regularization.inhibitors import CostLaw
+from riemod.regularization.inhibitors.signed import cost_of, costs_at
 from riemod.regularization.neurons import Connection
 from riemod.regularization.penalty import (
     Reduction,
@@ -62,20 +63,22 @@ class Costs(nn.Module, ABC):
         self._connections: list[Connection] = []
 
     def bind(
-        self, connections: Sequence[Connection], inhibitor: Inhibitor, generator: torch.Generator | None = None
+        self, connections: Sequence[Connection], inhibitor: CostLaw, generator: torch.Generator | None = None
     ) -> None:
         """Take the weights and points to work for, and draw what is random.
 
         Args:
             connections: the weights with the points of their neurons, which stay the caller's.
-            inhibitor: f.
+            inhibitor: f, or a `Signed` law.
             generator: of the draws.
 
         Raises:
-            ValueError: if it is bound already, or a weight is of a kind that it has no costs for.
+            ValueError: if it is bound already, a weight is of a kind that it has no costs for, or the law is `Signed`
+                and a weight is a convolution's kernel, whose slices' norms have no sign.
         """
         if self._connections:
             raise ValueError(f"costs must be a fresh {type(self).__name__}(), got one that another regularizer holds")
+        _check_signs(connections, inhibitor)
         self._connections = list(connections)
         self._prepare(inhibitor, generator)
 
@@ -90,7 +93,10 @@ class Costs(nn.Module, ABC):
 
     @abstractmethod
     def rows(self, layer: int, first: int, last: int) -> Tensor:
-        """Return c for the rows from `first` up to `last` of a weight, (last - first, m), without a graph."""
+        """Return c for the rows from `first` up to `last` of a weight, without a graph.
+
+        (last - first, m), or (2, last - first, m) where positive and negative weights cost differently.
+        """
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare for an epoch, counted from 0. Costs that stay the same over training ignore it."""
@@ -106,7 +112,7 @@ class Costs(nn.Module, ABC):
         """
 
     @abstractmethod
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         """Draw and store what the costs need, once the connections are there."""
 
 
@@ -137,7 +143,7 @@ class Geometric(Costs):
     def clear(self) -> None:
         self._cache.clear()
 
-    def _prepare(self, inhibitor: Inhibitor, generator: torch.Generator | None) -> None:
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
         self._inhibitor = inhibitor
 
     def _of_weight(self, connection: Connection, terms: Terms, moving: bool) -> Tensor:
@@ -173,7 +179,7 @@ class Geometric(Costs):
             costs = self._cache.costs(
                 (id(targets), id(sources)),
                 None if inside_torch_func() else state_of(points, manifold, self._inhibitor),
-                weight.numel() * working_dtype(weight.dtype).itemsize,
+                len(self._inhibitor.parts) * weight.numel() * working_dtype(weight.dtype).itemsize,
                 lambda: costs_of_coordinates(rows, columns, manifold, self._inhibitor),
             )
             if costs is not None:
@@ -188,14 +194,15 @@ class FixedCosts(Costs):
         totals = []
         for layer, connection in enumerate(self._connections):
             weight = connection.weight.tensor
-            raised = weight.abs() if terms.power == 1 else weight.abs() ** terms.power
-            total = (raised.unflatten(0, (-1, connection.weight.neurons)) * self._costs(layer)).sum()
+            gates = weight.unflatten(0, (-1, connection.weight.neurons))
+            raised = gates.abs() if terms.power == 1 else gates.abs() ** terms.power
+            total = (raised * cost_of(self._costs(layer), gates)).sum()
             totals.append(total / divisor(terms.reduction, weight.numel()))
         return terms.strength * torch.stack(totals).sum()
 
     @abstractmethod
     def _costs(self, layer: int) -> Tensor:
-        """Return (n, n) costs of a weight, or the one number that each of its entries costs."""
+        """Return (n, n) or (2, n, n) costs of a weight, or the one number that each of its entries costs."""
 
 
 def check_recurrent(costs: Costs, connections: Sequence[Connection]) -> None:
@@ -207,17 +214,28 @@ def check_recurrent(costs: Costs, connections: Sequence[Connection]) -> None:
 
 
 @torch.no_grad()
-def geometric_rows(connection: Connection, inhibitor: Inhibitor, first: int, last: int) -> Tensor:
-    """Return f(d(x_j, y_k)) for the rows from `first` up to `last` of a weight, (last - first, m)."""
-    weight = connection.weight
-    costs = weight.tensor.new_full((last - first, weight.sources), connection.between)
+def geometric_rows(connection: Connection, inhibitor: CostLaw, first: int, last: int) -> Tensor:
+    """Return f(d(x_j, y_k)) for the rows from `first` up to `last` of a weight, as `Costs.rows` does."""
+    weight, signs = connection.weight, inhibitor.parts[1:] and (2,)
+    costs = weight.tensor.new_full((*signs, last - first, weight.sources), connection.between)
     for (embedding, part), (source, columns) in zip(connection.rows, connection.columns, strict=True):
         top, bottom = max(first, part.start), min(last, part.stop)
         if top < bottom:
             rows = embedding.coordinates()[top - part.start : bottom - part.start]
             squared = embedding.manifold.squared_distance(rows, source.coordinates())
-            costs[top - first : bottom - first, columns] = inhibitor.of_squared_distance(squared)
+            costs[..., top - first : bottom - first, columns] = costs_at(inhibitor, squared)
     return costs
+
+
+def _check_signs(connections: Sequence[Connection], inhibitor: CostLaw) -> None:
+    if len(inhibitor.parts) == 1:
+        return
+    for weight in (connection.weight for connection in connections):
+        if weight.tensor.ndim != 2:
+            raise ValueError(
+                f"inhibitor must be one law for {weight.parameter} of shape {tuple(weight.tensor.shape)}, whose slices "
+                f"pay by their norms, which have no sign, got {inhibitor}"
+            )
 
 
 _OLD_NAMES = re.compile(r"^(means|seed|coefficients_\d+)$")

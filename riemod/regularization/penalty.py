@@ -19,7 +19,8 @@ from riemod.regularization import _tiles as tiles
 from riemod.regularization._pages import fresh_like
 from riemod.regularization._tiles import KnownCosts, Law
 from riemod.regularization.embedding import working_dtype
-from riemod.regularization.inhibitors import Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import CostLaw, Inhibitor
+from riemod.regularization.inhibitors.signed import as_law
 
 Reduction = Literal["mean", "sum"]
 
@@ -29,7 +30,7 @@ def moduli_penalty(
     weight: Tensor,
     points: Tensor,
     manifold: Manifold,
-    inhibitor: Inhibitor | Callable[[Tensor], Tensor],
+    inhibitor: CostLaw | Callable[[Tensor], Tensor],
     power: float = 1,
     reduction: Reduction = "mean",
     *,
@@ -41,7 +42,7 @@ def moduli_penalty(
         weight: (n, m); entry [j, k] joins source k to target j.
         points: (n, coordinate_dim), x_j, the targets' points on the manifold.
         manifold: gives d, in its unit of length.
-        inhibitor: f, the cost of a distance.
+        inhibitor: f, the cost of a distance: an `Inhibitor` or any callable; or a `Signed` law, f+ and f-.
         power: exponent of |w|, >= 1.
         reduction: "mean" (the reference's: sum / (n m)) or "sum" (the paper's).
         source_points: (m, coordinate_dim), y_k; the same points as the targets' if not given (then m = n).
@@ -50,8 +51,8 @@ def moduli_penalty(
         A scalar, differentiable once in the weight, the points and the manifold's parameters.
 
     Raises:
-        ValueError: if a shape, device, power or reduction does not fit, the weight is empty, or a point is off the
-            manifold.
+        ValueError: if a shape, device, power or reduction does not fit, the weight is empty, a point is off the
+            manifold, or the law's costs are `Negated`.
         TypeError: if the weight is not a dense floating-point tensor, a dtype differs, or `manifold` is not a Manifold.
 
     Reference: Eq. 6 of https://arxiv.org/abs/2406.06290.
@@ -75,9 +76,7 @@ def moduli_penalty(
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
     scale = 1 / divisor(reduction, weight.numel())
-    return penalty_of_coordinates(weight, rows, columns, manifold, as_inhibitor(inhibitor), power, scale).to(
-        weight.dtype
-    )
+    return penalty_of_coordinates(weight, rows, columns, manifold, as_law(inhibitor), power, scale).to(weight.dtype)
 
 
 def divisor(reduction: Reduction, entries: int) -> int:
@@ -85,25 +84,25 @@ def divisor(reduction: Reduction, entries: int) -> int:
     return entries if reduction == "mean" else 1
 
 
-def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
+def check_weight(weight: Tensor, points: Tensor, source_points: Tensor, name: str = "weight") -> None:
     """Raise unless the weight is a dense floating (n, m) matrix with the device and dtype of its n and m points."""
     if not isinstance(weight, Tensor):
-        raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
+        raise TypeError(f"{name} must be a tensor, got {type(weight).__name__}")
     if weight.ndim != 2 or weight.numel() == 0:
-        raise ValueError(f"weight must be a matrix (n, m) with n, m >= 1, got shape {tuple(weight.shape)}")
+        raise ValueError(f"{name} must be a matrix (n, m) with n, m >= 1, got shape {tuple(weight.shape)}")
     if weight.layout != torch.strided:
-        raise TypeError(f"weight must be dense, got {weight.layout}")
+        raise TypeError(f"{name} must be dense, got {weight.layout}")
     if not weight.is_floating_point():
-        raise TypeError(f"weight must be floating-point, got {weight.dtype}")
-    for name, own, count in (("points", points, weight.shape[0]), ("source_points", source_points, weight.shape[1])):
+        raise TypeError(f"{name} must be floating-point, got {weight.dtype}")
+    for side, own, count in (("points", points, weight.shape[0]), ("source_points", source_points, weight.shape[1])):
         if own.shape[0] != count:
-            raise ValueError(f"{name} must hold {count} points for a weight {tuple(weight.shape)}, got {own.shape[0]}")
+            raise ValueError(f"{side} must hold {count} points for a {name} {tuple(weight.shape)}, got {own.shape[0]}")
         if own.device != weight.device:
-            raise ValueError(f"{name} must be on the weight's device {weight.device}, got {own.device}")
+            raise ValueError(f"{side} must be on the {name}'s device {weight.device}, got {own.device}")
         working = working_dtype(weight.dtype)
         if own.dtype not in (weight.dtype, working):
             either = "" if working == weight.dtype else f" or {working}"
-            raise TypeError(f"{name} must have the weight's dtype {weight.dtype}{either}, got {own.dtype}")
+            raise TypeError(f"{side} must have the {name}'s dtype {weight.dtype}{either}, got {own.dtype}")
 
 
 def penalty_of_coordinates(
@@ -111,7 +110,7 @@ def penalty_of_coordinates(
     rows: Tensor,
     columns: Tensor,
     manifold: Manifold,
-    inhibitor: Inhibitor,
+    inhibitor: CostLaw,
     power: float,
     scale: float = 1.0,
 ) -> Tensor:
@@ -126,12 +125,20 @@ def penalty_of_coordinates(
 
 
 def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float = 1.0) -> Tensor:
-    """Compute scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known."""
-    return _apply(weight, costs, costs.new_empty(0), KnownCosts(power), scale)
+    """Compute scale * sum_jk costs_jk |w_jk|^power, unchecked: `penalty_of_coordinates` with costs that are known.
+
+    The costs are (n, m), or (2, n, m) if the weight's sign chooses.
+    """
+    return _apply(weight, costs, costs.new_empty(0), KnownCosts(power, costs.ndim == 3), scale)
 
 
-def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor) -> Tensor:
-    """Compute f(d(x_j, y_k)), (n, m), by the same tiles as the penalty, in float32 or float64."""
+def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: CostLaw) -> Tensor:
+    """Compute f(d(x_j, y_k)), (n, m), or f+ and f-, (2, n, m), by the penalty's tiles, in float32 or float64."""
+    costs = [_costs_of_part(rows, columns, manifold, part) for part in inhibitor.parts]
+    return costs[0] if len(costs) == 1 else torch.stack(costs)
+
+
+def _costs_of_part(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: Inhibitor) -> Tensor:
     with torch.no_grad():
         # The slope of f |w| at w = 1 is f.
         weight = rows.new_ones((), dtype=working_dtype(rows.dtype)).expand(len(rows), len(columns))
@@ -188,7 +195,7 @@ class _TiledPenalty(torch.autograd.Function):
             for along in across:
                 block = weight[down, along]
                 high, wide = block.shape
-                own, others = (rows[down, along], columns) if known else (rows[down], columns[:, along])
+                own, others = (rows[..., down, along], columns) if known else (rows[down], columns[:, along])
                 slope = weight_gradient[down, along] if plan.weight_gradient else scratch[:high, :wide]
                 value, row_slope, column_slope = tile(block, slope, own, others, factor)
                 totals[down] += value

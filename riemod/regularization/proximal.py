@@ -5,18 +5,20 @@ from torch import Tensor
 
 from riemod._checks import check_positive
 from riemod.regularization import _tiles as tiles
+from riemod.regularization.inhibitors.signed import cost_of
 from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["backward_to_points", "check_proximal", "proximal_step", "soft_threshold_"]
 
 
 @torch.no_grad()
-def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
+def soft_threshold_(weight: Tensor, threshold: Tensor, negative: Tensor | None = None) -> Tensor:
     """Shrink w <- sign(w) max(|w| - t, 0) in place, the proximal map of sum t |w|; w is exactly 0 where |w| <= t.
 
     Args:
         weight: any shape; NaN stays NaN.
         threshold: t >= 0, of the same shape.
+        negative: t of negative weights, >= 0, of the same shape; `threshold` if None.
 
     Returns:
         The weight.
@@ -27,7 +29,7 @@ def soft_threshold_(weight: Tensor, threshold: Tensor) -> Tensor:
     tensor([ 2., -2.,  0.])
     """
     weight = weight.detach()
-    return weight.sub_(weight.clamp(-threshold, threshold))
+    return weight.sub_(weight.clamp(-threshold if negative is None else -negative, threshold))
 
 
 @torch.no_grad()
@@ -37,8 +39,9 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
     With reduction "mean" the threshold is divided by the number of entries of the weight, as the penalty is. Adam does
     not scale the threshold by the size of the gradients, so a strength does not carry over from `loss + moduli()`. A
     threshold below half a unit in the last place of a weight (3e-9 for a weight of 0.1 in float32) leaves it as it is.
-    Weights that a mask holds at 0 stay 0, so the step works together with `MagnitudePruner`. Costs are computed in
-    tiles: nothing of size n x n is made.
+    Under a `Signed` law c is that of the weight's own sign, and no weight changes its sign. Weights that a mask holds
+    at 0 stay 0, so the step works together with `MagnitudePruner`. Costs are computed in tiles: nothing of size n x n
+    is made.
 
     Args:
         moduli: any regularizer with power 1. Its points are taken as they are, after their own step; learned points get
@@ -72,11 +75,11 @@ def proximal_step(moduli: ModuliRegularizer, lr: float) -> Tensor:
         height = max(1, tiles.TILE_ELEMENTS // neurons)
         for first in range(0, neurons, height):
             last = min(first + height, neurons)
-            costs = moduli.coefficients(layer, first, last)
-            threshold = costs * (lr * factor)
+            costs = moduli.costs.rows(layer, first, last)
+            thresholds = (costs * (lr * factor)).view(-1, *costs.shape[-2:])
             for block in blocks:
-                rows = soft_threshold_(block[first:last], threshold)
-                totals.append(factor * torch.dot(costs.reshape(-1), rows.abs().reshape(-1)))
+                rows = soft_threshold_(block[first:last], *thresholds)
+                totals.append(factor * torch.dot(cost_of(costs, rows).reshape(-1), rows.abs().reshape(-1)))
     return torch.stack(totals).sum()
 
 

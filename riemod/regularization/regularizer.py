@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from riemod.regularization._double_use import watch
 from riemod.regularization._point_watch import PATIENCE, PointWatch
 from riemod.regularization.costs import Costs, Geometric, Terms, current_names
 from riemod.regularization.embedding import Modules, NeuronEmbedding
-from riemod.regularization.inhibitors import DifferenceOfGaussians, Inhibitor, as_inhibitor
+from riemod.regularization.inhibitors import CostLaw, DifferenceOfGaussians
+from riemod.regularization.inhibitors.signed import as_law, of_sign
 from riemod.regularization.neurons import (
     Connection,
     ModuliSpace,
@@ -47,7 +48,8 @@ class ModuliRegularizer(nn.Module):
         manifold: where the neurons live: one `Manifold` or `Modules` for all of them, or a sequence with one per set of
             neurons: one set for a recurrent layer, inputs and outputs for a linear one. Both sets of one weight need
             the same manifold.
-        inhibitor: f, an `Inhibitor` or any callable of the distance; `DifferenceOfGaussians()` if None.
+        inhibitor: f, an `Inhibitor` or any callable of the distance; or a `Signed` law, f+ and f-;
+            `DifferenceOfGaussians()` if None.
         strength: factor of the penalty, >= 0. With reduction "mean" each weight's coefficient is strength f / n^2, so a
             strength does not carry over between sizes.
         reduction: "mean" over the entries of each matrix (of a convolution: over its kernel slices; the reference's) or
@@ -92,7 +94,7 @@ class ModuliRegularizer(nn.Module):
         module: Penalized | Sequence[Penalized],
         manifold: ModuliSpace | Sequence[ModuliSpace],
         *,
-        inhibitor: Inhibitor | Callable[[Tensor], Tensor] | None = None,
+        inhibitor: CostLaw | Callable[[Tensor], Tensor] | None = None,
         strength: float = 0.1,
         reduction: Reduction = "mean",
         power: float = 1,
@@ -104,7 +106,7 @@ class ModuliRegularizer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.inhibitor = DifferenceOfGaussians() if inhibitor is None else as_inhibitor(inhibitor)
+        self.inhibitor = DifferenceOfGaussians() if inhibitor is None else as_law(inhibitor)
         self.strength, self.power = check_at_least("strength", strength, 0), check_at_least("power", power, 1)
         self.reduction: Reduction = check_choice("reduction", reduction, ("mean", "sum"))  # pyright: ignore[reportAttributeAccessIssue]
         costs = Geometric() if costs is None else costs
@@ -203,18 +205,24 @@ class ModuliRegularizer(nn.Module):
         self.costs.start_epoch(epoch)
 
     @torch.no_grad()
-    def coefficients(self, layer: int = 0, first: int = 0, last: int | None = None) -> Tensor:
+    def coefficients(
+        self, layer: int = 0, first: int = 0, last: int | None = None, sign: Literal[1, -1] | None = None
+    ) -> Tensor:
         """Return the costs c_jk of one weight, without strength and reduction, for the rows from `first` up to `last`.
 
         Args:
             layer: which of `weights`.
             first: the first row.
             last: one beyond the last row; all rows if None.
+            sign: of the weights, 1 or -1, under a `Signed` law; if both signs cost the same, None will do.
 
         Returns:
             (last - first, m), in memory of that size, without a graph.
+
+        Raises:
+            ValueError: if both signs do not cost the same and `sign` is None, or it is another number.
         """
-        return self.costs.rows(layer, first, self.weights[layer].neurons if last is None else last)
+        return of_sign(self.costs.rows(layer, first, self.weights[layer].neurons if last is None else last), sign)
 
     def extra_repr(self) -> str:
         names = ", ".join(weight.parameter for weight in self.weights)
@@ -255,7 +263,7 @@ class ModuliRegularizer(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def _check_learning(learn: bool, inhibitor: Inhibitor, allow_collapse: bool, costs: Costs) -> None:
+def _check_learning(learn: bool, inhibitor: CostLaw, allow_collapse: bool, costs: Costs) -> None:
     if not isinstance(costs, Costs):
         raise TypeError(f"costs must be a cost object, such as riemod.controls.Shuffled(), got {costs!r}")
     if learn and not costs.follows_points:

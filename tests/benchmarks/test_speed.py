@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks.speed import harness, penalty, sparse
+from benchmarks.speed import harness, penalty, signed, sparse
 from benchmarks.speed.__main__ import ROWS
 from benchmarks.speed.harness import Result, Spread, compare, compare_several, save, show
 from benchmarks.speed.roofline import functions
@@ -78,6 +78,7 @@ def test_quartiles():
 
 def test_every_row_has_its_name():
     assert {"penalty-torus", "penalty-klein", "penalty-memory", "penalty-growth"} <= set(ROWS)
+    assert {"penalty-signed-learned-512", "penalty-signed-fixed-4096", "penalty-signed-pair-fixed-4096"} <= set(ROWS)
     assert {"sparse-blocks-90-batch200", "sparse-single-90-batch32", "sparse-disk-98"} <= set(ROWS)
 
 
@@ -92,6 +93,16 @@ def test_the_baselines_compute_what_riemod_computes(baseline):
     # geoopt's distance of a point to itself has no gradient, so points are left out.
     off_diagonal = ~torch.eye(40, dtype=torch.bool)
     torch.testing.assert_close(weight.grad[off_diagonal], expected[off_diagonal], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("law", [signed.HAT, signed.PAIR, penalty.LAW])
+def test_learned_and_fixed_points_pay_alike_in_the_signed_rows(law):
+    weight, points = penalty.operands(Torus(2), 40)
+    signed.learned(weight, points, law)()
+    moduli = signed.regularizer(weight, points, law)
+    moduli().backward()
+    torch.testing.assert_close(moduli.weights[0].tensor.grad, weight.grad)
+    signed.fixed(weight, points, law)()
 
 
 def test_the_roofline_counts_what_an_entry_needs():

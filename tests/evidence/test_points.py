@@ -17,6 +17,7 @@ from riemod.evidence import (
     DecoderCosine,
     EvidenceLaw,
     Mixed,
+    Permuted,
     absolute_weights,
     incoming_cosine,
     signed_weights,
@@ -332,3 +333,15 @@ def test_a_law_of_correlations_is_a_law_too() -> None:
     points = moduli.points.detach().clone().requires_grad_()
     energy = coactivity_energy(points, torch.corrcoef(STATES.T), Torus(2), WIDE)
     torch.testing.assert_close(moduli.points.grad, torch.autograd.grad(energy, points)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_permuted_control_has_the_same_numbers_about_other_neurons() -> None:
+    _, _, own = build(Coactivity())
+    _, _, control = build(Permuted(Coactivity(), seed=1))
+    for evidence in (own, control):
+        evidence.observe(STATES)
+    order = control.gathered[0].order
+    assert order.tolist() != list(range(8))
+    assert torch.equal(control.matrix(), own.matrix()[order][:, order])
+    with pytest.raises(TypeError, match="evidence must be a Source or a function"):
+        Permuted("signed")

@@ -10,7 +10,7 @@ from torch import Tensor
 from riemod import inhibitors
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
 from riemod.regularization import _tiles as tiles
-from riemod.regularization.inhibitors import Inhibitor
+from riemod.regularization.inhibitors import Inhibitor, Signed
 from tests.manifolds.oracles import plain_squared_distance
 
 MANIFOLDS: dict[str, Callable[[], Manifold]] = {
@@ -28,6 +28,7 @@ SMOOTH: dict[str, Inhibitor] = {
     "dog": inhibitors.DifferenceOfGaussians(),
     "ricker": inhibitors.Ricker(width=2.0),
     "gaussian": inhibitors.Gaussian(),
+    "crowding": inhibitors.Crowding(floor=2.0),
     "diffusion": inhibitors.Diffusion(exponent=1.0),
     "cubic diffusion": inhibitors.Diffusion(amplitude=0.5, exponent=3.0),
     "sinusoid": inhibitors.Sinusoid(),
@@ -54,6 +55,23 @@ def plain_penalty(
     sources = points if source_points is None else source_points
     cost = inhibitor.of_squared_distance(plain_squared_distance(manifold, points, sources))
     terms = cost * weight.abs() ** power
+    return terms.mean() if reduction == "mean" else terms.sum()
+
+
+def plain_signed(
+    weight: Tensor,
+    points: Tensor,
+    manifold: Manifold,
+    law: Signed,
+    power: float = 1,
+    reduction: str = "mean",
+    source_points: Tensor | None = None,
+) -> Tensor:
+    """Compute the signed penalty on whole matrices, by autograd, from its formula."""
+    sources = points if source_points is None else source_points
+    squared = plain_squared_distance(manifold, points, sources)
+    positive, negative = (part.of_squared_distance(squared) for part in law.parts)
+    terms = positive * weight.clamp_min(0) ** power + negative * (-weight).clamp_min(0) ** power
     return terms.mean() if reduction == "mean" else terms.sum()
 
 

@@ -52,6 +52,8 @@ def test_difference_of_gaussians_is_eq_8_at_its_floor(amplitude, narrow, ratio):
     [
         (inhibitors.Ricker(7.0, 2.0), lambda d: 7 - 7 * (1 - d**2 / 2) * math.exp(-(d**2) / 4)),
         (inhibitors.Gaussian(3.0, 2.0), lambda d: 3 - 3 * math.exp(-(d**2) / 2)),
+        (inhibitors.Crowding(3.0, 2.0, 0.5), lambda d: 0.5 + 3 * math.exp(-(d**2) / 2)),
+        (inhibitors.Negated(inhibitors.Crowding(3.0, 2.0)), lambda d: -3 * math.exp(-(d**2) / 2)),
         (inhibitors.Diffusion(2.0, 1.5), lambda d: 2 * d**1.5),
         (inhibitors.Diffusion(2.0, 3.0), lambda d: 2 * d**3),
         (inhibitors.Sinusoid(4.0, 0.7), lambda d: 4 + 4 * math.cos(0.7 * d)),

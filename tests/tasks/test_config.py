@@ -169,6 +169,8 @@ BAD_VALUES = [
     ("power", math.inf),
     ("learn", True),
     ("arm", "l2"),
+    ("law", "mexican"),
+    ("law", "signed"),
     ("arm", "shuffled"),
     ("proximal", True),
     ("sparsity", -0.1),
@@ -218,6 +220,14 @@ def test_arms_and_the_proximal_step_need_what_they_need():
         config(manifold="torus", proximal=True, power=2.0)
     with pytest.raises(TypeError, match="proximal must be of type bool"):
         config(manifold="torus", proximal=1)
+
+
+def test_a_signed_law_comes_from_the_manifold():
+    assert config(manifold="torus", law="signed").regularization.law == "signed"
+    with pytest.raises(ValueError, match=r"inhibitor must be left at its default with law='signed'.*, got 'ricker'"):
+        config(manifold="torus", law="signed", inhibitor="ricker")
+    old = {name: value for name, value in config(manifold="torus").to_dict().items() if name != "law"}
+    assert NavigationConfig.from_dict(old) == config(manifold="torus", law="unsigned")
 
 
 def test_blocks_need_neurons_in_an_order():

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from riemod.manifolds import Torus
 from riemod.regularization.controls import ARMS
-from riemod.training import Run, RunFolder, load, lottery, train
+from riemod.regularization.inhibitors import Signed
+from riemod.training import CheckpointError, Run, RunFolder, load, lottery, train
 from tests.training.killing import Killed, stop_in
 
 Bits = Callable[[Run], dict[str, Tensor]]
@@ -27,6 +29,9 @@ FIXED: dict[str, Any] = {"learn": False, "strength": 5.0}
         {"arm": "random_geometry", "proximal": True, **FIXED},
         {"arm": "shuffled", "proximal": True, **FIXED},
         {"proximal": True, "strength": 5.0},
+        {"law": "signed", "strength": 300.0},
+        {"law": "signed", **FIXED},
+        {"law": "signed", "arm": "shuffled", "proximal": True, **FIXED},
     ],
 )
 def test_a_run_of_any_arm_goes_on_to_the_same_bits(
@@ -59,6 +64,32 @@ def test_the_none_arm_is_a_run_without_a_manifold(tmp_path: Path, begin: Callabl
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[3])
+
+
+def test_a_signed_law_trains_other_weights_and_points_and_its_ticket_keeps_it(
+    tmp_path: Path, begin: Callable[..., Run]
+):
+    signed, unsigned = (begin(tmp_path / law, law=law, strength=300.0) for law in ("signed", "unsigned"))
+    before = signed.moduli.points.detach().clone()
+    assert torch.equal(before, unsigned.moduli.points.detach())
+    for run in (signed, unsigned):
+        train(run)
+    assert not torch.equal(signed.moduli.points, before)
+    assert not torch.equal(signed.moduli.points, unsigned.moduli.points)
+    ticket = lottery(signed, RunFolder(tmp_path / "ticket"))
+    train(ticket)
+    assert ticket.config.regularization.law == "signed"
+    assert ticket.moduli.inhibitor == signed.moduli.inhibitor == Signed.mexican_hat(Torus(2))
+    assert torch.equal(ticket.moduli.points, signed.moduli.points)
+
+
+def test_a_checkpoint_of_another_law_is_refused(tmp_path: Path, begin: Callable[..., Run]):
+    run = begin(tmp_path / "run", law="signed")
+    train(run)
+    config = run.folder.path / "config.json"
+    config.write_text(config.read_text().replace('"law": "signed"', '"law": "unsigned"'))
+    with pytest.raises(CheckpointError, match="checkpoint is of another run: law is 'signed' in it, 'unsigned' in"):
+        load(RunFolder(run.folder.path))
 
 
 def test_arms_start_from_the_same_weights_and_points(tmp_path: Path, begin: Callable[..., Run]):

@@ -59,6 +59,18 @@ def test_the_mask_is_that_of_the_geometry_and_all_else_is_dense(tmp_path: Path, 
     assert torch.equal(hidden_mask(cheapest), geometric_mask(cheapest.moduli, 0.75))
 
 
+def test_a_signed_law_draws_by_the_cheaper_sign(tmp_path: Path, begin: Begin):
+    run = begin(tmp_path / "run", **GEOMETRIC, law="signed", temperature=0.0)
+    assert run.moduli is not None
+    costs = torch.minimum(run.moduli.coefficients(sign=1), run.moduli.coefficients(sign=-1))
+    mask = hidden_mask(run)
+    assert torch.equal(mask, geometric_mask(run.moduli, 0.75))
+    assert costs[mask].mean() < costs[~mask].mean()
+    moving = begin(tmp_path / "moving", **DYNAMIC, law="signed", temperature=0.1)
+    train(moving)
+    assert not torch.equal(hidden_mask(moving), mask)
+
+
 def test_arms_are_its_controls(tmp_path: Path, begin: Begin):
     arms = {
         arm: begin(tmp_path / arm, **GEOMETRIC, arm=arm, temperature=0.0) for arm in ("none", "matched_l1", "shuffled")

@@ -4,9 +4,12 @@ A distance d is geodesic, in the manifold's own unit of length, and f(d) is the 
 inhibitor is a frozen dataclass and maps tensors of any shape element by element. Its `collapses` says whether learned
 points would run together. `inhibitor(d)` takes distances; the penalty calls `inhibitor.of_squared_distance(d^2)`. Laws
 that depend only on d^2 use it directly, so that no square root makes a gradient infinite at 0.
+
+A `Signed` law holds two inhibitors, one for positive weights and one for negative ones. A penalty takes it wherever it
+takes an inhibitor.
 """
 
-from riemod.regularization.inhibitors.base import Inhibitor
+from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 from riemod.regularization.inhibitors.laws import (
     Crowding,
     DifferenceOfGaussians,
@@ -16,10 +19,12 @@ from riemod.regularization.inhibitors.laws import (
     Ricker,
     Sinusoid,
 )
-from riemod.regularization.inhibitors.wrappers import Custom, Scaled, as_inhibitor
+from riemod.regularization.inhibitors.signed import Signed
+from riemod.regularization.inhibitors.wrappers import Custom, Negated, Scaled, as_inhibitor
 
 __all__ = [
     "BY_NAME",
+    "CostLaw",
     "Crowding",
     "Custom",
     "DifferenceOfGaussians",
@@ -27,8 +32,10 @@ __all__ = [
     "Gaussian",
     "IndRNN",
     "Inhibitor",
+    "Negated",
     "Ricker",
     "Scaled",
+    "Signed",
     "Sinusoid",
     "as_inhibitor",
     "by_name",
@@ -38,6 +45,7 @@ BY_NAME: dict[str, type[Inhibitor]] = {
     "dog": DifferenceOfGaussians,
     "ricker": Ricker,
     "gaussian": Gaussian,
+    "crowding": Crowding,
     "diffusion": Diffusion,
     "sinusoid": Sinusoid,
     "indrnn": IndRNN,

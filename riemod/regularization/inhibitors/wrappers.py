@@ -8,7 +8,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive
 from riemod.manifolds.base import safe_sqrt
-from riemod.regularization.inhibitors.base import Inhibitor
+from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 
 _PROBE_DISTANCES = torch.linspace(0.0, 20.0, 401, dtype=torch.float64)
 
@@ -95,11 +95,57 @@ class Scaled(Inhibitor):
         return self.inhibitor.of_squared_distance(squared * self.factor**2)
 
 
+@dataclass(frozen=True)
+class Negated(Inhibitor):
+    """Charges -f(d) for an inhibitor f: what f repels, it attracts.
+
+    Its values are negative, so it is a law for evidence alone (`riemod.regularization.evidence_energy`): a penalty
+    with it would pay weights for growing, and refuses it.
+
+    Args:
+        inhibitor: f.
+
+    Raises:
+        TypeError: if `inhibitor` is not an Inhibitor.
+
+    >>> from riemod.regularization.inhibitors import Diffusion
+    >>> Negated(Diffusion())(torch.tensor([3.0])).item()
+    -3.0
+    """
+
+    inhibitor: Inhibitor
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inhibitor, Inhibitor):
+            raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
+
+    @property
+    def collapses(self) -> bool:
+        return False
+
+    def of_squared_distance(self, squared: Tensor) -> Tensor:
+        return -self.inhibitor.of_squared_distance(squared)
+
+
+def unwrapped(inhibitor: Inhibitor) -> tuple[Inhibitor, bool]:
+    """Return the law inside any `Scaled` and `Negated`, and whether its sign is turned.
+
+    >>> from riemod.regularization.inhibitors import Diffusion
+    >>> unwrapped(Scaled(Negated(Diffusion()), 2.0))
+    (Diffusion(amplitude=1.0, exponent=1.0), True)
+    """
+    turned = False
+    while isinstance(inhibitor, Negated | Scaled):
+        turned ^= isinstance(inhibitor, Negated)
+        inhibitor = inhibitor.inhibitor
+    return inhibitor, turned
+
+
 def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
     """Return an inhibitor unchanged, and wrap any other callable f(d) in `Custom`.
 
     Raises:
-        TypeError: if it is neither, or is a class instead of an instance.
+        TypeError: if it is neither, or is a class instead of an instance, or a law with an inhibitor for each sign.
 
     >>> from riemod.regularization.inhibitors import Ricker
     >>> as_inhibitor(Ricker()), as_inhibitor(torch.exp).collapses
@@ -107,4 +153,6 @@ def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor
     """
     if isinstance(inhibitor, type):
         raise TypeError(f"inhibitor must be an instance, got the class {inhibitor.__name__}")
+    if isinstance(inhibitor, CostLaw) and not isinstance(inhibitor, Inhibitor):
+        raise TypeError(f"inhibitor must be one law for all weights here, got one for each sign: {inhibitor!r}")
     return inhibitor if isinstance(inhibitor, Inhibitor) else Custom(inhibitor)

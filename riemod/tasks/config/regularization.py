@@ -36,7 +36,11 @@ class Regularization:
     manifold: ManifoldName = field(default="none", metadata=may_differ("replicas"))
     """Moduli space of the hidden neurons; none for no regularizer."""
     inhibitor: InhibitorName = field(default="dog", metadata=may_differ("replicas"))
-    """Cost of distance f(d), with its default parameters."""
+    """Cost of distance f(d), with its default parameters; for law="unsigned"."""
+    law: Literal["unsigned", "signed"] = field(default="unsigned", metadata=may_differ("replicas"))
+    """Weights of both signs pay f(d), as in Eq. 6; or positive ones pay 1 - k(d) and negative ones 1 + k(d), k the
+    mean-free Gaussian kernel of the manifold. These cost 1 on average and dog 66 on the torus, so strength and
+    temperature must differ."""
     strength: float = field(default=0.0, metadata=may_differ("replicas"))
     """Factor of the penalty."""
     reduction: Literal["mean", "sum"] = field(default="mean", metadata=may_differ("replicas"))
@@ -66,6 +70,13 @@ class Regularization:
                 raise ValueError(f"arm={self.arm!r} is a control for a manifold and needs one, got manifold='none'")
             if self.proximal:
                 raise ValueError("proximal needs a manifold, got manifold='none'")
+            if self.law == "signed":
+                raise ValueError("law='signed' needs a manifold, got manifold='none'")
+        if self.law == "signed" and self.inhibitor != "dog":
+            raise ValueError(
+                f"inhibitor must be left at its default with law='signed', whose costs come from the manifold, got "
+                f"{self.inhibitor!r}"
+            )
         if self.evidence != "weights" and not self.learn:
             raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
         if self.learn and self.arm != "moduli":
@@ -81,7 +92,7 @@ class Regularization:
     @property
     def costs_are_fixed(self) -> bool:
         """Whether the penalty is linear in |w|, with coefficients that stay the same for an epoch."""
-        return not (self.learn or self.proximal) and self.power == 1
+        return not (self.learn or self.proximal) and self.power == 1 and self.law == "unsigned"
 
     def build(self, model: nn.Module, generator: torch.Generator) -> ModuliRegularizer | None:
         """Return the regularizer on the model's hidden matrices, or None without a manifold.
@@ -92,10 +103,12 @@ class Regularization:
         """
         if self.manifold == "none":
             return None
+        space = manifolds.by_name(self.manifold)
+        signed = self.law == "signed"
         return ModuliRegularizer(
             model,
-            manifolds.by_name(self.manifold),
-            inhibitor=inhibitors.by_name(self.inhibitor),
+            space,
+            inhibitor=inhibitors.Signed.mexican_hat(space) if signed else inhibitors.by_name(self.inhibitor),
             strength=self.strength,
             reduction=self.reduction,
             power=self.power,

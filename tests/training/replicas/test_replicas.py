@@ -28,6 +28,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "redrawn": {"learn": False, "arm": "random_geometry", "schedule": "cubic", "dense_epochs": 1},
     "blocks": {"strength": 0.3, "blocks": 4, "scope": "tensor"},
     "random blocks": {"manifold": "none", "learn": False, "blocks": 5, "block_order": "random"},
+    "signed": {"learn": False, "law": "signed", "strength": 30.0},
     "proximal": {"proximal": True, "strength": 10.0, "initialization": "sparsity_aware"},
 }
 

@@ -1,0 +1,53 @@
+"""A control for evidence: the same numbers, about other neurons."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from riemod.evidence.sources import Gathered, Source, as_source
+from riemod.regularization.penalized import RecurrentWeight
+
+
+@dataclass(frozen=True)
+class Permuted(Source):
+    """Describes a source whose matrix is permuted over neurons at random: what a neuron is told is true of another.
+
+    Points that follow it are spread and clustered as those of the source itself, and have nothing to do with the
+    neurons. What they reach is what the law reaches alone. The permutation is saved in the `state_dict`.
+
+    Args:
+        source: the evidence, a `Source` or a function of the hidden blocks.
+        seed: of the permutation.
+
+    >>> from riemod.evidence import signed_weights
+    >>> Permuted(signed_weights, seed=3).seed
+    3
+    """
+
+    source: object
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", as_source(self.source))  # pyright: ignore[reportArgumentType]
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        assert isinstance(self.source, Source)
+        order = torch.randperm(weight.neurons, generator=torch.Generator().manual_seed(self.seed))
+        return _Permuted(self.source.gather(weight), order.to(weight.tensor.device))
+
+
+class _Permuted(Gathered):
+    order: Tensor
+
+    def __init__(self, gathered: Gathered, order: Tensor) -> None:
+        super().__init__()
+        self.gathered = gathered
+        self.needs_states = gathered.needs_states
+        self.register_buffer("order", order)
+
+    def observe(self, states: Tensor) -> None:
+        self.gathered.observe(states)
+
+    def matrix(self) -> Tensor:
+        return self.gathered.matrix()[self.order][:, self.order]
