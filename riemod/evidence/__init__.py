@@ -1,6 +1,5 @@
 """What learned points follow besides Eq. 6: signed weights, cosines of rows, co-activity, and mixes of them."""
 
-from riemod.evidence.control import Permuted
 from riemod.evidence.law import EvidenceLaw
 from riemod.evidence.names import EVIDENCE, evidence_by_name
 from riemod.evidence.points import PointEvidence
@@ -14,6 +13,7 @@ from riemod.evidence.sources import (
     incoming_cosine,
     signed_weights,
 )
+from riemod.evidence.wrappers import Permuted, Profiles
 
 __all__ = [
     "EVIDENCE",
@@ -24,6 +24,7 @@ __all__ = [
     "Mixed",
     "Permuted",
     "PointEvidence",
+    "Profiles",
     "Source",
     "absolute_weights",
     "evidence_by_name",

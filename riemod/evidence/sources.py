@@ -87,7 +87,7 @@ def incoming_cosine(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
     >>> round(incoming_cosine(torch.tensor([[[0.0, 1.0], [1.0, 1.0]]]))[0, 1].item(), 4)
     0.7071
     """
-    return _cosines(weight.transpose(0, 1).flatten(1))
+    return cosines(weight.transpose(0, 1).flatten(1))
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,13 @@ def normalized(matrix: Tensor) -> Tensor:
     return apart / apart.abs().sum().clamp_min(torch.finfo(apart.dtype).tiny)
 
 
+def cosines(rows: Tensor) -> Tensor:
+    """Return the cosines (n, n) of n rows; a row of zeros has cosine 0 with every row, itself included."""
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    units = rows / lengths.clamp_min(torch.finfo(rows.dtype).tiny)
+    return units @ units.T
+
+
 class _OfWeight(Gathered):
     def __init__(self, weight: RecurrentWeight, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -239,7 +246,7 @@ class _OfDecoder(Gathered):
         assert isinstance(decoder, nn.Linear)
         columns = decoder.weight.detach().T
         columns = columns.to(working_dtype(columns.dtype))
-        return _cosines(columns - columns.mean(1, keepdim=True))
+        return cosines(columns - columns.mean(1, keepdim=True))
 
 
 class _SeenTogether(Gathered):
@@ -282,9 +289,3 @@ class _Sum(Gathered):
 
 def _symmetric(matrix: Tensor) -> Tensor:
     return matrix + matrix.T
-
-
-def _cosines(rows: Tensor) -> Tensor:
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    units = rows / lengths.clamp_min(torch.finfo(rows.dtype).tiny)
-    return units @ units.T

@@ -18,6 +18,7 @@ from riemod.evidence import (
     EvidenceLaw,
     Mixed,
     Permuted,
+    Profiles,
     absolute_weights,
     incoming_cosine,
     signed_weights,
@@ -345,3 +346,11 @@ def test_a_permuted_control_has_the_same_numbers_about_other_neurons() -> None:
     assert torch.equal(control.matrix(), own.matrix()[order][:, order])
     with pytest.raises(TypeError, match="evidence must be a Source or a function"):
         Permuted("signed")
+
+
+def test_profiles_are_the_cosines_of_the_rows_of_a_source() -> None:
+    _, _, evidence = build(Profiles(Coactivity()))
+    evidence.observe(STATES)
+    rows = torch.corrcoef(STATES.T)
+    expected = torch.nn.functional.cosine_similarity(rows.unsqueeze(1), rows.unsqueeze(0), dim=-1)
+    torch.testing.assert_close(evidence.matrix(), expected, atol=1e-5, rtol=1e-4)

@@ -115,8 +115,14 @@ class Navigation(Task[NavigationConfig]):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         start_code, velocity, code, _ = batch
-        scores = model(start_code, velocity)
-        return cross_entropy(scores.flatten(0, 1), code.flatten(0, 1))
+        if not self.config.contribution_cost:
+            scores = model(start_code, velocity)
+            return cross_entropy(scores.flatten(0, 1), code.flatten(0, 1))
+        assert isinstance(model, NavigationModel)
+        states = model.hidden_states(start_code, velocity)
+        loss = cross_entropy(model.decoder(states).flatten(0, 1), code.flatten(0, 1))
+        parts = states.flatten(0, 1).mean(0) @ torch.linalg.vector_norm(model.decoder.weight, dim=0)
+        return loss + self.config.contribution_cost * parts
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:

@@ -1,12 +1,37 @@
-"""A control for evidence: the same numbers, about other neurons."""
+"""Sources made of another source: its profiles, and a control with the same numbers about other neurons."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from riemod.evidence.sources import Gathered, Source, as_source
+from riemod.evidence.sources import Gathered, Source, as_source, cosines
 from riemod.regularization.penalized import RecurrentWeight
+
+
+@dataclass(frozen=True)
+class Profiles(Source):
+    """Describes the cosine of two rows of a source's matrix: neurons belong together if the same others belong to both.
+
+    Each entry averages over all other neurons, which takes noise out of the matrix and keeps its leading directions.
+    The cosines of correlations are between -1 and 1, as `riemod.coactivity.least_squares` wants them.
+
+    Args:
+        source: the evidence, a `Source` or a function of the hidden blocks.
+
+    >>> from riemod.evidence import Coactivity
+    >>> Profiles(Coactivity()).source
+    Coactivity(forget=0.05)
+    """
+
+    source: object
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", as_source(self.source))  # pyright: ignore[reportArgumentType]
+
+    def gather(self, weight: RecurrentWeight) -> Gathered:
+        assert isinstance(self.source, Source)
+        return _Profiles(self.source.gather(weight))
 
 
 @dataclass(frozen=True)
@@ -35,6 +60,19 @@ class Permuted(Source):
         assert isinstance(self.source, Source)
         order = torch.randperm(weight.neurons, generator=torch.Generator().manual_seed(self.seed))
         return _Permuted(self.source.gather(weight), order.to(weight.tensor.device))
+
+
+class _Profiles(Gathered):
+    def __init__(self, gathered: Gathered) -> None:
+        super().__init__()
+        self.gathered = gathered
+        self.needs_states = gathered.needs_states
+
+    def observe(self, states: Tensor) -> None:
+        self.gathered.observe(states)
+
+    def matrix(self) -> Tensor:
+        return cosines(self.gathered.matrix())
 
 
 class _Permuted(Gathered):
