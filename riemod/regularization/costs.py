@@ -216,7 +216,7 @@ def check_recurrent(costs: Costs, connections: Sequence[Connection]) -> None:
 @torch.no_grad()
 def geometric_rows(connection: Connection, inhibitor: CostLaw, first: int, last: int) -> Tensor:
     """Return f(d(x_j, y_k)) for the rows from `first` up to `last` of a weight, as `Costs.rows` does."""
-    weight, signs = connection.weight, inhibitor.parts[1:] and (2,)
+    weight, signs = connection.weight, () if len(inhibitor.parts) == 1 else (2,)
     costs = weight.tensor.new_full((*signs, last - first, weight.sources), connection.between)
     for (embedding, part), (source, columns) in zip(connection.rows, connection.columns, strict=True):
         top, bottom = max(first, part.start), min(last, part.stop)

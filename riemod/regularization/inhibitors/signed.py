@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,10 +51,10 @@ class Signed(CostLaw):
 
     def __post_init__(self) -> None:
         for name in ("positive", "negative"):
-            part = getattr(self, name)
+            part: Any = getattr(self, name)
             if isinstance(part, type) or not callable(part):
                 raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {part!r}")
-            object.__setattr__(self, name, as_inhibitor(part))
+            object.__setattr__(self, name, as_inhibitor(part))  # pyright: ignore[reportArgumentType]
         with torch.no_grad():
             values = [part(_PROBE_DISTANCES.clone()) for part in self.parts]
         if torch.equal(*values):
