@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -69,7 +69,7 @@ class EvidenceLaw:
 
     def __post_init__(self) -> None:
         for name in ("attraction", "repulsion", "crowding"):
-            law: Any = getattr(self, name)
+            law: Inhibitor | Callable[[Tensor], Tensor] = getattr(self, name)
             if not callable(law):
                 raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {type(law).__name__}")
             object.__setattr__(self, name, as_inhibitor(law))
