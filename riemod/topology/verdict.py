@@ -77,6 +77,17 @@ def longest(found: Bars) -> dict[int, float]:
     return {degree: max(1.0, *ratios(found.diagrams[2][degree])[:1], 1.0) for degree in FLOORS}
 
 
+def pieces(landmarks: Landmarks) -> int:
+    """Count the pieces that landmarks fall into, with a gap between them; small ones are outliers.
+
+    Args:
+        landmarks: distances between them, and their covering radius.
+    """
+    joined = csr_matrix(landmarks.distances <= GAP * landmarks.radius)
+    _, piece = connected_components(joined, directed=False)
+    return int((np.bincount(piece) >= SMALLEST_PIECE * len(piece)).sum())
+
+
 def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple[int, ...]]:
     """Count Betti numbers by prime: pieces with a gap between them, and bars whose ratio exceeds their degree's floor.
 
@@ -85,11 +96,9 @@ def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dic
         found: their bars.
         floors: ratio by degree.
     """
-    joined = csr_matrix(landmarks.distances <= GAP * landmarks.radius)
-    _, piece = connected_components(joined, directed=False)
-    pieces = int((np.bincount(piece) >= SMALLEST_PIECE * len(piece)).sum())
+    apart = pieces(landmarks)
     return {
-        prime: (pieces, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
+        prime: (apart, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
         for prime, diagrams in found.diagrams.items()
     }
 
