@@ -6,6 +6,7 @@ S^3 neither loop nor void, but few points of them seem to.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -119,22 +120,32 @@ def _one_product(found: Classes) -> bool:
     )
 
 
+def size_and_noise(coordinates: np.ndarray) -> tuple[float, float]:
+    """Estimate the size of what the data fill, and the standard deviation of noise in each coordinate.
+
+    Noise is the root of the mean variance along principal axes after the fourth, and the size the root of the variances
+    along the first four, without noise. In up to four coordinates noise is 0, which makes the longest bars.
+
+    Args:
+        coordinates: (n, k).
+    """
+    variances = np.linalg.eigvalsh(np.atleast_2d(np.cov(coordinates.T)))[::-1]
+    signal, rest = variances[:_SIGNAL], variances[_SIGNAL:]
+    noise = max(float(rest.mean()), 0.0) if len(rest) else 0.0
+    return math.sqrt(max(float(signal.sum()) - len(signal) * noise, 0.0)), math.sqrt(noise)
+
+
 def planted(shape: np.ndarray, coordinates: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """Scale a shape to the size of the data and add noise like theirs to all of their coordinates.
-
-    Size is the root of the variances along the first four principal axes, and noise that of the mean variance along
-    the others; there is none in up to four coordinates, which makes the longest bars.
 
     Args:
         shape: (n, j) uniform points.
         coordinates: (n, k) of the data.
         generator: draws the noise.
     """
-    variances = np.linalg.eigvalsh(np.atleast_2d(np.cov(coordinates.T)))[::-1]
-    noise = np.sqrt(max(variances[_SIGNAL:].mean(), 0.0)) if len(variances) > _SIGNAL else 0.0
-    scale = np.sqrt(max(variances[:_SIGNAL].sum() - noise**2 * len(variances[:_SIGNAL]), 0.0))
+    size, noise = size_and_noise(coordinates)
     width = max(shape.shape[1], coordinates.shape[1])
-    points = np.pad(shape * (scale / np.sqrt((shape**2).sum(axis=1).mean())), ((0, 0), (0, width - shape.shape[1])))
+    points = np.pad(shape * (size / math.sqrt((shape**2).sum(axis=1).mean())), ((0, 0), (0, width - shape.shape[1])))
     return points + noise * torch.randn(points.shape, generator=generator, dtype=torch.float64).numpy()
 
 
@@ -143,6 +154,15 @@ def three_sphere(size: int, metric: Metric, seed: int) -> Lengths:
     """Measure the longest bars of uniform points on S^3 without noise; the same for all data of this size."""
     generator = torch.Generator().manual_seed(seed)
     return measure(uniform_sphere(size, 3, generator), metric, generator)
+
+
+def rival(dim: int, coordinates: np.ndarray, metric: Metric, seed: int) -> Lengths:
+    """Measure the longest bars of as many points of S^2 with the noise of the data, or of S^3 without noise."""
+    if dim == 3:
+        return three_sphere(len(coordinates), metric, seed)
+    generator = torch.Generator().manual_seed(seed)
+    shape = uniform_sphere(len(coordinates), dim, generator)
+    return measure(planted(shape, coordinates, generator), metric, generator)
 
 
 class Ranks(NamedTuple):

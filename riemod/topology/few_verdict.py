@@ -23,6 +23,7 @@ class FewFindings:
         points: number of distinct points.
         coordinates: number of their coordinates; None for a distance matrix.
         betti: Betti numbers by prime.
+        by_length: Betti numbers by prime if bars longer than their floors counted, whatever their p-values.
         agreement: share of the subsamples that have these Betti numbers at both primes.
         p_values: by degree, corrected.
         second: p-value of the second longest loop, modulo 2 and modulo 3 the smaller one.
@@ -35,6 +36,7 @@ class FewFindings:
     points: int
     coordinates: int | None
     betti: Mapping[int, Betti]
+    by_length: Mapping[int, tuple[int, ...]]
     agreement: float
     p_values: Mapping[int, float]
     second: float
@@ -109,6 +111,11 @@ def _decide(findings: FewFindings) -> tuple[Name, str]:
     if found[0] != found[1]:
         return "undecided", f"Betti numbers {text} differ, and few points do not tell such manifolds apart"
     if found[0] == (1, 0, 0):
+        longer = findings.by_length[PRIMES[0]]
+        if longer in _NAMES and longer == findings.by_length[PRIMES[1]]:
+            degree = 1 if longer[1] else 2
+            why = f"p = {findings.p_values[degree]:.3g} in degree {degree}"
+            return "undecided", f"Betti numbers {longer} would be a {_NAMES[longer]}, but {why}"
         return _absence(findings, text)
     if found[0] not in _NAMES:
         return "undecided", f"Betti numbers {text} belong to none of the manifolds that few points can show"

@@ -18,9 +18,10 @@ from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
 from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
-from riemod.topology.clouds import principal_axes
+from riemod.topology.clouds import principal_axes, scaled_coordinates
 from riemod.topology.landmarks import FEWEST_POINTS, PLANE, Metric, denoised, fitting_metric, landmark_distances
-from riemod.topology.verdict import FLOORS, PRIMES, Bars, Betti, Findings, bars, count, decide, longest
+from riemod.topology.power import needed_points
+from riemod.topology.verdict import FLOORS, Bars, Findings, bars, count, decide, longest, vote
 
 _LOG = logging.getLogger(__name__)
 MOST_POINTS = 2000
@@ -49,6 +50,18 @@ class ModuliRecovery(BaseEstimator):
        or 1.3 (degree 2). Bars are counted on all points and on each subsample of nine tenths of them, which is a new
        cloud with a search of its own; `betti_` is the most frequent count.
 
+    Fewer than 500 distinct points are read in another way (`riemod.topology.few`). Nothing is denoised; all points are
+    used, or 120 max-min landmarks of more; bars end at 0.85 of the enclosing radius. There is no fixed floor. The
+    longest bar of each degree is ranked among those of as many points of each null, of S^3 and, in degree 1, of S^2
+    with the noise of the data, and corrected as in step 4. A torus is recognized by its two longest loops: the second
+    is longer than the second ones of nulls, and their cup product lives (`riemod.topology.products`). Subsamples leave
+    out a twentieth. "contractible" needs a number of points at which closed manifolds would have been seen. An
+    undecided verdict says how many points of this noise would be enough. A Klein bottle is not recognized.
+
+    Points that were learned on a manifold fill it because it was given to them: its Betti numbers are no evidence.
+    Learn them in a neutral space, R^k or S^k with k > 2, which has none of these classes, or compare them with points
+    of permuted evidence, which a function in `nulls` may return.
+
     docs/topology.md and docs/confusion.md say how much time this takes, and how often it is right.
 
     Args:
@@ -76,6 +89,10 @@ class ModuliRecovery(BaseEstimator):
         floors_: by degree, the ratio above which a bar counts.
         agreement_: share of the counts, of all points and of each subsample, that are the Betti numbers in `betti_`.
         metric_: the metric used.
+        second_loop_: length and p-value of the second longest bar of degree 1; with fewer than 500 points only.
+        product_: whether the product of the two longest loops lives; with fewer than 500 points only.
+        needed_points_: by manifold, how many points of this noise were enough in 80 % of draws, None if more than were
+            tried (`riemod.topology.power`); with fewer than 500 points only.
 
     Raises:
         ValueError: from `fit`: NaN or infinity in X or in a null, fewer than 10 distinct points, only constant columns,
@@ -127,7 +144,9 @@ class ModuliRecovery(BaseEstimator):
         generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
         points = self._prepare(data, generator)
         given = self.metric == "precomputed"
-        coordinates = _scaled_coordinates(points) if given else points
+        coordinates = scaled_coordinates(points, COMPONENTS) if given else points
+        for name in ("second_loop_", "product_", "needed_points_"):
+            self.__dict__.pop(name, None)
         if len(points) < few.FEW:
             return self._fit_few(points, data, coordinates, generator)
         near = neighborhood(coordinates, _TWO_NN)
@@ -143,7 +162,7 @@ class ModuliRecovery(BaseEstimator):
             part = points[np.ix_(chosen, chosen)] if given else denoised(points[chosen])
             landmarks = landmark_distances(part, self.metric_, generator)
             counts.append(count(landmarks, bars(landmarks), self.floors_))
-        self._vote(max(counts, key=counts.count), counts)
+        self.betti_, self.agreement_ = vote(max(counts, key=counts.count), counts)
         width = None if given else points.shape[1]
         findings = Findings(
             len(points), width, self.betti_, self.agreement_, self.p_values_, self.dimension_, self.alpha
@@ -171,12 +190,7 @@ class ModuliRecovery(BaseEstimator):
             return cast("list[few.Lengths]", found)
 
         def rival(dim: int, seed: int) -> few.Lengths:
-            metric: Metric = "euclidean" if given else self.metric_
-            if dim == 3:
-                return few.three_sphere(len(points), metric, seed)
-            own = torch.Generator().manual_seed(seed)
-            shape = null_models.uniform_sphere(len(points), dim, own)
-            return few.measure(few.planted(shape, coordinates, own), metric, own)
+            return few.rival(dim, coordinates, "euclidean" if given else self.metric_, seed)
 
         observed = reading.lengths[2]
         ranks = few.rank(reading, draw, len(self.nulls), self.n_nulls, self.alpha, rival, generator)
@@ -191,14 +205,16 @@ class ModuliRecovery(BaseEstimator):
             chosen = _subset(len(points), len(points) * 19 // 20, generator)
             part = points[np.ix_(chosen, chosen)] if self.metric == "precomputed" else points[chosen]
             counts.append(few_verdict.by_floors(few.read(part, self.metric_, generator), floors))
-        self._vote(counts[0], counts)
+        self.betti_, self.agreement_ = vote(counts[0], counts)
         self.product_ = reading.product
         second = min(ranks.p_value(found, "second") for found in reading.lengths.values())
-        self.needed_points_ = {}
+        self.second_loop_ = observed.second, second
+        self.needed_points_ = needed_points(coordinates)
         findings = few_verdict.FewFindings(
             len(points),
             None if self.metric == "precomputed" else points.shape[1],
             self.betti_,
+            few_verdict.by_floors(reading, floors),
             self.agreement_,
             self.p_values_,
             second,
@@ -219,15 +235,6 @@ class ModuliRecovery(BaseEstimator):
             points = cdist(points, points) if self.metric_ == "precomputed" else points
         return few.measure(points, self.metric_, generator)
 
-    def _vote(self, numbers: dict[int, tuple[int, ...]], counts: list[dict[int, tuple[int, ...]]]) -> None:
-        """Set `betti_` to these numbers with the range of all counts, and `agreement_`."""
-        self.agreement_ = counts.count(numbers) / len(counts)
-        columns = {prime: list(zip(*(found[prime] for found in counts), strict=True)) for prime in PRIMES}
-        self.betti_ = {
-            prime: Betti(numbers[prime], tuple(map(min, columns[prime])), tuple(map(max, columns[prime])))
-            for prime in PRIMES
-        }
-
     def report(self) -> str:
         """Describe the manifold, the Betti numbers, p-values and dimensions behind it, one on each line."""
         check_is_fitted(self, "manifold_")
@@ -245,6 +252,10 @@ class ModuliRecovery(BaseEstimator):
                 f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
                 f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
             )
+        if hasattr(self, "second_loop_"):
+            length, p = self.second_loop_
+            lives = "has a product with the longest" if self.product_ else "has no product with the longest"
+            lines.append(f"second loop: {length:.2f} (death / birth), p = {p:.3g}, {lives}")
         lines.append("local dimension: {:.1f} (two-NN), {:.1f} (local PCA)".format(*self.dimension_))
         lines.append(f"metric: {self.metric_}")
         return "\n".join(lines)
@@ -363,16 +374,3 @@ class ModuliRecovery(BaseEstimator):
 
 def _subset(size: int, part: int, generator: torch.Generator) -> np.ndarray:
     return np.sort(torch.randperm(size, generator=generator)[:part].numpy())
-
-
-def _scaled_coordinates(distances: np.ndarray) -> np.ndarray:
-    """Compute coordinates whose Euclidean distances are closest to these, by classical scaling.
-
-    Axes with an eigenvalue that is not positive, which any distances but Euclidean ones have, are left out.
-    scikit-learn has a class for this from version 1.8 on, which makes NaN of such axes.
-    """
-    squared = distances**2
-    means = squared.mean(axis=0)
-    values, vectors = np.linalg.eigh((means + means[:, None] - means.mean() - squared) / 2)
-    kept = [index for index in range(len(values) - 1, -1, -1) if values[index] > 1e-9 * values[-1]][:COMPONENTS]
-    return vectors[:, kept] * np.sqrt(values[kept])

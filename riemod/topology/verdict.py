@@ -1,7 +1,7 @@
 """From bars to a verdict: which bars count, and which manifold has these Betti numbers."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -103,6 +103,18 @@ def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dic
     }
 
 
+def vote(
+    numbers: dict[int, tuple[int, ...]], counts: Sequence[dict[int, tuple[int, ...]]]
+) -> tuple[dict[int, Betti], float]:
+    """Return Betti numbers by prime with their range over all counts, and the share of counts that have them."""
+    columns = {prime: list(zip(*(found[prime] for found in counts), strict=True)) for prime in numbers}
+    betti = {
+        prime: Betti(numbers[prime], tuple(map(min, columns[prime])), tuple(map(max, columns[prime])))
+        for prime in numbers
+    }
+    return betti, list(counts).count(numbers) / len(counts)
+
+
 @dataclasses.dataclass(frozen=True)
 class Findings:
     """Holds everything that a verdict depends on.
@@ -127,8 +139,9 @@ class Findings:
 
 
 FEWEST_FOR_VERDICT = 100
-# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
-FEWEST_FOR_ABSENCE = 500
+# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls: 500 to
+# 800 points of a torus of revolution were called contractible as long as this was 500.
+FEWEST_FOR_ABSENCE = 1000
 LEAST_AGREEMENT = 0.5
 
 
@@ -138,7 +151,7 @@ def decide(findings: Findings) -> tuple[Name, str]:
     A closed manifold needs its Betti numbers at both primes, in at least half of the counts, and a p-value of at most
     alpha in every degree in which it has a class. A sphere, which has no class in degree 1, also needs a p-value above
     alpha there. "contractible" needs Betti numbers (1, 0, 0) in at least half of the counts, p-values above alpha if
-    there are fewer than 500 points, and no room for classes above degree 2, which are not computed: at most 3
+    there are fewer than 1,000 points, and no room for classes above degree 2, which are not computed: at most 3
     coordinates, or both dimensions below 2.5.
 
     Args:
