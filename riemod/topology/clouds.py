@@ -31,6 +31,26 @@ def principal_axes(points: Float[np.ndarray, "n k"], components: int) -> tuple[n
     return mean, (axes * signs).T
 
 
+def scaled_coordinates(distances: Float[np.ndarray, "n n"], components: int) -> np.ndarray:
+    """Compute coordinates whose Euclidean distances are closest to these, by classical scaling.
+
+    Axes with an eigenvalue that is not positive, which any distances but Euclidean ones have, are left out.
+    scikit-learn has a class for this from version 1.8 on, which makes NaN of such axes.
+
+    Args:
+        distances: (n, n).
+        components: largest number of coordinates.
+
+    Returns:
+        (n, at most components).
+    """
+    squared = distances**2
+    means = squared.mean(axis=0)
+    values, vectors = np.linalg.eigh((means + means[:, None] - means.mean() - squared) / 2)
+    kept = [index for index in range(len(values) - 1, -1, -1) if values[index] > 1e-9 * values[-1]][:components]
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
 def densest(points: Any, share: float = 0.7, count: int = 20) -> Int[np.ndarray, " m"]:
     """Keep the densest points: those with the smallest distance to their `count`-th neighbor.
 

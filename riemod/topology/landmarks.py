@@ -87,7 +87,9 @@ def denoised(points: np.ndarray) -> np.ndarray:
     return points if points.shape[1] <= 2 else project(neighborhood(points, PLANE))
 
 
-def landmark_distances(points: np.ndarray, metric: Metric, generator: torch.Generator) -> Landmarks:
+def landmark_distances(
+    points: np.ndarray, metric: Metric, generator: torch.Generator, count: int | None = None
+) -> Landmarks:
     """Choose max-min landmarks, a quarter of the points and at most 250, and measure the distances between them.
 
     Geodesic distances are shortest paths over the graph that joins each of up to 1,000 max-min points to its 15
@@ -97,9 +99,10 @@ def landmark_distances(points: np.ndarray, metric: Metric, generator: torch.Gene
         points: (n, k), already denoised, or (n, n) distances if they are "precomputed".
         metric: of the distances.
         generator: draws the first landmark.
+        count: of landmarks, if not a quarter of the points.
     """
     start = int(torch.randint(len(points), (1,), generator=generator))
-    size = min(LANDMARKS, len(points), max(FEWEST_POINTS, len(points) // 4))
+    size = min(LANDMARKS, len(points), max(FEWEST_POINTS, len(points) // 4)) if count is None else count
     if metric == "precomputed":
         chosen, radius = max_min(points, size, start, metric)
         return Landmarks(points[np.ix_(chosen, chosen)], radius)

@@ -26,6 +26,7 @@ __all__ = [
     "rolled",
     "shuffled",
     "uniform_ball",
+    "uniform_sphere",
 ]
 
 Points = Float[np.ndarray, "n k"]
@@ -93,6 +94,21 @@ def uniform_ball(n: int, dim: int, generator: torch.Generator) -> Points:
     drawn = torch.randn(n, dim, generator=generator, dtype=torch.float64)
     radius = torch.rand(n, 1, generator=generator, dtype=torch.float64) ** (1 / dim)
     return (radius * drawn / drawn.norm(dim=1, keepdim=True)).numpy()
+
+
+def uniform_sphere(n: int, dim: int, generator: torch.Generator) -> Points:
+    """Draw uniformly from the unit sphere S^dim in R^(dim + 1); it has no class of degree 1 to dim - 1.
+
+    Args:
+        n: how many points.
+        dim: of the sphere, >= 1.
+        generator: draws the points.
+
+    >>> np.linalg.norm(uniform_sphere(2, 3, torch.Generator().manual_seed(0)), axis=1).round(6)
+    array([1., 1.])
+    """
+    drawn = torch.randn(n, dim + 1, generator=generator, dtype=torch.float64)
+    return (drawn / drawn.norm(dim=1, keepdim=True)).numpy()
 
 
 BY_NAME: Mapping[str, Null] = {"shuffled": shuffled, "rolled": rolled, "gaussian": gaussian}

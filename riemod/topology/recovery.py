@@ -15,17 +15,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from riemod._arrays import as_array, check_distances, check_points
 from riemod._checks import check_choice, check_integer
 from riemod._statistics import rank_p_value
+from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
 from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
-from riemod.topology.clouds import principal_axes
+from riemod.topology.clouds import principal_axes, scaled_coordinates
 from riemod.topology.landmarks import FEWEST_POINTS, PLANE, Metric, denoised, fitting_metric, landmark_distances
-from riemod.topology.verdict import FLOORS, PRIMES, Betti, Findings, bars, count, decide, longest
+from riemod.topology.power import needed_points
+from riemod.topology.verdict import FLOORS, Bars, Findings, bars, count, decide, longest, vote
 
 _LOG = logging.getLogger(__name__)
 MOST_POINTS = 2000
 COMPONENTS = 16
 # A point's share of its neighborhood for the two estimates of the dimension, itself among them.
 _TWO_NN, _LOCAL_PCA = 41, 40
+# The least share among few points.
+_FEWEST_NEAR = 11
 _ROUND = 20
 
 
@@ -45,6 +49,18 @@ class ModuliRecovery(BaseEstimator):
     5. A bar counts if it is longer than 95 % of the longest bars of every kind of null, and longer than 2.5 (degree 1)
        or 1.3 (degree 2). Bars are counted on all points and on each subsample of nine tenths of them, which is a new
        cloud with a search of its own; `betti_` is the most frequent count.
+
+    Fewer than 500 distinct points are read in another way (`riemod.topology.few`). Nothing is denoised; all points are
+    used, or 120 max-min landmarks of more; bars end at 0.85 of the enclosing radius. There is no fixed floor. The
+    longest bar of each degree is ranked among those of as many points of each null, of S^3 and, in degree 1, of S^2
+    with the noise of the data, and corrected as in step 4. A torus is recognized by its two longest loops: the second
+    is longer than the second ones of nulls, and their cup product lives (`riemod.topology.products`). Subsamples leave
+    out a twentieth. "contractible" needs a number of points at which closed manifolds would have been seen. An
+    undecided verdict says how many points of this noise would be enough. A Klein bottle is not recognized.
+
+    Points that were learned on a manifold fill it because it was given to them: its Betti numbers are no evidence.
+    Learn them in a neutral space, R^k or S^k with k > 2, which has none of these classes, or compare them with points
+    of permuted evidence, which a function in `nulls` may return.
 
     docs/topology.md and docs/confusion.md say how much time this takes, and how often it is right.
 
@@ -73,6 +89,10 @@ class ModuliRecovery(BaseEstimator):
         floors_: by degree, the ratio above which a bar counts.
         agreement_: share of the counts, of all points and of each subsample, that are the Betti numbers in `betti_`.
         metric_: the metric used.
+        second_loop_: length and p-value of the second longest bar of degree 1; with fewer than 500 points only.
+        product_: whether the product of the two longest loops lives; with fewer than 500 points only.
+        needed_points_: by manifold, how many points of this noise were enough in 80 % of draws, None if more than were
+            tried (`riemod.topology.power`); with fewer than 500 points only.
 
     Raises:
         ValueError: from `fit`: NaN or infinity in X or in a null, fewer than 10 distinct points, only constant columns,
@@ -124,7 +144,11 @@ class ModuliRecovery(BaseEstimator):
         generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
         points = self._prepare(data, generator)
         given = self.metric == "precomputed"
-        coordinates = _scaled_coordinates(points) if given else points
+        coordinates = scaled_coordinates(points, COMPONENTS) if given else points
+        for name in ("second_loop_", "product_", "needed_points_"):
+            self.__dict__.pop(name, None)
+        if len(points) < few.FEW:
+            return self._fit_few(points, data, coordinates, generator)
         near = neighborhood(coordinates, _TWO_NN)
         self.dimension_ = two_nn(near), participation_ratio(near.first(_LOCAL_PCA))
         clean = points if given else project(near.first(PLANE))
@@ -138,22 +162,78 @@ class ModuliRecovery(BaseEstimator):
             part = points[np.ix_(chosen, chosen)] if given else denoised(points[chosen])
             landmarks = landmark_distances(part, self.metric_, generator)
             counts.append(count(landmarks, bars(landmarks), self.floors_))
-        numbers = max(counts, key=counts.count)
-        self.agreement_ = counts.count(numbers) / len(counts)
-        self.betti_ = {
-            prime: Betti(
-                numbers[prime],
-                tuple(min(column) for column in zip(*(found[prime] for found in counts), strict=True)),
-                tuple(max(column) for column in zip(*(found[prime] for found in counts), strict=True)),
-            )
-            for prime in PRIMES
-        }
+        self.betti_, self.agreement_ = vote(max(counts, key=counts.count), counts)
         width = None if given else points.shape[1]
         findings = Findings(
             len(points), width, self.betti_, self.agreement_, self.p_values_, self.dimension_, self.alpha
         )
         self.manifold_, self.reason_ = decide(findings)
         return self
+
+    def _fit_few(
+        self, points: np.ndarray, data: np.ndarray, coordinates: np.ndarray, generator: torch.Generator
+    ) -> Self:
+        """Find the manifold that fewer than 500 points fill, from all of them."""
+        given = self.metric == "precomputed"
+        share = min(max(len(points) // 5, _FEWEST_NEAR), _TWO_NN)
+        near = neighborhood(coordinates, share)
+        self.dimension_ = two_nn(near), participation_ratio(near.first(share - 1))
+        self.metric_ = fitting_metric(points) if self.metric == "auto" else cast("Metric", self.metric)
+        reading = few.read(points, self.metric_, generator)
+        dim = self._ball(coordinates)
+
+        def draw(kind: int, seeds: list[int]) -> list[few.Lengths]:
+            chosen = self.nulls[kind]
+            source = coordinates if isinstance(chosen, str) and chosen != "rolled" else data
+            with Parallel(n_jobs=self.n_jobs) as run:
+                found = run(delayed(self._few_null)(chosen, source, dim, seed) for seed in seeds)
+            return cast("list[few.Lengths]", found)
+
+        def rival(dim: int, seed: int) -> few.Lengths:
+            return few.rival(dim, coordinates, "euclidean" if given else self.metric_, seed)
+
+        observed = reading.lengths[2]
+        ranks = few.rank(reading, draw, len(self.nulls), self.n_nulls, self.alpha, rival, generator)
+        self.longest_ = {1: observed.first, 2: observed.void}
+        self.null_ratios_ = {k: [kind[:, column] for kind in ranks.kinds] for k, column in ((1, 0), (2, 2))}
+        self.p_values_ = null_models.holm({1: ranks.p_value(observed, "first"), 2: ranks.p_value(observed, "void")})
+        floors = few.Lengths(*(ranks.floor(name) for name in few.Lengths._fields))
+        self.floors_ = {1: floors.first, 2: floors.void}
+        self.bars_ = Bars({prime: found.diagrams for prime, found in reading.found.items()}, reading.threshold)
+        counts = [few_verdict.by_p_values(reading, ranks, self.alpha)]
+        for _ in range(self.n_subsamples):
+            chosen = _subset(len(points), len(points) * 19 // 20, generator)
+            part = points[np.ix_(chosen, chosen)] if self.metric == "precomputed" else points[chosen]
+            counts.append(few_verdict.by_floors(few.read(part, self.metric_, generator), floors))
+        self.betti_, self.agreement_ = vote(counts[0], counts)
+        self.product_ = reading.product
+        second = min(ranks.p_value(found, "second") for found in reading.lengths.values())
+        self.second_loop_ = observed.second, second
+        self.needed_points_ = needed_points(coordinates)
+        findings = few_verdict.FewFindings(
+            len(points),
+            None if self.metric == "precomputed" else points.shape[1],
+            self.betti_,
+            few_verdict.by_floors(reading, floors),
+            self.agreement_,
+            self.p_values_,
+            second,
+            reading.product,
+            self.dimension_,
+            self.alpha,
+            self.needed_points_,
+        )
+        self.manifold_, self.reason_ = few_verdict.decide_few(findings)
+        return self
+
+    def _few_null(
+        self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
+    ) -> few.Lengths:
+        points, generator = self._null(kind, source, dim, seed)
+        if kind == "uniform":
+            points = few.planted(null_models.uniform_ball(len(source), dim, generator), source, generator)
+            points = cdist(points, points) if self.metric_ == "precomputed" else points
+        return few.measure(points, self.metric_, generator)
 
     def report(self) -> str:
         """Describe the manifold, the Betti numbers, p-values and dimensions behind it, one on each line."""
@@ -172,6 +252,10 @@ class ModuliRecovery(BaseEstimator):
                 f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
                 f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
             )
+        if hasattr(self, "second_loop_"):
+            length, p = self.second_loop_
+            lives = "has a product with the longest" if self.product_ else "has no product with the longest"
+            lines.append(f"second loop: {length:.2f} (death / birth), p = {p:.3g}, {lives}")
         lines.append("local dimension: {:.1f} (two-NN), {:.1f} (local PCA)".format(*self.dimension_))
         lines.append(f"metric: {self.metric_}")
         return "\n".join(lines)
@@ -223,7 +307,7 @@ class ModuliRecovery(BaseEstimator):
         self, observed: dict[int, float], data: np.ndarray, coordinates: np.ndarray, generator: torch.Generator
     ) -> None:
         """Compare the data's longest bars with those of nulls; set `p_values_`, `floors_` and `null_ratios_`."""
-        dim = min(max(1, round(np.nan_to_num(np.mean(self.dimension_), nan=1.0))), coordinates.shape[1])
+        dim = self._ball(coordinates)
         drawn = [self._draw(kind, observed, data, coordinates, dim, generator) for kind in self.nulls]
         self.longest_ = observed
         self.null_ratios_ = {k: [np.array([null[k] for null in kind]) for kind in drawn] for k in FLOORS}
@@ -232,6 +316,10 @@ class ModuliRecovery(BaseEstimator):
         )
         highest = {k: max(np.quantile(kind, 0.95, method="higher") for kind in self.null_ratios_[k]) for k in FLOORS}
         self.floors_ = {k: float(max(FLOORS[k], highest[k])) for k in FLOORS}
+
+    def _ball(self, coordinates: np.ndarray) -> int:
+        """Round the local dimension to that of the ball from which "uniform" nulls are drawn."""
+        return min(max(1, round(np.nan_to_num(np.mean(self.dimension_), nan=1.0))), coordinates.shape[1])
 
     def _draw(
         self,
@@ -263,33 +351,26 @@ class ModuliRecovery(BaseEstimator):
         self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
     ) -> dict[int, float]:
         """Draw one null, prepare it as the data were, and return its longest bars."""
+        points, generator = self._null(kind, source, dim, seed)
+        clean = points if self.metric_ == "precomputed" else denoised(points)
+        return longest(bars(landmark_distances(clean, self.metric_, generator), (2,)))
+
+    def _null(
+        self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
+    ) -> tuple[np.ndarray, torch.Generator]:
+        """Draw the points of one null, or their distances, and return them with the generator."""
         generator, given = torch.Generator().manual_seed(seed), self.metric_ == "precomputed"
         if callable(kind) or kind == "rolled":
             drawn = (kind if callable(kind) else null_models.rolled)(source, generator)
             check = check_distances if given else check_points
-            points = self._prepare(check(drawn, "what a function in nulls returns"), generator)
-        else:
-            points = (
-                null_models.uniform_ball(len(source), dim, generator)
-                if kind == "uniform"
-                else null_models.BY_NAME[kind](source, generator)
-            )
-            points = cdist(points, points) if given else points
-        return longest(bars(landmark_distances(points if given else denoised(points), self.metric_, generator), (2,)))
+            return self._prepare(check(drawn, "what a function in nulls returns"), generator), generator
+        points = (
+            null_models.uniform_ball(len(source), dim, generator)
+            if kind == "uniform"
+            else null_models.BY_NAME[kind](source, generator)
+        )
+        return cdist(points, points) if given else points, generator
 
 
 def _subset(size: int, part: int, generator: torch.Generator) -> np.ndarray:
     return np.sort(torch.randperm(size, generator=generator)[:part].numpy())
-
-
-def _scaled_coordinates(distances: np.ndarray) -> np.ndarray:
-    """Compute coordinates whose Euclidean distances are closest to these, by classical scaling.
-
-    Axes with an eigenvalue that is not positive, which any distances but Euclidean ones have, are left out.
-    scikit-learn has a class for this from version 1.8 on, which makes NaN of such axes.
-    """
-    squared = distances**2
-    means = squared.mean(axis=0)
-    values, vectors = np.linalg.eigh((means + means[:, None] - means.mean() - squared) / 2)
-    kept = [index for index in range(len(values) - 1, -1, -1) if values[index] > 1e-9 * values[-1]][:COMPONENTS]
-    return vectors[:, kept] * np.sqrt(values[kept])

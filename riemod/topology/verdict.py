@@ -1,7 +1,7 @@
 """From bars to a verdict: which bars count, and which manifold has these Betti numbers."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -77,6 +77,17 @@ def longest(found: Bars) -> dict[int, float]:
     return {degree: max(1.0, *ratios(found.diagrams[2][degree])[:1], 1.0) for degree in FLOORS}
 
 
+def pieces(landmarks: Landmarks) -> int:
+    """Count the pieces that landmarks fall into, with a gap between them; small ones are outliers.
+
+    Args:
+        landmarks: distances between them, and their covering radius.
+    """
+    joined = csr_matrix(landmarks.distances <= GAP * landmarks.radius)
+    _, piece = connected_components(joined, directed=False)
+    return int((np.bincount(piece) >= SMALLEST_PIECE * len(piece)).sum())
+
+
 def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple[int, ...]]:
     """Count Betti numbers by prime: pieces with a gap between them, and bars whose ratio exceeds their degree's floor.
 
@@ -85,13 +96,23 @@ def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dic
         found: their bars.
         floors: ratio by degree.
     """
-    joined = csr_matrix(landmarks.distances <= GAP * landmarks.radius)
-    _, piece = connected_components(joined, directed=False)
-    pieces = int((np.bincount(piece) >= SMALLEST_PIECE * len(piece)).sum())
+    apart = pieces(landmarks)
     return {
-        prime: (pieces, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
+        prime: (apart, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
         for prime, diagrams in found.diagrams.items()
     }
+
+
+def vote(
+    numbers: dict[int, tuple[int, ...]], counts: Sequence[dict[int, tuple[int, ...]]]
+) -> tuple[dict[int, Betti], float]:
+    """Return Betti numbers by prime with their range over all counts, and the share of counts that have them."""
+    columns = {prime: list(zip(*(found[prime] for found in counts), strict=True)) for prime in numbers}
+    betti = {
+        prime: Betti(numbers[prime], tuple(map(min, columns[prime])), tuple(map(max, columns[prime])))
+        for prime in numbers
+    }
+    return betti, list(counts).count(numbers) / len(counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +139,9 @@ class Findings:
 
 
 FEWEST_FOR_VERDICT = 100
-# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls.
-FEWEST_FOR_ABSENCE = 500
+# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls: 500 to
+# 800 points of a torus of revolution were called contractible as long as this was 500.
+FEWEST_FOR_ABSENCE = 1000
 LEAST_AGREEMENT = 0.5
 
 
@@ -129,7 +151,7 @@ def decide(findings: Findings) -> tuple[Name, str]:
     A closed manifold needs its Betti numbers at both primes, in at least half of the counts, and a p-value of at most
     alpha in every degree in which it has a class. A sphere, which has no class in degree 1, also needs a p-value above
     alpha there. "contractible" needs Betti numbers (1, 0, 0) in at least half of the counts, p-values above alpha if
-    there are fewer than 500 points, and no room for classes above degree 2, which are not computed: at most 3
+    there are fewer than 1,000 points, and no room for classes above degree 2, which are not computed: at most 3
     coordinates, or both dimensions below 2.5.
 
     Args:

@@ -55,6 +55,14 @@ def test_uniform_ball_is_uniform(dim: int) -> None:
     assert (radius < 0.5).mean() == pytest.approx(0.5**dim, abs=0.01)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_uniform_sphere_is_uniform(dim: int) -> None:
+    points = nulls.uniform_sphere(50_000, dim, generator(0))
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=0.015)
+    np.testing.assert_allclose(np.cov(points.T), np.eye(dim + 1) / (dim + 1), atol=0.01)
+
+
 @pytest.mark.parametrize("null", [*nulls.BY_NAME.values(), lambda points, g: nulls.uniform_ball(9, 2, g)])
 def test_same_seed_same_bits(null: nulls.Null) -> None:
     np.testing.assert_array_equal(null(walk(), generator(5)), null(walk(), generator(5)))

@@ -13,9 +13,10 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import riemod
-from analysis.clouds import KNOWN, NOISES, circle
+from analysis import few_points
+from analysis.clouds import KNOWN, NOISES, circle, flat_torus, sphere
 from riemod.alignment import graph_distances
-from riemod.topology import ModuliRecovery, _neighbors, nulls, recovery
+from riemod.topology import ModuliRecovery, _neighbors, few, nulls, recovery
 from riemod.topology.verdict import bars, longest
 
 # The package's attribute of this name is the function.
@@ -23,6 +24,14 @@ landmarks = importlib.import_module("riemod.topology.landmarks")
 
 # Enough for a corrected p-value of 0.04 in two degrees, and so for a verdict.
 QUICK: dict[str, Any] = {"n_nulls": 50, "n_subsamples": 2}
+
+
+FEW = {"circle": circle, "sphere": sphere, "torus": flat_torus}
+
+
+def in_six(points: np.ndarray) -> np.ndarray:
+    """Add noise of a tenth of the radius in six coordinates."""
+    return np.pad(points, ((0, 0), (0, 6 - points.shape[1]))) + 0.1 * rng(7).standard_normal((len(points), 6))
 
 
 def rng(seed: int = 500) -> np.random.Generator:
@@ -109,7 +118,7 @@ def test_each_cloud_is_searched_and_projected_once(metric: Any, searches: int, m
     for module in (recovery, landmarks):
         monkeypatch.setattr(module, "neighborhood", search)
     monkeypatch.setattr(_neighbors, "local_axes", counted("local_axes"))
-    ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((200, 3)))
+    ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((500, 3)))
     # Local axes of 40 points give the dimension, those of 20 the projection.
     assert calls == {"neighborhood": searches + 3, "local_axes": 2 + 3}
 
@@ -155,7 +164,38 @@ def test_few_points_of_a_torus_are_not_called_a_sphere_or_contractible(side: int
     angles = np.stack(np.meshgrid(*[np.arange(side) * 2 * np.pi / side] * 2), -1).reshape(-1, 2)
     grid = np.concatenate([np.cos(angles), np.sin(angles)], 1)
     found = ModuliRecovery(n_subsamples=2).fit(grid)
+    assert found.manifold_ in {"torus", "undecided"}, found.report()
+
+
+@pytest.mark.parametrize(("name", "draw"), list(FEW.items()))
+def test_a_hundred_points_with_noise(name: str, draw: Any) -> None:
+    found = ModuliRecovery(n_nulls=40, n_subsamples=4).fit(in_six(draw(100, rng(2000))))
+    assert found.manifold_ == name, found.report()
+
+
+@pytest.mark.parametrize("cloud", ["S^3", "disc", "Gaussian in R^6"])
+def test_few_points_without_a_manifold_say_how_many_would_be_enough(cloud: str) -> None:
+    found = ModuliRecovery(n_nulls=40, n_subsamples=1).fit(few_points.draw(cloud, 100, 0.1, 2000))
     assert found.manifold_ == "undecided", found.report()
+    assert set(found.needed_points_) == {"circle", "sphere", "torus"}
+    assert "needs this many points" in found.reason_
+    assert "second loop" in found.report()
+
+
+def test_distances_of_few_points_are_read_as_the_points_are() -> None:
+    points = in_six(circle(100, rng(2000)))
+    one = ModuliRecovery(n_nulls=40, n_subsamples=1).fit(points)
+    other = ModuliRecovery(n_nulls=40, n_subsamples=1, metric="precomputed").fit(cdist(points, points))
+    assert one.longest_ == pytest.approx(other.longest_)
+    assert one.manifold_ == other.manifold_ == "circle"
+
+
+def test_nothing_of_few_points_stays_after_a_fit_of_many() -> None:
+    found = ModuliRecovery(n_nulls=2, n_subsamples=1).fit(circle(60, rng()))
+    assert found.second_loop_[0] >= 1
+    found.fit(circle(few.FEW, rng()))
+    assert not hasattr(found, "second_loop_")
+    assert "second loop" not in found.report()
 
 
 def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
