@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from riemod._checks import check_type, shown
 from riemod.regularization.penalized import Chain, Owner, PairedWeight, RecurrentWeight, Weight
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -132,6 +133,7 @@ def chain(*layers: Layer) -> Chain:
         raise ValueError(f"layers must be two or more in a chain, got {len(layers)}")
     weights: list[PairedWeight] = []
     for layer in layers:
+        check_type("layers", layer, (nn.Module, tuple), "modules or (module, parameter name) pairs")
         found = weights_of(layer)
         if len(found) != 1 or not isinstance(found[0], PairedWeight) or found[0].gates != 1:
             raise ValueError(f"layers must be linear or convolutional in a chain, got {_describe(layer)}")
@@ -184,7 +186,9 @@ def _named_weight(module: nn.Module, parameter: str) -> Weight:
                 "of different groups"
             )
     if weight.ndim < 2 or weight.numel() == 0:
-        raise ValueError(f"parameter {parameter!r} must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}")
+        raise ValueError(
+            f"parameter {parameter!r} of the module must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}"
+        )
     if weight.ndim > 2 and not isinstance(owner, _CONVOLUTIONS):
         raise ValueError(
             f"parameter {parameter!r} must be a matrix, got shape {tuple(weight.shape)}: if its slices [j, k] are the "
@@ -216,7 +220,7 @@ def _find(module: nn.Module, parameter: str) -> tuple[nn.Module, str, Tensor]:
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if not isinstance(parameter, str):
-        raise TypeError(f"parameter must be a name, got {parameter!r}")
+        raise TypeError(f"parameter must be a name, got {shown(parameter)}")
     path, _, name = parameter.rpartition(".")
     owner = dict(module.named_modules(remove_duplicate=False)).get(path)
     weight = None if owner is None else getattr(owner, name, None)

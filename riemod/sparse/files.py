@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Annotated, TypedDict
 import torch
 from torch import Tensor, nn
 
+from riemod._checks import check_module, check_type
 from riemod._files import write_atomically
 from riemod._tensor_files import CHECKSUM, check_seal, read_header, read_tensors, to_sealed_bytes
 from riemod._untrusted import DamagedFile, Range, check_shape, one_line, parse_json, shown
@@ -57,8 +59,8 @@ def save(module: nn.Module, path: str | Path) -> None:
         TypeError: `module` is no module.
         OSError: the file cannot be written.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module("module", module)
+    check_type("path", path, (str, os.PathLike), "a path")
     layers = {
         name: {
             "kind": _kind(layer),
@@ -93,8 +95,8 @@ def load(path: str | Path, module: nn.Module) -> nn.Module:
     Warns:
         UserWarning: the file is from before files had a checksum, so that changed numbers in it cannot be noticed.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module("module", module)
+    check_type("path", path, (str, os.PathLike), "a path")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must be an existing file, got {path}")

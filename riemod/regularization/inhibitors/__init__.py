@@ -6,6 +6,7 @@ points would run together. `inhibitor(d)` takes distances; the penalty calls `in
 that depend only on d^2 use it directly, so that no square root makes a gradient infinite at 0.
 """
 
+from riemod._checks import shown
 from riemod.regularization.inhibitors.base import Inhibitor
 from riemod.regularization.inhibitors.laws import (
     DifferenceOfGaussians,
@@ -54,6 +55,6 @@ def by_name(name: str) -> Inhibitor:
     >>> by_name("ricker")
     Ricker(amplitude=100.0, width=1.0)
     """
-    if name not in BY_NAME:
-        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {name!r}")
+    if not isinstance(name, str) or name not in BY_NAME:
+        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {shown(name)}")
     return BY_NAME[name]()

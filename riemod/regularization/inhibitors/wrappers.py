@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, shown
 from riemod.manifolds.base import safe_sqrt
 from riemod.regularization.inhibitors.base import Inhibitor
 
@@ -34,8 +34,8 @@ class Custom(Inhibitor):
     learnable: bool | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise TypeError(f"function must map a tensor of distances to a tensor, got {self.function!r}")
+        if not callable(self.function) or isinstance(self.function, type):
+            raise TypeError(f"function must map a tensor of distances to a tensor, got {shown(self.function)}")
         values = self._probe()
         if values.shape != _PROBE_DISTANCES.shape:
             raise ValueError(f"function must keep the shape {tuple(_PROBE_DISTANCES.shape)}, got {tuple(values.shape)}")
@@ -46,8 +46,11 @@ class Custom(Inhibitor):
             )
 
     def _probe(self) -> Tensor:
-        with torch.no_grad():
-            values = self.function(_PROBE_DISTANCES.clone())
+        try:
+            with torch.no_grad():
+                values = self.function(_PROBE_DISTANCES.clone())
+        except TypeError as error:
+            raise TypeError("function must map a tensor of distances to a tensor, got one that refuses it") from error
         if not isinstance(values, Tensor):
             raise TypeError(f"function must return a tensor, got {type(values).__name__}")
         return values
@@ -107,4 +110,10 @@ def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor
     """
     if isinstance(inhibitor, type):
         raise TypeError(f"inhibitor must be an instance, got the class {inhibitor.__name__}")
-    return inhibitor if isinstance(inhibitor, Inhibitor) else Custom(inhibitor)
+    if isinstance(inhibitor, Inhibitor):
+        return inhibitor
+    try:
+        return Custom(inhibitor)
+    except (TypeError, ValueError) as error:
+        what = "an Inhibitor or a function of the distance"
+        raise type(error)(f"inhibitor must be {what}, got {shown(inhibitor)}: {error}") from error
