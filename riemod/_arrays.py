@@ -72,6 +72,14 @@ def check_order(name: str, values: Any, count: int) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def check_indices(name: str, values: Any, count: int) -> np.ndarray:
+    """Return the values as a 1-dimensional int64 array; raise an error unless they are some of 0 to count - 1."""
+    array = check_array(name, values, ("m",))
+    if not len(array) or not np.isin(array, np.arange(count)).all():
+        raise ValueError(f"{name} must be some of the indices 0 to {count - 1}, got {shown(array.tolist())}")
+    return array.astype(np.int64)
+
+
 def check_points(points: Any, name: str = "points") -> np.ndarray:
     """Return the points as an (n, k) array; raise a ValueError unless n, k >= 1 and all values are finite."""
     array = as_array(points, name)

@@ -3,6 +3,7 @@
 NumPy's integers and floats count as numbers, True and False do not.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
@@ -94,6 +95,21 @@ def check_function(name: str, value: Any, what: str = "a function") -> Callable[
     return value
 
 
+def takes(function: Callable[..., Any], *positional: Any, **named: Any) -> bool:
+    """Tell whether a function can be called with these arguments; True where Python does not know its parameters.
+
+    >>> takes(lambda a, b: None, 1), takes(lambda a, *, b=2: None, 1, b=3)
+    (False, True)
+    """
+    try:
+        inspect.signature(function).bind(*positional, **named)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def check_mapping(name: str, value: Any, what: str) -> Mapping[Any, Any]:
     """Return the mapping; raise a TypeError that says what it must be unless it is one."""
     return check_type(name, value, Mapping, what)
@@ -147,6 +163,13 @@ def check_at_least(name: str, value: Any, least: float, most: float = LARGEST) -
         raise ValueError(f"{name} must be finite and >= {least:g}, got {shown(value)}")
     if value > most:
         raise ValueError(f"{name} must be at most {most:g}, got {shown(value)}")
+    return float(value)
+
+
+def check_number(name: str, value: Any) -> float:
+    """Return the value as a float, infinity among them; raise a ValueError unless it is a number, and not NaN."""
+    if not _is_number(value) or math.isnan(value):
+        raise ValueError(f"{name} must be a number, got {shown(value)}")
     return float(value)
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, check_type
 from riemod._torch import outside_graphs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
@@ -101,8 +101,8 @@ def coactivity_energy(
     >>> coactivity_energy(points, apart, Torus(2), CoactivityLaw(lambda d: d, scale=1.0)).item()
     -2.5
     """
-    manifold.check_points(points)
-    check_weight(correlations, points, points)
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
+    check_weight(correlations, points, points, "correlations")
     check_law(law)
     with torch.autocast(points.device.type, enabled=False):
         return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law.on(manifold))
@@ -140,6 +140,7 @@ def natural_scale(manifold: Manifold) -> float:
     >>> round(natural_scale(Torus(2, period=20.0)) / natural_scale(Torus(2, period=10.0)), 3)
     2.0
     """
+    check_type("manifold", manifold, Manifold, "a Manifold")
     x, y = (manifold.sample(256, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1))
     with torch.no_grad():
         squared = manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))

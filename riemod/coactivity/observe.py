@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_choice, check_integer, check_positive, check_share
+from riemod._checks import check_boolean, check_choice, check_integer, check_positive, check_share
 from riemod.coactivity.correlations import RunningCorrelations
 from riemod.coactivity.energy import WIDE, CoactivityLaw, check_law, energy_of_coordinates
 from riemod.regularization.evidence import GatheredEvidence, PointEvidence
@@ -46,6 +46,7 @@ class Coactivity(PointEvidence):
         check_law(self.law)
         check_positive("strength", self.strength)
         check_share("forget", self.forget)
+        check_boolean("with_penalty", self.with_penalty)
 
     def gather(self, layers: Sequence[tuple[RecurrentWeight, Neurons]]) -> "ObservedCoactivity":
         return ObservedCoactivity(self, layers)

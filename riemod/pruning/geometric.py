@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from riemod._checks import check_integer
+from riemod._checks import check_generator, check_integer, shown
 from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization import _tiles as tiles
@@ -77,6 +77,7 @@ def geometric_mask(
     """
     check_sparsity("sparsity", sparsity)
     check_temperature(temperature)
+    check_generator(generator)
     costs, recurrent = _costs(geometry, inhibitor, layer)
     kept = costs.numel() - round(float(sparsity) * costs.numel())
     if not bool((costs >= 0).all()):
@@ -121,7 +122,7 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
 def check_temperature(temperature: float) -> None:
     """Raise a ValueError unless the temperature is a number >= 0 or infinity."""
     if isinstance(temperature, bool) or not isinstance(temperature, Real) or not temperature >= 0:
-        raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {temperature!r}")
+        raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {shown(temperature)}")
 
 
 def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:

@@ -85,16 +85,16 @@ def divisor(reduction: Reduction, entries: int) -> int:
     return entries if reduction == "mean" else 1
 
 
-def check_weight(weight: Tensor, points: Tensor, source_points: Tensor) -> None:
+def check_weight(weight: Tensor, points: Tensor, source_points: Tensor, argument: str = "weight") -> None:
     """Raise unless the weight is a dense floating (n, m) matrix with the device and dtype of its n and m points."""
     if not isinstance(weight, Tensor):
-        raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
+        raise TypeError(f"{argument} must be a tensor, got {type(weight).__name__}")
     if weight.ndim != 2 or weight.numel() == 0:
-        raise ValueError(f"weight must be a matrix (n, m) with n, m >= 1, got shape {tuple(weight.shape)}")
+        raise ValueError(f"{argument} must be a matrix (n, m) with n, m >= 1, got shape {tuple(weight.shape)}")
     if weight.layout != torch.strided:
-        raise TypeError(f"weight must be dense, got {weight.layout}")
+        raise TypeError(f"{argument} must be dense, got {weight.layout}")
     if not weight.is_floating_point():
-        raise TypeError(f"weight must be floating-point, got {weight.dtype}")
+        raise TypeError(f"{argument} must be floating-point, got {weight.dtype}")
     for name, own, count in (("points", points, weight.shape[0]), ("source_points", source_points, weight.shape[1])):
         if own.shape[0] != count:
             raise ValueError(f"{name} must hold {count} points for a weight {tuple(weight.shape)}, got {own.shape[0]}")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
-from riemod._checks import check_type, shown
+from riemod._checks import check_module, check_type, shown
 from riemod.regularization.penalized import Chain, Owner, PairedWeight, RecurrentWeight, Weight
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -18,11 +18,12 @@ _KINDS = "nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Linear, nn.Conv1d, nn.Conv2d,
 Layer = nn.Module | tuple[nn.Module, str]
 
 
-def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
+def recurrent_weights(module: nn.Module, argument: str = "module") -> list[RecurrentWeight]:
     """List the recurrent parameters of a layer, a cell, or of all layers and cells inside a model, in module order.
 
     Args:
         module: an `nn.RNN`, `nn.GRU`, `nn.LSTM`, one of their cells, or a model that holds some.
+        argument: the caller's name for it, in errors.
 
     Raises:
         ValueError: if there is none, or an LSTM projects its hidden state (its recurrent matrix is not square).
@@ -31,13 +32,13 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
     >>> [weight.parameter for weight in recurrent_weights(nn.GRU(2, 8, num_layers=2))]
     ['weight_hh_l0', 'weight_hh_l1']
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module(argument, module)
     found = [weight for child in module.modules() for weight in _own_recurrent_weights(child)]
     if not found:
         raise ValueError(
-            f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; name anything "
-            f"else itself: recurrent(module, name) for the hidden matrix of your own cell, a module ({_KINDS}), or a "
+            f"{argument} must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; "
+            "name anything else itself: recurrent(module, name) for the hidden matrix of your own cell, a module "
+            f"({_KINDS}), or a "
             f"(module, name) pair for a weight between two sets of neurons; parameters here: {_names(module)}"
         )
     return found

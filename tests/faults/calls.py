@@ -40,11 +40,17 @@ FOREIGN = re.compile(
     r"|must be real number|ambiguous|only integer tensors|Expected .* but got|missing \d+ required|positional argument"
 )
 # scikit-learn's own words, which its users know, and which its estimators are tested for.
-SKLEARN = re.compile(r"Found array|Expected 2D array|Reshape your data|cannot be used to seed|dtype='numeric'|Input X")
+SKLEARN = re.compile(
+    r"Found array|Expected 2D array|Reshape your data|cannot be used to seed|dtype='numeric'|Input X|Complex data"
+    r"|^X must be an array of numbers"
+)
 # The names that functions which look something up by its name have for it.
-LOOKED_UP = ("arm", "initializer", "task", "evidence", "inhibitor", "manifold")
-# Where the weights hold NaN, the penalty is NaN, as torch's users expect of a loss.
-PASSED_ON = re.compile(r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)")
+LOOKED_UP = ("name", "arm", "initializer", "task", "evidence", "inhibitor", "manifold")
+# What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix that stores them.
+PASSED_ON = re.compile(
+    r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)"
+    r"|optim\.\w+\(model=with|sparse\.\w+Matrix\(values"
+)
 
 
 class Case(NamedTuple):
@@ -142,6 +148,8 @@ def names_an_argument(message: str, case: Case) -> bool:
     names = LOOKED_UP if case.call.name.endswith("by_name") or case.argument == "name" else tuple(case.call.arguments)
     if case.call.name.startswith("topology.") and SKLEARN.search(message):
         return True
+    if case.argument == "moduli" or case.argument == "embedding":
+        names = (*names, "points")
     return not FOREIGN.search(message) and any(re.search(rf"\b{re.escape(name)}\b", message) for name in names)
 
 

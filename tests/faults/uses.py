@@ -28,7 +28,8 @@ def use(result: Any) -> Any:
     """Use a result as its reader would, so that what was accepted too easily shows; return what must be finite."""
     if isinstance(result, regularization.ModuliRegularizer):
         loss = result()
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
         return loss
     if isinstance(result, inhibitors.Inhibitor):
         return result(torch.tensor([0.0, 0.5, 3.0]))
