@@ -150,7 +150,7 @@ def check_positive(name: str, value: Any) -> float:
 
     Products of a few numbers must not leave the range of float32, so 1e-30 <= value <= 1e30.
     """
-    if not (_is_number(value) and 0 < value < math.inf):
+    if not (is_number(value) and 0 < value < math.inf):
         raise ValueError(f"{name} must be positive and finite, got {shown(value)}")
     if not 1 / LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be from {1 / LARGEST:g} to {LARGEST:g}, got {shown(value)}")
@@ -159,7 +159,7 @@ def check_positive(name: str, value: Any) -> float:
 
 def check_at_least(name: str, value: Any, least: float, most: float = LARGEST) -> float:
     """Return the value as a float; raise a ValueError unless it is a number with least <= value <= most."""
-    if not (_is_number(value) and least <= value < math.inf):
+    if not (is_number(value) and least <= value < math.inf):
         raise ValueError(f"{name} must be finite and >= {least:g}, got {shown(value)}")
     if value > most:
         raise ValueError(f"{name} must be at most {most:g}, got {shown(value)}")
@@ -168,21 +168,21 @@ def check_at_least(name: str, value: Any, least: float, most: float = LARGEST) -
 
 def check_number(name: str, value: Any) -> float:
     """Return the value as a float, infinity among them; raise a ValueError unless it is a number, and not NaN."""
-    if not _is_number(value) or math.isnan(value):
+    if not is_number(value) or math.isnan(value):
         raise ValueError(f"{name} must be a number, got {shown(value)}")
     return float(value)
 
 
 def check_share(name: str, value: Any) -> float:
     """Return the value as a float; raise a ValueError unless it is a number with 0 <= value < 1."""
-    if not (_is_number(value) and 0 <= value < 1):
+    if not (is_number(value) and 0 <= value < 1):
         raise ValueError(f"{name} must be in [0, 1), got {shown(value)}")
     return float(value)
 
 
 def check_fraction(name: str, value: Any) -> float:
     """Return the value as a float; raise a ValueError unless it is a number with 0 < value < 1."""
-    if not (_is_number(value) and 0 < value < 1):
+    if not (is_number(value) and 0 < value < 1):
         raise ValueError(f"{name} must be in (0, 1), got {shown(value)}")
     return float(value)
 
@@ -208,7 +208,8 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number that a float can hold, infinity and NaN among them; a bool is none."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:

@@ -14,13 +14,13 @@ average.
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from riemod._checks import check_generator, check_integer, shown
+from riemod._arrays import check_tensor
+from riemod._checks import check_generator, check_integer, is_number, shown
 from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization import _tiles as tiles
@@ -112,6 +112,8 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
     check_temperature(temperature)
     if temperature == 0:
         raise ValueError("temperature must be above 0 for a prior, got 0")
+    if not check_tensor("costs", costs).is_floating_point() or bool(costs.isnan().any()):
+        raise ValueError("costs must be floating-point numbers or infinity, got NaN or another dtype")
     finite = costs[costs.isfinite()]
     if not len(finite):
         raise ValueError("costs must be finite for at least one pair, got none")
@@ -121,7 +123,7 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
 
 def check_temperature(temperature: float) -> None:
     """Raise a ValueError unless the temperature is a number >= 0 or infinity."""
-    if isinstance(temperature, bool) or not isinstance(temperature, Real) or not temperature >= 0:
+    if not is_number(temperature) or not temperature >= 0:
         raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {shown(temperature)}")
 
 

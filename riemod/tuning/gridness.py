@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates, maximum_filter
 
 from riemod._checks import check_integer
 from riemod.manifolds import Euclidean, Torus
-from riemod.tuning.rate_maps import LEAVE_OUT, RateMaps, refuse_units
+from riemod.tuning.rate_maps import LEAVE_OUT, RateMaps, check_maps, refuse_units
 
 __all__ = ["GridScores", "autocorrelograms", "grid_scores"]
 
@@ -48,6 +48,7 @@ def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarra
 
     Reference: Hafting et al. 2005, https://doi.org/10.1038/nature03721 (supplement)
     """
+    check_maps(maps)
     periodic = isinstance(maps.bins.manifold, Torus)
     if not (isinstance(maps.bins.manifold, Torus | Euclidean) and maps.bins.widths and len(maps.bins.shape) == 2):
         raise ValueError(f"maps must be on regular_bins of Euclidean(2) or Torus(2), not of {maps.bins.manifold}")

@@ -46,7 +46,7 @@ SKLEARN = re.compile(
 )
 # The names that functions which look something up by its name have for it.
 LOOKED_UP = ("name", "arm", "initializer", "task", "evidence", "inhibitor", "manifold")
-# What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix that stores them.
+# What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix of them.
 PASSED_ON = re.compile(
     r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)"
     r"|optim\.\w+\(model=with|sparse\.\w+Matrix\(values"
