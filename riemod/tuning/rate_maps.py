@@ -69,14 +69,12 @@ class RateMaps:
             ValueError: if the rates or the occupancy are of another shape than the bins, or infinite.
         """
         count = len(check_type("bins", self.bins, Bins, "Bins").centers)
-        rates, occupancy = (
-            check_array("rates", self.rates, ("n", count)),
-            check_array("occupancy", self.occupancy, (count,)),
-        )
-        if np.isinf(rates).any() or not len(rates):
-            raise ValueError("rates must be finite or NaN for at least one unit, got infinity or none")
-        if not np.isfinite(occupancy).all() or (occupancy < 0).any() or not occupancy.sum() > 0:
-            raise ValueError("occupancy must be finite and >= 0, and above 0 somewhere")
+        rates = check_array("rates", self.rates, ("n", count))
+        occupancy = check_array("occupancy", self.occupancy, (count,))
+        if np.isinf(rates).any():
+            raise ValueError("rates must be finite or NaN, got infinity")
+        if not (np.isfinite(occupancy) & (occupancy >= 0)).all():
+            raise ValueError("occupancy must be finite and >= 0, got other shares")
 
     @property
     def images(self) -> Float[np.ndarray, "n ..."]:
