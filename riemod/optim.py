@@ -12,9 +12,10 @@ from riemod._checks import (
     check_mapping,
     check_module,
     check_positive,
-    check_share,
     check_type,
+    is_number,
     kind_of,
+    shown,
 )
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import attach_masks
@@ -191,9 +192,9 @@ def riemannian_adam(
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr), ("eps", eps)):
         check_positive(name, rate)
     pair = check_items("betas", betas, "two numbers in [0, 1)")
-    if len(pair) != 2:
-        raise ValueError(f"betas must be two numbers in [0, 1), got {len(pair)}")
-    betas = check_share("betas", pair[0]), check_share("betas", pair[1])
+    if len(pair) != 2 or not all(is_number(beta) and 0 <= beta < 1 for beta in pair):
+        raise ValueError(f"betas must be two numbers in [0, 1), got {shown(betas)}")
+    betas = float(pair[0]), float(pair[1])
     check_at_least("weight_decay", weight_decay, 0)
     groups, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []

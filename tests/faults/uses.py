@@ -1,14 +1,29 @@
 """The calls that bad arguments are given to, methods among them, and how each result is used."""
 
+import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from riemod import coactivity, manifolds, masks, optim, pruning, regularization, sparse, tasks, topology
+from riemod import (
+    coactivity,
+    inspection,
+    manifolds,
+    masks,
+    optim,
+    pruning,
+    regularization,
+    sparse,
+    tasks,
+    topology,
+    training,
+)
 from riemod.regularization import inhibitors
 from tests.faults.valid import (
     LEFT_OUT,
@@ -17,8 +32,10 @@ from tests.faults.valid import (
     Call,
     _generator,
     _masked,
+    _moduli,
     _net,
     _points,
+    _run,
     _tensor,
     makers,
 )
@@ -53,6 +70,8 @@ def use(result: Any) -> Any:
                 parameter.grad = torch.ones_like(parameter)
         result.step()
         return [parameter.detach() for group in result.param_groups for parameter in group["params"]]
+    if isinstance(result, training.Run):
+        return None
     if isinstance(result, sparse.StoredMatrix):
         return result.dense()
     if inspect.isgenerator(result):
@@ -177,11 +196,29 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
             {"optimizer": lambda: torch.optim.SGD(_net().parameters()), "module": _net},
         ),
         (
+            "inspection.draw_states",
+            lambda **values: inspection.states.draw_states(**values).states,
+            {"run": _run, "count": lambda: 10},
+        ),
+        *(
+            (
+                f"integrations.{name}.ModuliCallback",
+                partial(_callback, name),
+                {"moduli": _moduli, "pruner": lambda: None, "log": lambda: True},
+            )
+            for name in ("lightning", "transformers")
+            if importlib.util.find_spec(name) is not None
+        ),
+        (
             "pruning.lottery_ticket",
             _ticket,
             {"generator": _generator, "initialize": lambda: None, "rewind": lambda: _net().state_dict()},
         ),
     ]
+
+
+def _callback(name: str, **options: Any) -> None:
+    importlib.import_module(f"riemod.integrations.{name}").ModuliCallback(**options)
 
 
 def _observe(states: Any) -> Any:

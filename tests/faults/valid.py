@@ -98,12 +98,25 @@ def _file() -> Path:
     return path
 
 
-def _sparse_pair() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2))
-
-
 def _new_file() -> Path:
     return Path(tempfile.mkdtemp(prefix="riemod-faults-")) / "new"
+
+
+def _description() -> training.RunDescription:
+    config = tasks.Adding.presets["smoke"]
+    small = {"hidden_size": 6, "steps": 4, "batch_size": 8, "epochs": 1, "batches_per_epoch": 1, "tail_epochs": 0}
+    return training.RunDescription("adding", config.replace(**small, dense_epochs=0, evaluation_batches=1), None)
+
+
+def _run() -> training.Run:
+    """A run before its first epoch."""
+    return training.start(training.RunFolder(_new_file()), _description())
+
+
+def _finished() -> training.Run:
+    run = _run()
+    training.train(run)
+    return run
 
 
 BY_NAME: dict[str, Maker] = {
@@ -149,6 +162,9 @@ BY_NAME: dict[str, Maker] = {
     "embedding": _moduli,
     "diagrams": lambda: topology.persistence(_array(20, 2), max_dimension=1),
     "torus": lambda: TORUS,
+    "run": lambda: _run(),
+    "folder": lambda: training.RunFolder(_new_file()),
+    "description": lambda: _description(),
     "side": lambda: 2.2,
     "temperature": lambda: 1.0,
 }
@@ -232,6 +248,7 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "regularization.controls.match_budget": {"pairs": lambda: 1000, "share": lambda: 0.3},
     "regularization.inhibitors.by_name": {"name": lambda: "ricker"},
     "regularization.inhibitors.Custom": {"function": lambda: torch.square},
+    "regularization.inhibitors.Scaled": {"inhibitor": inhibitors.Gaussian, "factor": lambda: 2.0},
     "sparse.CSRMatrix": {
         "shape": lambda: (2, 3),
         "values": lambda: _tensor(2),
@@ -279,9 +296,19 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "topology.local_pca_projection": {"points": lambda: _array(60, 3)},
     "topology.persistence": {"data": lambda: _array(20, 3), "max_dimension": lambda: 1},
     "topology.two_nn_dimension": {"points": lambda: _array(60, 3)},
-    "training.RunFolder": {},
+    "topology.nulls.holm": {"p_values": lambda: {1: 0.01, 2: 0.04}},
+    "topology.nulls.rank_p_value": {"observed": lambda: 1.0, "drawn": lambda: [0.0, 2.0]},
+    "topology.nulls.uniform_ball": {"n": lambda: 5},
+    "training.check_replicas": {
+        "folders": lambda: [training.RunFolder(_new_file()) for _ in range(2)],
+        "descriptions": lambda: [_description(), _description()],
+    },
+    "training.compress_run": {"out": _new_file},
     "training.generator_for": {"device": lambda: "cpu", "key": lambda: (3, 0)},
-    "training.start": {},
+    "training.load": {"folder": lambda: _run().folder},
+    "training.lottery": {"parent": _finished},
+    "training.train": {"run": _finished},
+    "training.train_replicas": {"runs": lambda: [_finished()]},
     "tuning.Bins": {
         "centers": lambda: tuning.regular_bins(TORUS, 4).centers,
         "shape": lambda: (4, 4),
@@ -300,7 +327,7 @@ BY_CALL: dict[str, dict[str, Maker]] = {
 for _name in ("attach_masks", "MaskHook"):
     BY_CALL[f"masks.{_name}"] = {}
 
-# Plain results, abstract bases and aliases; what takes a run is the training sections' part.
+# Plain results, abstract bases and aliases.
 LEFT_OUT = {
     "alignment.Isometry",
     "initialization.Initializer",
@@ -315,7 +342,6 @@ LEFT_OUT = {
     "regularization.GatheredEvidence",
     "regularization.PointEvidence",
     "regularization.inhibitors.Inhibitor",
-    "regularization.inhibitors.Scaled",
     "sparse.StoredMatrix",
     "tasks.AddingConfig",
     "tasks.Language",
@@ -325,17 +351,7 @@ LEFT_OUT = {
     "tasks.Task",
     "training.Run",
     "training.Stream",
-    "training.build",
-    "training.check_replicas",
-    "training.compress_run",
     "training.environment",
-    "training.evaluate",
-    "training.load",
-    "training.lottery",
-    "training.save",
-    "training.start",
-    "training.train",
-    "training.train_replicas",
 }
 
 ROOMS = {
@@ -355,6 +371,7 @@ ROOMS = {
     "sparse": sparse,
     "tasks": tasks,
     "topology": topology,
+    "topology.nulls": topology.nulls,
     "training": training,
     "tuning": tuning,
 }
