@@ -8,8 +8,10 @@ import re
 import resource
 import select
 import signal
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,14 +182,23 @@ def run(count: int = 300, seed: int = 0, only: str = "") -> Tally:
     """
     tally = Tally("calls")
     mpl.use("Agg")
-    every = [case for case in every_case() if re.match(only, case.call.name)]
-    cases = choose(every, count, seed)
-    tally.notes.append(f"{len(every):,} bad calls are known, {len({case.call.name for case in every})} callables")
-    with workplace() as place:
+    with workplace() as place, _temporary_files_in(place):
+        every = [case for case in every_case() if re.match(only, case.call.name)]
+        cases = choose(every, count, seed)
+        tally.notes.append(f"{len(every):,} bad calls are known, {len({case.call.name for case in every})} callables")
         done = 0
         while done < len(cases):
             done += _some(cases[done:], place, tally)
     return tally
+
+
+@contextmanager
+def _temporary_files_in(place: Path) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(place)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _some(cases: list[Case], scratch: Path, tally: Tally) -> int:

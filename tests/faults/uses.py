@@ -25,20 +25,8 @@ from riemod import (
     training,
 )
 from riemod.regularization import inhibitors
-from tests.faults.valid import (
-    LEFT_OUT,
-    ROOMS,
-    TORUS,
-    Call,
-    _generator,
-    _masked,
-    _moduli,
-    _net,
-    _points,
-    _run,
-    _tensor,
-    makers,
-)
+from tests.faults import values
+from tests.faults.valid import LEFT_OUT, ROOMS, Call, makers
 
 
 def use(result: Any) -> Any:
@@ -51,7 +39,7 @@ def use(result: Any) -> Any:
     if isinstance(result, inhibitors.Inhibitor):
         return result(torch.tensor([0.0, 0.5, 3.0]))
     if isinstance(result, manifolds.Manifold):
-        points = result.sample(4, generator=_generator())
+        points = result.sample(4, generator=values.generator())
         return points, result.distance(points, points), result.diameter
     if isinstance(result, pruning.ConstantSchedule | pruning.LinearSchedule | pruning.CubicSchedule):
         return [result(epoch) for epoch in range(12)]
@@ -90,7 +78,7 @@ def _fitted() -> topology.CircularCoordinates:
 
 def _step(**options: Any) -> Any:
     """Take a step of a dynamic pruner whose options these are."""
-    model = _masked()
+    model = values.masked()
     pruner = pruning.DynamicSparsePruner(model, **options)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -98,7 +86,7 @@ def _step(**options: Any) -> Any:
 
 
 def _penalized(module: Any) -> Any:
-    return regularization.ModuliRegularizer(module, TORUS)()
+    return regularization.ModuliRegularizer(module, values.TORUS)()
 
 
 def _config(task: str, **fields: Any) -> tasks.RunConfig:
@@ -124,10 +112,10 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         name = f"manifolds.{type(manifold).__name__}"
 
         def sampled(manifold: manifolds.Manifold = manifold) -> torch.Tensor:
-            return manifold.sample(4, generator=_generator())
+            return manifold.sample(4, generator=values.generator())
 
         calls += [
-            (f"{name}.sample", manifold.sample, {"n": lambda: 4, "generator": _generator}),
+            (f"{name}.sample", manifold.sample, {"n": lambda: 4, "generator": values.generator}),
             (f"{name}.distance", manifold.distance, {"x": sampled, "y": sampled}),
             (f"{name}.parameter", manifold.parameter, {"points": sampled}),
             (f"{name}.scaled", manifold.scaled, {"factor": lambda: 2.0}),
@@ -136,8 +124,8 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         calls.append((f"manifolds.{type(manifold).__name__}.lattice", manifold.lattice, {"count": lambda: 4}))
     return [
         *calls,
-        ("pruning.MagnitudePruner.prune", pruning.MagnitudePruner(_net()).prune, {"sparsity": lambda: 0.5}),
-        ("pruning.MagnitudePruner.apply", pruning.MagnitudePruner(_net()).apply, {"optimizer": lambda: None}),
+        ("pruning.MagnitudePruner.prune", pruning.MagnitudePruner(values.net()).prune, {"sparsity": lambda: 0.5}),
+        ("pruning.MagnitudePruner.apply", pruning.MagnitudePruner(values.net()).apply, {"optimizer": lambda: None}),
         *(
             (f"pruning.{type(schedule).__name__}.__call__", schedule.__call__, {"epoch": lambda: 2})
             for schedule in (
@@ -156,7 +144,7 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
                 "temperature": lambda: 10.0,
             },
         ),
-        ("regularization.ModuliRegularizer", _penalized, {"module": _net}),
+        ("regularization.ModuliRegularizer", _penalized, {"module": values.net}),
         ("tasks.AddingConfig", lambda **values: _config("adding", **values), fields["adding"]),
         ("tasks.NavigationConfig", lambda **values: _config("navigation", **values), fields["navigation"]),
         (
@@ -186,25 +174,25 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
                 "n_jobs": lambda: None,
             },
         ),
-        ("coactivity.RunningCorrelations.observe", _observe, {"states": lambda: _tensor(20, 6)}),
+        ("coactivity.RunningCorrelations.observe", _observe, {"states": lambda: values.tensor(20, 6)}),
         ("optim.JointOptimizer.load_state_dict", _load_state, {"state_dict": lambda: _joint().state_dict()}),
-        ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: _tensor(2, 6)}),
-        ("regularization.NeuronEmbedding.points", _embedded, {"points": _points}),
+        ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: values.tensor(2, 6)}),
+        ("regularization.NeuronEmbedding.points", _embedded, {"points": values.points}),
         (
             "masks.attach_masks",
             masks.attach_masks,
-            {"optimizer": lambda: torch.optim.SGD(_net().parameters()), "module": _net},
+            {"optimizer": lambda: torch.optim.SGD(values.net().parameters()), "module": values.net},
         ),
         (
             "inspection.draw_states",
             lambda **values: inspection.states.draw_states(**values).states,
-            {"run": _run, "count": lambda: 10},
+            {"run": values.run, "count": lambda: 10},
         ),
         *(
             (
                 f"integrations.{name}.ModuliCallback",
                 partial(_callback, name),
-                {"moduli": _moduli, "pruner": lambda: None, "log": lambda: True},
+                {"moduli": values.moduli, "pruner": lambda: None, "log": lambda: True},
             )
             for name in ("lightning", "transformers")
             if importlib.util.find_spec(name) is not None
@@ -212,7 +200,7 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         (
             "pruning.lottery_ticket",
             _ticket,
-            {"generator": _generator, "initialize": lambda: None, "rewind": lambda: _net().state_dict()},
+            {"generator": values.generator, "initialize": lambda: None, "rewind": lambda: values.net().state_dict()},
         ),
     ]
 
@@ -228,13 +216,13 @@ def _observe(states: Any) -> Any:
 
 
 def _ticket(**options: Any) -> Any:
-    model = _net()
+    model = values.net()
     ticket = pruning.lottery_ticket(model, pruning.MagnitudePruner(model), **options)
     return list(ticket.model.state_dict().values())
 
 
 def _joint() -> optim.JointOptimizer:
-    return optim.riemannian_adam(_net())
+    return optim.riemannian_adam(values.net())
 
 
 def _load_state(state_dict: Any) -> None:
@@ -242,11 +230,11 @@ def _load_state(state_dict: Any) -> None:
 
 
 def _compressed_linear() -> nn.Module:
-    return sparse.compress(_masked(nn.Linear(6, 6)), "csr")
+    return sparse.compress(values.masked(nn.Linear(6, 6)), "csr")
 
 
 def _embedded(points: Any) -> Any:
-    return regularization.NeuronEmbedding(TORUS, 6, points=points)
+    return regularization.NeuronEmbedding(values.TORUS, 6, points=points)
 
 
 def every_call() -> list[Call]:
