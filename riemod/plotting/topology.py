@@ -85,7 +85,7 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
     """Draw states on their first two principal components, labeled with their shares of the variance.
 
     Args:
-        states: (n, k), k >= 2.
+        states: (n, k), n, k >= 2.
         colors: (n, 3) colors, (n,) angles in rad, which are drawn in cyclic colors, or None.
         ax: where to draw.
 
@@ -93,8 +93,8 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
         The axes.
     """
     states = check_points(states, "states")
-    if states.shape[1] < 2:
-        raise ValueError(f"states must have the shape (n, k) with k >= 2, got {states.shape}")
+    if min(states.shape) < 2:
+        raise ValueError(f"states must have the shape (n, k) with n, k >= 2, got {states.shape}")
     colors = check_colors(colors, len(states))
     ax = axes_or_new(ax)
     centered = states - states.mean(axis=0)

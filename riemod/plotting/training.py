@@ -107,7 +107,7 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     Returns:
         The axes.
     """
-    x, y = check_tensor("true", true, ("n", 2)).cpu().numpy().T
+    x, y = check_tensor("true", true, ("n", 2)).detach().double().cpu().numpy().T
     decoded = check_mapping("decoded", decoded, "a mapping from name to path")
     for path in decoded.values():
         check_tensor("decoded", path, ("n", 2))
@@ -118,7 +118,7 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     ax.plot(x, y, color="black", linewidth=2, label="true path")
     ax.plot(x[0], y[0], marker="o", color="black", label="start")
     for name, path in decoded.items():
-        ax.plot(*path.cpu().numpy().T, marker=".", linewidth=1, label=name)
+        ax.plot(*path.detach().cpu().numpy().T, marker=".", linewidth=1, label=name)
     ax.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, color="grey"))
     center, reach = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y), 0.3) * 0.75
     ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")

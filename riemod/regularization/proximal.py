@@ -98,6 +98,8 @@ def backward_to_points(moduli: ModuliRegularizer) -> None:
     """
     check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer")
     learned = [parameter for parameter in moduli.parameters() if parameter.requires_grad]
+    if any(parameter.is_meta for parameter in learned):
+        raise ValueError("moduli must have points, got some on the meta device")
     if learned:
         moduli().backward(inputs=learned)
 

@@ -61,6 +61,9 @@ def save(module: nn.Module, path: str | Path) -> None:
     """
     check_module("module", module)
     check_type("path", path, (str, os.PathLike), "a path")
+    path = Path(path)
+    if not path.name or not path.parent.is_dir():
+        raise FileNotFoundError(f"path must be a file in an existing folder, got {path}")
     layers = {
         name: {
             "kind": _kind(layer),
@@ -74,7 +77,7 @@ def save(module: nn.Module, path: str | Path) -> None:
     implied = [name for name in _masks(tensors) if torch.equal(tensors[name], tensors[_masked(name)] != 0)]
     tensors = {name: _narrow(tensor) for name, tensor in tensors.items() if name not in implied}
     metadata = {"format": _FORMAT, "layers": json.dumps(layers), "masks": json.dumps(implied)}
-    write_atomically(Path(path), to_sealed_bytes(tensors, metadata))
+    write_atomically(path, to_sealed_bytes(tensors, metadata))
 
 
 def load(path: str | Path, module: nn.Module) -> nn.Module:

@@ -131,6 +131,8 @@ def _obstacle(layer: nn.Module, read_by_others: Collection[nn.Module]) -> str | 
     if isinstance(layer, nn.RNNBase) and layer.proj_size:
         return f"projects its hidden state, proj_size={layer.proj_size}, which is not supported"
     own = dict(layer.named_parameters(recurse=False))
+    if any(not own[name].numel() for name in _weight_names(layer) if name in own):
+        return "has a weight without rows or columns"
     missing = [name for name in _weight_names(layer) if name not in own]
     if missing:
         return (

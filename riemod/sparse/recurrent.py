@@ -201,6 +201,10 @@ class CompressedRecurrent(nn.Module):
 def _check_input(x: Tensor, weight: Tensor) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a tensor, got {kind_of(x)}")
+    if x.layout != torch.strided:
+        raise TypeError(f"x must be dense, got {x.layout}")
+    if x.device != weight.device:
+        raise ValueError(f"x must be on the device of the weights, {weight.device}, got {x.device}")
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
 

@@ -46,8 +46,9 @@ def main() -> None:
     for name in arguments.sections or SECTIONS:
         began = time.monotonic()
         tally = run_section(name, arguments.count or SECTIONS[name], arguments.seed)
+        tally.seconds = time.monotonic() - began
         tallies.append(tally)
-        sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {time.monotonic() - began:.0f} s\n")
+        sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {tally.seconds:.0f} s\n")
     sys.stdout.write(table(tallies) + "\n")
     raise SystemExit(any(tally.failures for tally in tallies))
 

@@ -51,7 +51,7 @@ LOOKED_UP = ("name", "arm", "initializer", "task", "evidence", "inhibitor", "man
 # What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix of them.
 PASSED_ON = re.compile(
     r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)"
-    r"|optim\.\w+\(model=with|sparse\.\w+Matrix\(values"
+    r"|optim\.\w+\(model=with|sparse\.(\w+Matrix\(values|CompressedLinear\.forward)"
 )
 
 
@@ -132,7 +132,7 @@ def judge(case: Case) -> tuple[str, str] | None:
     arguments[case.argument] = bad
     try:
         result = case.call.use(invoke(case.call.function, arguments))
-    except (TypeError, ValueError, RunError, CheckpointError) as error:
+    except (TypeError, ValueError, RunError, CheckpointError, FileNotFoundError) as error:
         if names_an_argument(str(error), case):
             return None
         return f"{type(error).__name__}: {str(error)[:200]}", riemod_file(error.__traceback__)

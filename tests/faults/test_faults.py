@@ -53,11 +53,11 @@ def test_memory_of_a_thousand_steps():
 
 
 def test_the_table_counts_and_groups_failures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    tally = Tally("kills")
+    tally = Tally("kills", seconds=2.9)
     for number, outcome in enumerate((None, "it broke", None, "it broke too")):
         tally.record(f"attempt {number}", outcome, "riemod/_files.py")
-    assert table([tally]).splitlines()[1].split() == ["kills", "4", "2", "2"]
-    assert table([tally, tally]).splitlines()[3].split() == ["all", "8", "4", "4"]
+    assert table([tally]).splitlines()[1].split() == ["kills", "4", "2", "2", "3"]
+    assert table([tally, tally]).splitlines()[3].split() == ["all", "8", "4", "4", "6"]
     assert "kills: riemod/_files.py (2)" in table([tally])
     monkeypatch.setattr(faults, "run_section", lambda *_: tally)
     monkeypatch.setattr("sys.argv", ["faults", "kills"])

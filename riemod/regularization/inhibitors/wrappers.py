@@ -88,7 +88,7 @@ class Scaled(Inhibitor):
     def __post_init__(self) -> None:
         if not isinstance(self.inhibitor, Inhibitor):
             raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
-        check_positive("factor", self.factor)
+        object.__setattr__(self, "factor", check_positive("factor", self.factor))
 
     @property
     def collapses(self) -> bool:
