@@ -25,6 +25,7 @@ from riemod.training import CheckpointError, RunError
 from tests.faults.bad import ANYWHERE, variants
 from tests.faults.processes import Child
 from tests.faults.runs import workplace
+from tests.faults.snapshots import differs, snapshot
 from tests.faults.tally import Tally, riemod_file
 from tests.faults.uses import every_call
 from tests.faults.valid import Call
@@ -67,10 +68,12 @@ class Case(NamedTuple):
         return f"{self.call.name}({self.argument}={self.label})"
 
 
-def every_case() -> list[Case]:
-    """Return all bad calls, call by call."""
+def every_case(only: str = "") -> list[Case]:
+    """Return all bad calls of the callables whose names match a regular expression from their start, call by call."""
     cases = []
     for call in every_call():
+        if not re.match(only, call.name):
+            continue
         for argument, maker in call.arguments.items():
             cases += [Case(call, argument, label, make) for label, make in ANYWHERE.items()]
             # Each maker makes its valid value anew: a case must not see what another one did to it.
@@ -130,11 +133,13 @@ def judge(case: Case) -> tuple[str, str] | None:
     except Exception:
         return None  # That value cannot be made bad in this way.
     arguments[case.argument] = bad
+    before = snapshot(arguments)
     try:
         result = case.call.use(invoke(case.call.function, arguments))
     except (TypeError, ValueError, RunError, CheckpointError, FileNotFoundError) as error:
         if names_an_argument(str(error), case):
-            return None
+            changed = [name for name, value in arguments.items() if differs(before[name], snapshot(value))]
+            return (f"is refused, but has changed {', '.join(changed)}", home_file) if changed else None
         return f"{type(error).__name__}: {str(error)[:200]}", riemod_file(error.__traceback__)
     except BaseException as error:
         if isinstance(error, NotImplementedError) and "meta" in str(error).lower():
@@ -175,6 +180,8 @@ def is_finite(value: Any) -> bool:
 def run(count: int = 300, seed: int = 0, only: str = "") -> Tally:
     """Make `count` bad calls; each must raise an error that names an argument, or succeed with finite results.
 
+    A call that is refused must leave the numbers that its arguments hold as they were.
+
     Args:
         count: how many calls are drawn, from each argument of each callable in turn.
         seed: of the draw.
@@ -183,7 +190,7 @@ def run(count: int = 300, seed: int = 0, only: str = "") -> Tally:
     tally = Tally("calls")
     mpl.use("Agg")
     with workplace() as place, _temporary_files_in(place):
-        every = [case for case in every_case() if re.match(only, case.call.name)]
+        every = every_case(only)
         cases = choose(every, count, seed)
         tally.notes.append(f"{len(every):,} bad calls are known, {len({case.call.name for case in every})} callables")
         done = 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.faults import __main__ as faults
-from tests.faults import calls, disks, kills, memory, nonfinite, optimizers
+from tests.faults import calls, disks, kills, memory, nonfinite, optimizers, signals
 from tests.faults.bad import ANYWHERE, variants
 from tests.faults.processes import Child, End
 from tests.faults.runs import workplace
@@ -32,10 +32,23 @@ def test_numbers_that_are_not_finite():
     assert failures(nonfinite.run(10, moments=nonfinite.MOMENTS[-1:])) == []
 
 
+def test_bad_calls_of_three_rooms():
+    assert failures(calls.run(100, only=r"(plotting|masks|manifolds)\.")) == []
+
+
 @pytest.mark.slow
-def test_bad_calls_of_the_pruners():
-    pruners = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner\.prune|Dynamic)"
-    assert failures(calls.run(30, only=pruners)) == []
+@pytest.mark.parametrize("seed", [1, 2])
+def test_bad_calls_of_every_room(seed: int):
+    assert failures(calls.run(600, seed)) == []
+
+
+def test_two_signals():
+    assert failures(signals.run(2)) == []
+
+
+def test_disks_that_are_full_or_read_only_from_a_moment_on():
+    with workplace() as place:
+        assert failures(disks.hindered(4, place, Tally("disks"))) == []
 
 
 def test_pruned_weights_under_optimizers_that_work_entry_by_entry():
@@ -90,6 +103,19 @@ def raises(error: Exception) -> Callable[..., Any]:
 def test_the_judge_of_calls_tells_good_errors_from_bad_ones(function: Callable[..., Any], survives: bool):
     call = Call("room.function", function, {"size": lambda: 3}, lambda result: result)
     assert (calls.judge(calls.Case(call, "size", "None", lambda: None)) is None) == survives
+
+
+def test_the_judge_of_calls_sees_what_a_refused_call_has_changed():
+    def function(layer: torch.nn.Linear, size: int) -> None:
+        with torch.no_grad():
+            layer.weight.fill_(size)
+        raise ValueError("size must be an integer >= 1, got 0")
+
+    layer = torch.nn.Linear(2, 2)
+    call = Call("room.function", function, {"layer": lambda: layer, "size": lambda: 3}, lambda result: result)
+    outcome = calls.judge(calls.Case(call, "size", "0", lambda: 0))
+    assert outcome is not None
+    assert outcome[0] == "is refused, but has changed layer"
 
 
 @pytest.mark.slow
