@@ -142,7 +142,9 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
 
 def check_repeats(name: str, value: Any, least: int = 1) -> int:
     """Return the number of steps, draws or restarts as an int; raise a ValueError unless it is from `least` to 10^9."""
-    return check_integer(name, value, least, MOST_REPEATS)
+    if check_integer(name, value, least) > MOST_REPEATS:
+        raise ValueError(f"{name} must be at most {MOST_REPEATS}, got {shown(value)}")
+    return int(value)
 
 
 def check_positive(name: str, value: Any) -> float:

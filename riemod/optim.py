@@ -63,7 +63,7 @@ class JointOptimizer(torch.optim.Optimizer):
             raise ValueError("members must hold at least one optimizer, got none")
         held = [id(p) for member in self.members for group in member.param_groups for p in group["params"]]
         if len(held) != len(set(held)):
-            raise ValueError("members must hold disjoint parameters, got one that two groups hold")
+            raise ValueError("members must be disjoint, but some parameters appear in more than one parameter group")
         super().__init__([group for member in self.members for group in member.param_groups], {})
         shared = set.intersection(*(set(member.defaults) for member in self.members))
         self.defaults = {key: value for key, value in self.members[0].defaults.items() if key in shared}

@@ -70,6 +70,8 @@ def fit_positions(
         for batch in _checked(batches):
             try:
                 model(batch) if isinstance(batch, Tensor) else model(*batch)
+            except ValueError as error:
+                raise ValueError(f"model must give finite states on batches: {error}") from error
             except (RuntimeError, TypeError, IndexError) as error:
                 raise ValueError(
                     f"batches must hold what the model is called with, got {shown(batch)}: the call ends with {error}"

@@ -80,7 +80,7 @@ class DenseMatrix(StoredMatrix):
     """
 
     def __init__(self, values: Float[Tensor, "n m"], mask: Bool[Tensor, "n m"] | None = None) -> None:
-        _check_values(values, 2)
+        _check_values(check_tensor("values", values, ("n", "m")))
         super().__init__((values.shape[0], values.shape[1]), "dense", values, mask)
 
     def bind(self) -> Product:
@@ -258,9 +258,9 @@ def _pair(shape: tuple[int, int]) -> tuple[int, int]:
     return n, m
 
 
-def _check_values(values: Tensor, ndim: int) -> None:
-    if not check_tensor("values", values).is_floating_point() or values.ndim != ndim:
-        raise ValueError(f"values must be floating-point with {ndim} dimensions, got {values.dtype} {shown(values)}")
+def _check_values(values: Tensor) -> None:
+    if not check_tensor("values", values).is_floating_point():
+        raise TypeError(f"values must be floating-point, got {values.dtype}")
 
 
 def _check_indices(**indices: Tensor) -> None:
@@ -270,7 +270,7 @@ def _check_indices(**indices: Tensor) -> None:
 
 
 def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, columns: Tensor) -> None:
-    _check_values(values, 1)
+    _check_values(values)
     _check_indices(row_starts=row_starts, columns=columns)
     if values.ndim != 1 or row_starts.shape != (shape[0] + 1,) or columns.shape != values.shape:
         raise ValueError(
@@ -288,7 +288,7 @@ def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, colum
 
 
 def _check_blocks(shape: tuple[int, int], values: Tensor, block_rows: Tensor, block_columns: Tensor) -> None:
-    _check_values(values, 3)
+    _check_values(values)
     _check_indices(block_rows=block_rows, block_columns=block_columns)
     if values.ndim != 3 or values.shape[1] != values.shape[2] or not values.shape[1]:
         raise ValueError(f"values must be (blocks, size, size), got {tuple(values.shape)}")

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from riemod._arrays import check_points
-from riemod._checks import check_integer, check_type
+from riemod._checks import check_at_least, check_integer, check_mapping, check_type
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 
@@ -119,6 +119,8 @@ def holm(p_values: Mapping[int, float]) -> dict[int, float]:
     >>> holm({1: 0.01, 2: 0.04})
     {1: 0.02, 2: 0.04}
     """
+    for p_value in check_mapping("p_values", p_values, "a mapping from key to p-value").values():
+        check_at_least("p_values", p_value, 0, 1)
     corrected, largest = {}, 0.0
     for index, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
         largest = max(largest, min(1.0, p_values[key] * (len(p_values) - index)))

@@ -71,8 +71,7 @@ def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None
 
     Reference: Gonzalez 2010, https://arxiv.org/abs/0912.4540 (the Fibonacci lattice)
 
-    >>> from riemod._checks import check_integer, check_items, check_number, check_positive, check_type, shown
-    from riemod.manifolds import Torus
+    >>> from riemod.manifolds import Torus
     >>> regular_bins(Torus(1, period=8.0), 4).centers.flatten().tolist()
     [1.0, 3.0, 5.0, 7.0]
     """

@@ -288,7 +288,7 @@ def _sampled(
     check_type("bins", bins, Bins, "Bins").manifold.check_points(positions, "positions")
     if len(positions) != len(activity):
         raise ValueError(f"positions must be as many as samples of activity, {len(activity)}, got {len(positions)}")
-    check_at_least("smoothing", smoothing, 0)
+    smoothing = check_at_least("smoothing", smoothing, 0)
     if seconds is not None:
         check_positive("seconds", seconds)
     manifold, centers = bins.manifold, bins.centers

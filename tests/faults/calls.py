@@ -52,7 +52,7 @@ LOOKED_UP = ("name", "arm", "initializer", "task", "evidence", "inhibitor", "man
 # What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix of them.
 PASSED_ON = re.compile(
     r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)"
-    r"|optim\.\w+\(model=with|sparse\.(\w+Matrix\(values|CompressedLinear\.forward)"
+    r"|coactivity\.coactivity_energy\(correlations=with|optim\.\w+\(model=with|sparse\.(\w+Matrix\(values|CompressedLinear\.forward)"
 )
 
 
@@ -134,11 +134,14 @@ def judge(case: Case) -> tuple[str, str] | None:
         return None  # That value cannot be made bad in this way.
     arguments[case.argument] = bad
     before = snapshot(arguments)
+    refused = True
     try:
-        result = case.call.use(invoke(case.call.function, arguments))
+        result = invoke(case.call.function, arguments)
+        refused = False
+        result = case.call.use(result)
     except (TypeError, ValueError, RunError, CheckpointError, FileNotFoundError) as error:
         if names_an_argument(str(error), case):
-            changed = [name for name, value in arguments.items() if differs(before[name], snapshot(value))]
+            changed = [name for name, value in arguments.items() if refused and differs(before[name], snapshot(value))]
             return (f"is refused, but has changed {', '.join(changed)}", home_file) if changed else None
         return f"{type(error).__name__}: {str(error)[:200]}", riemod_file(error.__traceback__)
     except BaseException as error:
@@ -155,8 +158,9 @@ def names_an_argument(message: str, case: Case) -> bool:
     names = LOOKED_UP if case.call.name.endswith("by_name") or case.argument == "name" else tuple(case.call.arguments)
     if case.call.name.startswith("topology.") and SKLEARN.search(message):
         return True
-    if case.argument == "moduli" or case.argument == "embedding":
-        names = (*names, "points")
+    # What a part of an argument is named: the points of a regularizer, the maps that a statistic is given.
+    for argument, part in (("moduli", "points"), ("embedding", "points"), ("statistic", "maps")):
+        names = (*names, part) if argument in case.call.arguments else names
     return not FOREIGN.search(message) and any(re.search(rf"\b{re.escape(name)}\b", message) for name in names)
 
 

@@ -141,9 +141,11 @@ def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, Training
 
 def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
     """Raise a ValueError unless runs of these descriptions, in these folders, can train side by side."""
-    for folder in check_items("folders", folders, "a list of RunFolders"):
+    folders = check_items("folders", folders, "a list of RunFolders")
+    descriptions = check_items("descriptions", descriptions, "a list of RunDescriptions")
+    for folder in folders:
         check_type("folders", folder, RunFolder, "a list of RunFolders")
-    for description in check_items("descriptions", descriptions, "a list of RunDescriptions"):
+    for description in descriptions:
         check_type("descriptions", description, RunDescription, "a list of RunDescriptions")
     if len(folders) != len(descriptions):
         raise ValueError(f"descriptions must be as many as folders, {len(folders)}, got {len(descriptions)}")
