@@ -33,13 +33,20 @@ def run(count: int = 30, seed: int = 0) -> Tally:
     tally = Tally("disks")
     with workplace() as place:
         hindered(count, place, tally)
-        whole, scratch = _whole(place), place / "output"
+        scratch = place / "output"
         places(None, place, tally)
         for what, try_two in (("resume", _second_resume), ("train", _both_train), ("resume at once", _both_resume)):
             tally.record(f"two writers: {what}", try_two(place / f"two {what}", scratch), "riemod/training/folder.py")
-        for words in (["show", str(whole)], ["evaluate", str(whole)]):
-            end = Child(partial(main, words), scratch, "/dev/full").wait()
-            tally.record(f"riemod {words[0]} > /dev/full", end.problem(1, 2, 120), "riemod/cli/commands.py")
+        full_outputs(place, tally)
+    return tally
+
+
+def full_outputs(place: Path, tally: Tally) -> Tally:
+    """Print to a full disk: each command must end with status 2 and one line."""
+    whole = str(_whole(place))
+    for words in (["show", whole], ["evaluate", whole], ["--help"], ["train", "adding", "--help"]):
+        end = Child(partial(main, words), place / "output", "/dev/full").wait()
+        tally.record(f"riemod {words[0]} > /dev/full", end.problem(2), "riemod/cli/commands.py")
     return tally
 
 

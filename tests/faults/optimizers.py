@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn, get_ema_multi_avg_fn
 
-from riemod.masks import attach_masks, masked_parameters
+from riemod.masks import attach_masks, masked_average, masked_parameters, sync_average
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
 from tests.faults.tally import Tally, riemod_file
@@ -67,11 +68,9 @@ def _muon(parameters: Parameters) -> Optimizer:
 
 
 def _accelerated(parameters: Parameters) -> Optimizer:
-    from accelerate.optimizer import AcceleratedOptimizer
-    from accelerate.state import AcceleratorState
+    from accelerate import Accelerator
 
-    AcceleratorState(cpu=True)
-    return AcceleratedOptimizer(torch.optim.AdamW(parameters, lr=1e-3), device_placement=False)
+    return Accelerator(cpu=True).prepare_optimizer(torch.optim.AdamW(parameters, lr=1e-3), device_placement=False)
 
 
 THEIRS = "pytorch_optimizer"
@@ -178,26 +177,18 @@ def _deep_copy_of_torch_s() -> str | None:
     return _steps(net, optimizer)
 
 
-def _averaged(use_buffers: bool) -> str | None:
+def _averaged(average_of: Callable[[nn.Module], AveragedModel]) -> str | None:
+    """Average over two prunings as the documentation of `sync_average` says."""
     net, optimizer, pruner = _ready()
-    average = torch.optim.swa_utils.AveragedModel(net, use_buffers=use_buffers)
+    average = average_of(net)
     for sparsity in (0.9, 0.95):
         pruner.prune(sparsity)
         for _ in range(STEPS // 2):
             if (problem := _steps(net, optimizer, 1)) is not None:
                 return problem
             average.update_parameters(net)
+    sync_average(average, net)
     return _pruned_are_zero(average.module)
-
-
-def _moving_average() -> str | None:
-    net, optimizer, pruner = _ready()
-    ema = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
-    pruner.prune(0.95)
-    for _ in range(STEPS):
-        _steps(net, optimizer, 1)
-        ema.update_parameters(net)
-    return _pruned_are_zero(ema.module)
 
 
 def _scaled() -> str | None:
@@ -228,9 +219,16 @@ WRAPPERS: dict[str, Attempt] = {
     "deepcopy of net, riemannian_adam and pruner": _deep_copy,
     "pickle of net, riemannian_adam and pruner": _pickled,
     "deepcopy of net and an attached AdamW": _deep_copy_of_torch_s,
-    "AveragedModel": lambda: _averaged(False),
-    "AveragedModel(use_buffers=True)": lambda: _averaged(True),
-    "AveragedModel with an exponential average": _moving_average,
+    "AveragedModel": lambda: _averaged(AveragedModel),
+    "AveragedModel(use_buffers=True)": lambda: _averaged(
+        lambda net: AveragedModel(net, use_buffers=True, avg_fn=masked_average())
+    ),
+    "AveragedModel with an exponential average": lambda: _averaged(
+        lambda net: AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    ),
+    "AveragedModel with an exponential average of buffers": lambda: _averaged(
+        lambda net: AveragedModel(net, use_buffers=True, avg_fn=masked_average(get_ema_avg_fn(0.9)))
+    ),
     "GradScaler": _scaled,
     "state dicts into a fresh net": _reloaded,
 }

@@ -42,6 +42,11 @@ def test_bad_calls_of_every_room(seed: int):
     assert failures(calls.run(600, seed)) == []
 
 
+def test_output_to_a_full_disk():
+    with workplace() as place:
+        assert failures(disks.full_outputs(place, Tally("disks"))) == []
+
+
 def test_two_signals():
     assert failures(signals.run(2)) == []
 
