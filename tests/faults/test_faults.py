@@ -77,7 +77,7 @@ def test_the_table_counts_and_groups_failures(capsys: pytest.CaptureFixture[str]
     assert table([tally]).splitlines()[1].split() == ["kills", "4", "2", "2", "3"]
     assert table([tally, tally]).splitlines()[3].split() == ["all", "8", "4", "4", "6"]
     assert "kills: riemod/_files.py (2)" in table([tally])
-    monkeypatch.setattr(faults, "run_section", lambda *_: tally)
+    monkeypatch.setattr(faults, "run_section", lambda *_, **__: tally)
     monkeypatch.setattr("sys.argv", ["faults", "kills"])
     with pytest.raises(SystemExit) as end:
         faults.main()
