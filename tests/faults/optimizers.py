@@ -29,10 +29,10 @@ Attempt = Callable[[], str | None]
 class Net(nn.Module):
     """Reads the last state of an LSTM out."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int = 64) -> None:
         super().__init__()
-        self.rnn = nn.LSTM(8, 64)
-        self.readout = nn.Linear(64, 8)
+        self.rnn = nn.LSTM(8, hidden)
+        self.readout = nn.Linear(hidden, 8)
 
     def forward(self, sequence: Tensor) -> Tensor:
         return self.readout(self.rnn(sequence)[0][-1])
@@ -74,6 +74,8 @@ def _accelerated(parameters: Parameters) -> Optimizer:
 
 
 THEIRS = "pytorch_optimizer"
+# Its torch.einsum makes arrays of (rows columns)^2 unless opt_einsum is installed.
+SMALL = {"Kron": 12}
 # min_8bit_size: smaller tensors have a state of 32 bits.
 OPTIMIZERS: dict[str, Callable[[Parameters], Optimizer]] = {
     "bitsandbytes AdamW8bit": _named("bitsandbytes.optim", "AdamW8bit", lr=1e-3, min_8bit_size=64),
@@ -116,8 +118,8 @@ def _pruned_are_zero(net: nn.Module) -> str | None:
     return None if masks else "there are no masks"
 
 
-def _optimizer(build: Callable[[Parameters], Optimizer]) -> str | None:
-    net = Net()
+def _optimizer(build: Callable[[Parameters], Optimizer], hidden: int = 64) -> str | None:
+    net = Net(hidden)
     optimizer = build(net.parameters())
     # Schedule-free optimizers average only in their training mode.
     getattr(optimizer, "train", lambda: None)()
@@ -243,7 +245,9 @@ def run(count: int = 24, seed: int = 0, only: str = "") -> Tally:
         only: a regular expression that the names must match from their start.
     """
     tally = Tally("optimizers")
-    attempts: dict[str, Attempt] = {name: partial(_optimizer, build) for name, build in OPTIMIZERS.items()}
+    attempts: dict[str, Attempt] = {
+        name: partial(_optimizer, build, SMALL.get(name, 64)) for name, build in OPTIMIZERS.items()
+    }
     chosen = [name for name in attempts if re.match(only, name)][:count]
     chosen += [name for name in WRAPPERS if re.match(only, name)]
     logging.disable(logging.WARNING)
