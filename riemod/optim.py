@@ -6,7 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_at_least, check_positive
+from riemod._checks import (
+    check_at_least,
+    check_items,
+    check_mapping,
+    check_module,
+    check_positive,
+    check_type,
+    is_number,
+    kind_of,
+    shown,
+)
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import attach_masks
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -46,9 +56,14 @@ class JointOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, members: Iterable[torch.optim.Optimizer]) -> None:
-        self.members = tuple(members)
+        self.members = tuple(check_items("members", members, "optimizers"))
+        for member in self.members:
+            check_type("members", member, torch.optim.Optimizer, "torch.optim.Optimizers")
         if not self.members:
-            raise ValueError("members must hold at least one optimizer")
+            raise ValueError("members must hold at least one optimizer, got none")
+        held = [id(p) for member in self.members for group in member.param_groups for p in group["params"]]
+        if len(held) != len(set(held)):
+            raise ValueError("members must be disjoint, but some parameters appear in more than one parameter group")
         super().__init__([group for member in self.members for group in member.param_groups], {})
         shared = set.intersection(*(set(member.defaults) for member in self.members))
         self.defaults = {key: value for key, value in self.members[0].defaults.items() if key in shared}
@@ -95,7 +110,9 @@ class JointOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: it holds other members or groups; then nothing is loaded.
         """
-        states = state_dict.get("members", ())
+        states = check_mapping("state_dict", state_dict, "a state dict").get("members", ())
+        if not isinstance(states, list | tuple) or not all(_is_state(state) for state in states):
+            raise TypeError(f"state_dict must hold a list of state dicts as 'members', got {kind_of(states)}")
         if len(states) != len(self.members):
             raise ValueError(f"state_dict must hold {len(self.members)} members, got {len(states)}")
         for index, (member, state) in enumerate(zip(self.members, states, strict=True)):
@@ -174,8 +191,10 @@ def riemannian_adam(
     embedding_lr = lr if embedding_lr is None else embedding_lr
     for name, rate in (("lr", lr), ("embedding_lr", embedding_lr), ("eps", eps)):
         check_positive(name, rate)
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
+    pair = check_items("betas", betas, "two numbers in [0, 1)")
+    if len(pair) != 2 or not all(is_number(beta) and 0 <= beta < 1 for beta in pair):
+        raise ValueError(f"betas must be two numbers in [0, 1), got {shown(betas)}")
+    betas = float(pair[0]), float(pair[1])
     check_at_least("weight_decay", weight_decay, 0)
     groups, points = _split(model, moduli)
     members: list[torch.optim.Optimizer] = []
@@ -233,6 +252,8 @@ def sgd_with_riemannian_adam(
 
 def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[str, Any]], list[Tensor]]:
     """Return groups of weights to train, and the points and manifold parameters to train, each parameter once."""
+    if moduli is not None:
+        check_type("moduli", moduli, nn.Module, "a ModuliRegularizer or None")
     points: dict[int, Tensor] = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     groups = []
@@ -277,6 +298,11 @@ def _groups(model: Trained) -> list[dict[str, Any]]:
     return groups
 
 
+def _is_state(state: Any) -> bool:
+    groups = state.get("param_groups") if isinstance(state, dict) else None
+    return isinstance(groups, list) and all(isinstance(group, dict) and "params" in group for group in groups)
+
+
 def _points_group(points: list[Tensor]) -> list[dict[str, Any]]:
     return [{"params": points, "name": "points"}]
 
@@ -285,8 +311,9 @@ def _joined(members: list[torch.optim.Optimizer], model: Trained, masked: nn.Mod
     if not members:
         raise ValueError("model must have parameters that require gradients, got none")
     optimizer = JointOptimizer(members)
-    holder = masked if masked is not None or not isinstance(model, nn.Module) else model
+    holder = model if masked is None and isinstance(model, nn.Module) else masked
     if holder is not None:
+        check_module("masked", holder)
         attach_masks(optimizer, holder)
     return optimizer
 

@@ -37,3 +37,22 @@ def test_the_memory_is_that_of_the_machine_or_of_its_container(tmp_path, monkeyp
         (tmp_path / "limit").write_text(text)
         monkeypatch.setattr(_machine, "_CONTAINER_LIMIT", tmp_path / "limit")
         assert main_memory() == expected if expected else (main_memory() or 0) >= whole
+
+
+def test_a_size_that_does_not_fit_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_machine, "main_memory", lambda: 2**30)
+    _machine.check_fits("n", 2**27, 2**30)
+    with pytest.raises(ValueError, match=r"n must fit the 1 GiB of memory here, got 268435456: it would take 2 GiB"):
+        _machine.check_fits("n", 2**28, 2**31)
+    monkeypatch.setattr(_machine, "main_memory", lambda: None)
+    with pytest.raises(ValueError, match=r"n must fit the .* of memory here, got an integer of 401 digits"):
+        _machine.check_fits("n", 10**400, 8 * 10**400)
+
+
+@pytest.mark.parametrize("device", ["x", 1.5, [], "cuda:99", -1, 2**63, torch.nn.Identity])
+def test_places_that_torch_does_not_have_are_refused(device: object):
+    _machine.check_place("cpu")
+    _machine.check_place(torch.device("cpu"))
+    _machine.check_place(None)
+    with pytest.raises(ValueError, match="device must be one that torch has here, got"):
+        _machine.check_place(device)

@@ -15,7 +15,8 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from riemod._arrays import check_distances, check_points
-from riemod._checks import check_choice, check_integer
+from riemod._checks import check_boolean, check_choice, check_generator, check_repeats, shown
+from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.manifolds import Manifold
 
@@ -63,8 +64,8 @@ def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correl
     if isinstance(metric, Manifold):
         tensor = torch.from_numpy(array)
         return metric.distance(tensor, tensor).detach().numpy()
-    if metric not in ("euclidean", "correlation"):
-        raise ValueError(f"metric must be a manifold, 'euclidean' or 'correlation', got {metric!r}")
+    if not isinstance(metric, str) or metric not in ("euclidean", "correlation"):
+        raise ValueError(f"metric must be a manifold, 'euclidean' or 'correlation', got {shown(metric)}")
     constant = np.ptp(array, axis=1) == 0
     if metric == "correlation" and constant.any():
         raise ValueError(
@@ -102,7 +103,7 @@ def distance_correlation(first: Any, second: Any, *, bias_corrected: bool = True
     1.0
     """
     first, second = _pair(first, second)
-    centered = _u_centered if bias_corrected else _double_centered
+    centered = _u_centered if check_boolean("bias_corrected", bias_corrected) else _double_centered
     return float(np.vdot(_unit(centered(first), "first"), _unit(centered(second), "second")))
 
 
@@ -167,7 +168,8 @@ def mantel_test(
     0.01
     """
     first, second = _pair(first, second)
-    check_integer("permutations", permutations, 1)
+    check_generator(generator)
+    check_fits("permutations", check_repeats("permutations", permutations), 8 * permutations)
     check_choice("method", method, get_args(Method))
     check_choice("alternative", alternative, get_args(Alternative))
     scores, others = _scores(first, method, "first"), _scores(second, method, "second")

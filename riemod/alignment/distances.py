@@ -42,7 +42,7 @@ def graph_distances(
     >>> (graph_distances(ring) / np.log(2)).round(6)[0]
     array([0., 1., 2., 3., 2., 1.])
     """
-    array = as_array(weight)
+    array = as_array(weight, "weight")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) == 0 or not np.isfinite(array).all():
         raise ValueError(f"weight must be a finite square matrix, got the shape {array.shape}")
     check_choice("method", method, ("log", "diffusion"))

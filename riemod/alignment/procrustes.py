@@ -16,7 +16,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from riemod._checks import check_integer
+from riemod._checks import check_boolean, check_generator, check_repeats, check_type
 from riemod._statistics import rank_p_value
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, Sphere, Torus
 
@@ -121,15 +121,16 @@ def manifold_procrustes(
     >>> round(found.residual, 9), found.p_value
     (0.0, 0.01)
     """
-    if not isinstance(manifold, Manifold):
-        raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
+    check_type("manifold", manifold, Manifold, "a Manifold")
     manifold.check_points(points, "points")
     manifold.check_points(targets, "targets")
     if points.shape != targets.shape:
         raise ValueError(f"targets must be as many as points, {len(points)}, got {len(targets)}")
     if len(points) < 2:
         raise ValueError(f"points must be at least 2, got {len(points)}")
-    check_integer("permutations", permutations, 0)
+    check_repeats("permutations", permutations, least=0)
+    check_boolean("scale", scale)
+    check_generator(generator)
     if scale and not isinstance(manifold, Euclidean):
         raise ValueError(f"scale must be False outside Euclidean space, got True for {manifold}")
     x, y = points.detach().double().cpu(), targets.detach().double().cpu()

@@ -4,6 +4,7 @@ A run is a folder. Start with `riemod train navigation --preset smoke --out runs
 """
 
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -199,7 +200,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with _signals.raised():
             _run(arguments)
+            sys.stdout.flush()
     except BaseException as error:
+        unwritten = _unwritten_output()
         number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
         # Whatever an interrupt became on its way up, such as an error of the library that was being imported.
         if (number := _signals.received() or number) is not None:
@@ -209,6 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
             _fail(error, 1)
         if isinstance(error, CheckpointError | RunError | ValueError | OSError):
             _fail(error, 2)
+        if unwritten is not None and isinstance(error, SystemExit) and not error.code:
+            _fail(unwritten, 2)
         raise
 
 
@@ -217,6 +222,19 @@ def _run(arguments: list[str]) -> None:
         train_command(arguments[1], arguments[2:])
     else:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
+
+
+def _unwritten_output() -> OSError | None:
+    """Write what standard output still holds; if that fails, drop it and return the error.
+
+    Otherwise Python would try again at its end, print a traceback, and end with status 120.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
 
 
 def _fail(error: Exception, status: int) -> None:

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from riemod._arrays import check_tensor
 from riemod._checks import check_integer, check_share
+from riemod._machine import check_fits
 
 
 class RunningCorrelations(nn.Module):
@@ -42,6 +44,7 @@ class RunningCorrelations(nn.Module):
     def __init__(self, size: int, *, forget: float = 0.0) -> None:
         super().__init__()
         self.size, self.forget = check_integer("size", size, least=1), check_share("forget", forget)
+        check_fits("size", size, 8 * size**2)
         for name, shape in (("count", ()), ("origin", size), ("mean", size), ("comoments", (size, size))):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
@@ -60,6 +63,7 @@ class RunningCorrelations(nn.Module):
             raise TypeError(f"states must be a tensor, got {type(states).__name__}")
         if not states.is_floating_point():
             raise TypeError(f"states must be floating-point, got {states.dtype}")
+        check_tensor("states", states)
         if states.ndim < 1 or states.shape[-1] != self.size:
             raise ValueError(f"states must have shape (..., {self.size}), got {tuple(states.shape)}")
         if states.device != self.count.device:

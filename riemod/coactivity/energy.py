@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, check_type
 from riemod._torch import outside_graphs
 from riemod.manifolds._uniform_pairs import uniform_pairs
 from riemod.manifolds.base import Manifold
@@ -106,8 +106,8 @@ def coactivity_energy(
     >>> coactivity_energy(points, apart, Torus(2), CoactivityLaw(lambda d: d, scale=1.0)).item()
     -2.5
     """
-    manifold.check_points(points)
-    check_weight(correlations, points, points)
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
+    check_weight(correlations, points, points, "correlations")
     check_law(law)
     with torch.autocast(points.device.type, enabled=False):
         return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law.on(manifold))

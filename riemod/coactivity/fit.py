@@ -1,12 +1,13 @@
 """Fits points to co-activity after training: descent from several random starts, of which the best is kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import check_integer, check_positive
+from riemod._arrays import check_tensor
+from riemod._checks import check_generator, check_integer, check_positive, check_repeats, check_type, kind_of, shown
 from riemod.coactivity.correlations import RunningCorrelations
 from riemod.coactivity.energy import RING, WIDE, CoactivityLaw, check_law, energy_of_coordinates, natural_scale
 from riemod.coactivity.states import watching
@@ -60,12 +61,21 @@ def fit_positions(
     >>> fit_positions(net, [batch], Sphere(1), restarts=1, steps=10, generator=seed).points.shape
     torch.Size([16, 2])
     """
-    weights = recurrent_weights(model)
+    check_type("manifold", manifold, Manifold, "a Manifold")
+    check_law(law)
+    weights = recurrent_weights(model, "model")
     weight = weights[check_integer("layer", layer, least=0, most=len(weights) - 1)]
     seen = RunningCorrelations(weight.neurons).to(weight.tensor.device)
     with torch.no_grad(), watching(weight, seen.observe):
-        for batch in batches:
-            model(batch) if isinstance(batch, Tensor) else model(*batch)
+        for batch in _checked(batches):
+            try:
+                model(batch) if isinstance(batch, Tensor) else model(*batch)
+            except ValueError as error:
+                raise ValueError(f"model must give finite states on batches: {error}") from error
+            except (RuntimeError, TypeError, IndexError) as error:
+                raise ValueError(
+                    f"batches must hold what the model is called with, got {shown(batch)}: the call ends with {error}"
+                ) from error
     if not float(seen.count) >= 2:
         raise ValueError(f"batches must hold at least two states, got {int(seen.count)}")
     return fit_to_correlations(
@@ -119,7 +129,9 @@ def fit_to_correlations(
     >>> bool((circle.distances()[0].argsort()[1:3] % 6 == 1).all())
     True
     """
-    restarts, steps = check_integer("restarts", restarts, least=1), check_integer("steps", steps, least=1)
+    restarts, steps = check_repeats("restarts", restarts), check_repeats("steps", steps)
+    check_type("manifold", manifold, Manifold, "a Manifold")
+    check_generator(generator)
     _check_correlations(correlations)
     check_law(law)
     rate = 40 * natural_scale(manifold) / steps
@@ -157,9 +169,18 @@ def _descend(
     return points.detach(), energy.item()
 
 
+def _checked(batches: Iterable[Tensor | Sequence[Tensor]]) -> Iterator[Tensor | Sequence[Tensor]]:
+    """Yield the batches, one at a time: they may be drawn as they are asked for."""
+    if isinstance(batches, str | bytes | Tensor | dict) or not isinstance(batches, Iterable):
+        raise TypeError(f"batches must be an iterable of batches, got {kind_of(batches)}")
+    for batch in batches:
+        if not isinstance(batch, Tensor | list | tuple):
+            raise TypeError(f"batches must hold tensors or sequences of arguments, got {kind_of(batch)}")
+        yield batch
+
+
 def _check_correlations(correlations: Tensor) -> None:
-    if not isinstance(correlations, Tensor):
-        raise TypeError(f"correlations must be a tensor, got {type(correlations).__name__}")
+    check_tensor("correlations", correlations)
     if not correlations.is_floating_point() or correlations.layout != torch.strided:
         raise TypeError(f"correlations must be dense and floating-point, got {correlations.dtype}")
     if correlations.ndim != 2 or correlations.shape[0] != correlations.shape[1] or not len(correlations):

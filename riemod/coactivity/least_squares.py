@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from riemod._checks import check_type
 from riemod.coactivity.energy import CoactivityLaw
 from riemod.manifolds import Sphere
 from riemod.manifolds.base import safe_sqrt
@@ -53,6 +54,5 @@ def least_squares(sphere: Sphere) -> CoactivityLaw:
     >>> coactivity_energy(points, torch.eye(2), circle, least_squares(circle)).item()  # mean (2 c - c^2)
     0.5
     """
-    if not isinstance(sphere, Sphere):
-        raise TypeError(f"sphere must be a Sphere, got {type(sphere).__name__}")
+    check_type("sphere", sphere, Sphere, "a Sphere")
     return CoactivityLaw(SquaredChord(), sphere.radius, Sinusoid(amplitude=0.5, frequency=2.0))

@@ -10,6 +10,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.func import jacrev, vmap
 
+from riemod._arrays import check_tensor
 from riemod.dynamics._arguments import check_rows, check_step
 from riemod.dynamics.recurrent_map import Step
 
@@ -116,6 +117,7 @@ def lyapunov_exponents(matrices: Float[Tensor, "t s s"]) -> Float[Tensor, " s"]:
 
 
 def _check_square(matrices: Tensor) -> Tensor:
+    check_tensor("matrices", matrices)
     if matrices.ndim < 2 or matrices.shape[-1] != matrices.shape[-2] or matrices.shape[-1] == 0:
         raise ValueError(f"matrices must be square, got the shape {tuple(matrices.shape)}")
     if not torch.isfinite(matrices).all():

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._arrays import check_tensor
+
 __all__ = ["effective_rank", "participation_ratio"]
 
 
@@ -53,6 +55,7 @@ def participation_ratio(matrix: Float[Tensor, "... n m"]) -> Float[Tensor, "..."
 
 def _shares(matrix: Tensor, power: int) -> Tensor:
     """Return the given power of each singular value, divided by the sum of all of them."""
+    check_tensor("matrix", matrix)
     if matrix.ndim < 2 or 0 in matrix.shape:
         raise ValueError(f"matrix must have the shape (..., n, m) with n, m >= 1, got {tuple(matrix.shape)}")
     if not torch.isfinite(matrix).all():

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
-from riemod._checks import check_at_least, check_integer, check_positive
+from riemod._checks import check_at_least, check_positive, check_repeats, shown
 from riemod.dynamics._arguments import check_rows, check_step
 from riemod.dynamics.jacobians import jacobian_spectra, jacobians
 from riemod.dynamics.recurrent_map import Step
@@ -71,10 +71,10 @@ def slow_points(
     check_positive("tolerance", tolerance)
     check_positive("learning_rate", learning_rate)
     check_at_least("merge", merge, 0)
-    check_integer("steps", steps, 1)
+    check_repeats("steps", steps)
     found = check_rows(states, "states").clone().requires_grad_()
     if not (isinstance(u, Tensor) and u.ndim == 1):
-        raise ValueError(f"u must have the shape (m,), got {tuple(u.shape) if isinstance(u, Tensor) else u!r}")
+        raise ValueError(f"u must have the shape (m,), got {tuple(u.shape) if isinstance(u, Tensor) else shown(u)}")
     inputs = check_rows(u[None], "u").expand(len(found), -1)
     check_step(step, found.detach(), inputs)
 

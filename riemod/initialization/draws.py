@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Module
 
-from riemod._checks import check_choice, check_positive
-from riemod.initialization.fresh import children_first, reset_parameters
+from riemod._checks import check_choice, check_module, check_positive
+from riemod.initialization.fresh import children_first, left_alone, reset_parameters
 from riemod.initialization.spectrum import spectral_radius as radius_of
 from riemod.masks import masked_parameters
 
@@ -42,7 +42,7 @@ def default(model: Module, *, generator: torch.Generator | None = None, skip: Mo
     >>> bool(layer.weight_hh_l0.abs().max() <= 0.5)
     True
     """
-    reset_parameters(model, generator, skip=skip)
+    reset_parameters(check_module("model", model), generator, skip=skip)
     _zero_pruned(model)
 
 
@@ -232,9 +232,7 @@ def by_name(name: str) -> Initializer:
 
 def _drawn_layers(model: Module, skip: Module | None) -> list[Module]:
     """Return the recurrent layers, cells and linear layers of a model; raise if a recurrent matrix is not square."""
-    if not isinstance(model, Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    modules = [module for _, module in children_first(model, "", set() if skip is None else {skip})]
+    modules = [module for _, module in children_first(check_module("model", model), "", left_alone(skip))]
     if any(isinstance(module, nn.RNNBase) and module.proj_size for module in modules):
         raise ValueError("model must not project its hidden state: nn.LSTM(proj_size=...) is not supported")
     return [module for module in modules if isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Linear)]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from riemod._checks import check_generator, check_module
 from riemod.manifolds._geoopt import geoopt
 
 
@@ -30,11 +31,9 @@ def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
     >>> torch.equal(first, second), torch.equal(torch.get_rng_state(), before)
     (True, True)
     """
-    if generator is None:
+    if check_generator(generator) is None:
         yield
         return
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device, dtype=torch.int64))
     in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
@@ -67,10 +66,9 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
     >>> torch.equal(layer.weight, first)
     True
     """
-    if not isinstance(module, Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_generator(generator)
     resets = []
-    for name, submodule in children_first(module, "", set() if skip is None else {skip}):
+    for name, submodule in children_first(check_module("module", module), "", left_alone(skip)):
         reset = getattr(submodule, "reset_parameters", None)
         if callable(reset):
             resets.append(reset)
@@ -95,6 +93,11 @@ def reset_parameters(module: Module, generator: torch.Generator | None = None, *
 def _is_drawn(parameter: Tensor) -> bool:
     drawn = parameter.is_floating_point() or parameter.is_complex()
     return drawn and not isinstance(parameter, geoopt.ManifoldParameter)
+
+
+def left_alone(skip: Module | None) -> set[Module]:
+    """Return the modules that a draw leaves alone; raise a TypeError for what is neither a module nor None."""
+    return set() if skip is None else {check_module("skip", skip)}
 
 
 def children_first(module: Module, name: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from riemod._arrays import check_tensor
+
 _DENSE_EIGENVALUES = 500
 
 
@@ -26,6 +28,7 @@ def spectral_radius(matrix: Tensor) -> float:
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
+    check_tensor("matrix", matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"matrix must be square, got shape {tuple(matrix.shape)}")
     if not bool(torch.isfinite(matrix).all()):

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from riemod._checks import check_integer
+from riemod._checks import check_integer, check_type
 from riemod._files import write_json
+from riemod._machine import check_fits
 from riemod.dynamics import effective_rank, participation_ratio
 from riemod.inspection.coordinates import Coordinates, recover_coordinates
 from riemod.inspection.figures import NAMES, draw_figures
@@ -15,6 +16,7 @@ from riemod.inspection.navigation import alignment, arena_of, decoding, tuning
 from riemod.inspection.states import Sample, draw_states
 from riemod.topology import ModuliRecovery
 from riemod.training import Run, RunError, Stream, environment, generator_for
+from riemod.training.run import check_run
 
 __all__ = ["Coordinates", "Sample", "analyze_run", "draw_states"]
 
@@ -87,7 +89,9 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
 
 def _check(run: Run, out: Path, states: int) -> None:
     """Check the arguments before anything is computed."""
-    check_integer("states", states, _FEWEST_STATES)
+    check_run(run)
+    check_type("out", out, Path, "a Path")
+    check_fits("states", check_integer("states", states, _FEWEST_STATES), 4 * states)
     if not run.folder.has_checkpoint:
         raise RunError(f"run {run.folder.path} has no checkpoint: riemod resume {run.folder.path}")
     if out.exists() and not out.is_dir():

@@ -6,10 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from riemod._checks import check_integer
+from riemod._machine import check_fits
 from riemod.coactivity.states import watching
 from riemod.regularization.weights import recurrent_weights
 from riemod.tasks.navigation import Navigation
 from riemod.training import Run, Stream, generator_for
+from riemod.training.run import check_run
 
 # Largest number of entries of the states of all steps of the walks that are drawn at once.
 _NUMBERS_AT_ONCE = 1 << 24
@@ -47,6 +50,8 @@ def draw_states(run: Run, count: int) -> Sample:
     Returns:
         The sample, which is the same for the same model.
     """
+    check_run(run)
+    check_fits("count", check_integer("count", count, least=1), 4 * count)
     task, model = run.task, run.model.eval()
     generator = generator_for(task.device, Stream.ANALYSIS, 0)
     if isinstance(task, Navigation):

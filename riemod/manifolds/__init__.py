@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from riemod._checks import shown
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
@@ -53,6 +54,6 @@ def by_name(name: str) -> Manifold:
     >>> by_name("circle")
     Sphere(dim=1, radius=5)
     """
-    if name not in _MAKERS:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    if not isinstance(name, str) or name not in _MAKERS:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {shown(name)}")
     return _MAKERS[name]()

@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-from riemod._checks import check_integer, check_prime
+from riemod._checks import check_generator, check_integer, check_prime, check_type
+from riemod._machine import check_fits, check_place
+
+
+def check_dimension(dim: int) -> int:
+    """Return a dimension; raise a ValueError unless it is an integer >= 1 such that a point fits the memory."""
+    check_fits("dim", check_integer("dim", dim, least=1), 8 * dim)
+    return int(dim)
 
 
 def contractible(dim: int, prime: int) -> tuple[int, ...]:
@@ -48,9 +55,13 @@ def draw(
     """Draw (n, width) independent float64 numbers, uniform in [0, 1) or standard normal, on the generator's device.
 
     Raises:
-        ValueError: if n is not an integer >= 0.
+        TypeError: if the generator is something else.
+        ValueError: if n is not an integer >= 0, the points do not fit the memory, or torch has no such device here.
     """
-    n = check_integer("n", n, least=0)
+    check_fits("n", check_integer("n", n, least=0), 8 * n * width)
+    check_generator(generator)
+    if device is not None:
+        check_place(device)
     source = device if generator is None else generator.device
     sampler = torch.randn if normal else torch.rand
     return sampler(n, width, generator=generator, dtype=torch.float64, device=source)
@@ -62,7 +73,7 @@ def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | s
     Raises:
         TypeError: if dtype is not a floating-point type.
     """
-    dtype = torch.get_default_dtype() if dtype is None else dtype
+    dtype = torch.get_default_dtype() if dtype is None else check_type("dtype", dtype, torch.dtype, "a torch.dtype")
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be floating-point, got {dtype}")
     return drawn.to(dtype=dtype, device=device)
@@ -74,7 +85,7 @@ def box_lattice(count: int, side: float, dim: int) -> tuple[Tensor, tuple[int, .
     Raises:
         ValueError: if count is not an integer >= 2.
     """
-    count = check_integer("count", count, least=2)
+    check_fits("count", check_integer("count", count, least=2), 8 * dim * count**dim)
     width = side / count
     steps = torch.arange(count, dtype=torch.float64) + 0.5
     axes = torch.meshgrid([width * steps] * dim, indexing="ij")

@@ -239,6 +239,8 @@ class Manifold(nn.Module, ABC):
             raise TypeError(f"{name} must be a tensor, got {type(points).__name__}")
         if not points.is_floating_point():
             raise TypeError(f"{name} must be floating-point, got {points.dtype}")
+        if points.is_meta or points.layout != torch.strided:
+            raise TypeError(f"{name} must be a dense tensor with numbers, got {points.layout} on {points.device}")
         if points.ndim != 2 or points.shape[1] != self.coordinate_dim:
             raise ValueError(
                 f"{name} must have shape (n, {self.coordinate_dim}) on {self}, got shape {tuple(points.shape)}"

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from riemod._checks import check_type
 from riemod.manifolds.base import Manifold
 
 __all__ = ["curve_order", "hilbert_order"]
@@ -41,7 +42,7 @@ def curve_order(points: Float[Tensor, "n k"], manifold: Manifold) -> Int64[Tenso
     >>> curve_order(corners, Euclidean(2)).tolist()
     [1, 2, 3, 0]
     """
-    manifold.check_points(points)
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
     lengths, side = manifold.chart(points.detach().double())
     bits = min(_MOST_BITS, max(_FEWEST_BITS, _KEY_BITS // lengths.shape[1]))
     cells = (lengths * (2.0**bits / side)).long().clamp_(0, 2**bits - 1)

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_integer, check_positive
+from riemod._checks import check_positive
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, box_lattice, contractible, draw
+from riemod.manifolds._points import as_points, box_lattice, check_dimension, contractible, draw
 from riemod.manifolds.base import Lattice, Manifold
 
 
@@ -48,7 +48,7 @@ class Euclidean(Manifold):
     """
 
     def __init__(self, dim: int, side: float = 10.0) -> None:
-        super().__init__(check_integer("dim", dim, least=1), dim, dim, FlatGeometry())
+        super().__init__(check_dimension(dim), dim, dim, FlatGeometry())
         self.side = check_positive("side", side)
 
     @property

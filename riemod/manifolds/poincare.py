@@ -1,6 +1,7 @@
 """Hyperbolic space as the Poincare ball."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import check_integer, check_positive
+from riemod._checks import check_boolean, check_positive, shown
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, contractible, draw
+from riemod.manifolds._points import as_points, bad_rows, check_dimension, contractible, draw
 from riemod.manifolds.base import Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -114,9 +115,9 @@ class PoincareBall(Manifold):
     def __init__(
         self, dim: int, curvature: float = -1.0, learn_curvature: bool = False, sample_radius: float = 5.0
     ) -> None:
-        if not (isinstance(curvature, int | float) and math.isfinite(curvature) and curvature < 0):
-            raise ValueError(f"curvature must be negative and finite, got {curvature!r}")
-        tile_dim = check_integer("dim", dim, least=1) + 1 + learn_curvature
+        if not (isinstance(curvature, int | float) and -sys.float_info.max <= curvature < 0):
+            raise ValueError(f"curvature must be negative and finite, got {shown(curvature)}")
+        tile_dim = check_dimension(dim) + 1 + check_boolean("learn_curvature", learn_curvature)
         super().__init__(dim, dim, tile_dim, BallGeometry(float(curvature), learn_curvature))
         self.learn_curvature = learn_curvature
         self._first_curvature = float(curvature)

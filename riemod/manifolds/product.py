@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_prime
+from riemod._checks import check_items, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds.base import Manifold
@@ -34,7 +34,7 @@ class Product(Manifold):
     """
 
     def __init__(self, factors: Sequence[Manifold]) -> None:
-        factors = tuple(factors)
+        factors = tuple(check_items("factors", factors, "manifolds"))
         if not factors:
             raise ValueError("factors must hold at least one manifold, got none")
         for factor in factors:
@@ -91,6 +91,7 @@ class Product(Manifold):
         return None if None in keys else self._own_key(Product, *keys)
 
     def scaled(self, factor: float) -> "Product":
+        check_positive("factor", factor)
         return Product([part.scaled(factor) for part in self.factors])
 
     def chart(self, points: Tensor) -> tuple[Tensor, float]:

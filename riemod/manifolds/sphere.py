@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from riemod._checks import check_integer, check_positive, check_prime
+from riemod._machine import check_fits
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, draw
+from riemod.manifolds._points import as_points, bad_rows, check_dimension, draw
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -95,7 +96,7 @@ class Sphere(Manifold):
 
     def __init__(self, dim: int, radius: float = 5.0) -> None:
         radius = check_positive("radius", radius)
-        super().__init__(check_integer("dim", dim, least=1), dim + 1, dim + 2, SphereGeometry(radius))
+        super().__init__(check_dimension(dim), dim + 1, dim + 2, SphereGeometry(radius))
         self.radius = radius
 
     @property
@@ -168,6 +169,7 @@ class Sphere(Manifold):
             TypeError: if the sphere has three or more dimensions.
         """
         count = check_integer("count", count, least=2)
+        check_fits("count", count, 8 * count * self.coordinate_dim)
         if self.dim == 1:
             angles = (torch.arange(count, dtype=torch.float64) + 0.5) * (2 * math.pi / count)
             widths = (2 * math.pi * self.radius / count,)

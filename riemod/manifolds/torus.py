@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_integer, check_positive, check_prime
+from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, box_lattice, draw, outside_interval, wrap
+from riemod.manifolds._points import as_points, box_lattice, check_dimension, draw, outside_interval, wrap
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -78,7 +78,7 @@ class Torus(Manifold):
 
     def __init__(self, dim: int, period: float = 10.0) -> None:
         period = check_positive("period", period)
-        super().__init__(check_integer("dim", dim, least=1), dim, 2 * dim, TorusGeometry(period))
+        super().__init__(check_dimension(dim), dim, 2 * dim, TorusGeometry(period))
         self.period = period
 
     @property

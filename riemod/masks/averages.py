@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim.swa_utils import AveragedModel
 
+from riemod._checks import check_function, check_module
 from riemod.masks.buffers import fill_pruned, find_mask, mask_name, masked_parameters, owner_of, register_mask
 
 __all__ = ["masked_average", "sync_average"]
@@ -32,7 +33,7 @@ def masked_average(average: Average | None = None) -> Average:
     >>> average(torch.tensor([True, True]), torch.tensor([True, False]), 1)
     tensor([ True, False])
     """
-    return _MaskedAverage(_mean if average is None else average)
+    return _MaskedAverage(_mean if average is None else check_function("average", average))
 
 
 @torch.no_grad()
@@ -61,6 +62,8 @@ def sync_average(averaged: Module, model: Module) -> None:
     >>> (averaged.module.weight == 0).tolist()
     [[False, True]]
     """
+    check_module("averaged", averaged)
+    check_module("model", model)
     copy = averaged.module if isinstance(averaged, AveragedModel) else averaged
     theirs, own = dict(model.named_parameters()), dict(copy.named_parameters())
     shapes, got = ({name: tuple(value.shape) for name, value in found.items()} for found in (theirs, own))

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import Module, Parameter
 
+from riemod._checks import check_mapping, check_module, check_text, kind_of
 from riemod._torch import uncoalesced_parts
 
 __all__ = [
@@ -35,7 +36,7 @@ def mask_name(parameter_name: str) -> str:
     >>> mask_name("weight_hh_l0")
     'weight_hh_l0_mask'
     """
-    return f"{parameter_name}_mask"
+    return f"{check_text('parameter_name', parameter_name)}_mask"
 
 
 def owner_of(model: Module, name: str) -> tuple[Module, str]:
@@ -55,7 +56,7 @@ def find_buffer(owner: Module, name: str) -> Tensor | None:
     >>> find_buffer(torch.nn.BatchNorm1d(2), "running_mean").shape, find_buffer(torch.nn.Linear(2, 2), "weight")
     (torch.Size([2]), None)
     """
-    return _own_buffers(owner).get(name)
+    return _own_buffers(check_module("owner", owner)).get(check_text("name", name))
 
 
 def find_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."] | None:
@@ -64,7 +65,7 @@ def find_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."] | None:
     >>> find_mask(torch.nn.Linear(2, 2), "weight") is None
     True
     """
-    buffers = _own_buffers(owner)
+    buffers = _own_buffers(check_module("owner", owner))
     if mask_name(parameter_name) not in buffers:
         return None
     return _mask_among(buffers, parameter_name, owner.get_parameter(parameter_name))
@@ -84,7 +85,7 @@ def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
         The mask, of the parameter's shape and on its device; the buffer itself, not a copy.
 
     Raises:
-        ValueError: `owner` uses the mask's name for something else.
+        ValueError: `owner` has no such parameter, or uses the mask's name for something else.
 
     >>> layer = torch.nn.Linear(3, 2)
     >>> register_mask(layer, "weight").all().item(), sorted(layer.state_dict())
@@ -92,6 +93,12 @@ def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
     """
     mask = find_mask(owner, parameter_name)
     if mask is None:
+        own = dict(owner.named_parameters(recurse=False, remove_duplicate=False))
+        if parameter_name not in own:
+            raise ValueError(
+                f"parameter_name must be one of the module's own parameters, {', '.join(own) or 'of which it has none'}"
+                f", got {parameter_name!r:.80}"
+            )
         check_mask_name_is_free(owner, parameter_name)
         mask = torch.ones_like(owner.get_parameter(parameter_name), dtype=torch.bool, requires_grad=False)
         owner.register_buffer(mask_name(parameter_name), mask)
@@ -124,7 +131,7 @@ def masked_parameters(module: Module) -> Iterator[tuple[str, Parameter, Tensor]]
     ['1.weight']
     """
     seen: set[int] = set()
-    for prefix, owner in module.named_modules():
+    for prefix, owner in check_module("module", module).named_modules():
         buffers = _own_buffers(owner)
         if not buffers:
             continue
@@ -159,9 +166,8 @@ def apply_masks(model: Module, masks: Mapping[str, Tensor]) -> None:
     >>> int(layer.weight_hh_l0.count_nonzero()), layer.weight_hh_l0_mask.shape
     (9, torch.Size([9, 3]))
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = dict(check_module("model", model).named_parameters(remove_duplicate=False))
+    check_mapping("masks", masks, "a mapping from the names of parameters to masks")
     fitted: dict[str, tuple[Module, str, Tensor]] = {}
     for name, mask in masks.items():
         if name not in parameters:
@@ -189,11 +195,19 @@ def zero_pruned(tensor: Tensor, mask: Bool[Tensor, "..."]) -> None:
         tensor: dense or sparse; it may be a leaf that requires gradients.
         mask: bool, of the same shape.
 
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: the shapes differ.
+
     >>> weight = torch.tensor([1.0, 2.0])
     >>> zero_pruned(weight, torch.tensor([True, False]))
     >>> weight
     tensor([1., 0.])
     """
+    if not (isinstance(tensor, Tensor) and isinstance(mask, Tensor) and mask.dtype == torch.bool):
+        raise TypeError(f"tensor and mask must be a tensor and a bool tensor, got {_of(tensor)} and {_of(mask)}")
+    if mask.shape != tensor.shape:
+        raise ValueError(f"mask must have the shape of tensor, {tuple(tensor.shape)}, got {tuple(mask.shape)}")
     # detach shares the version counter, .data does not: a weight changed between forward and backward stays an error.
     tensor = tensor.detach()
     if tensor.is_sparse:
@@ -245,6 +259,10 @@ def _own_buffers(owner: Module) -> dict[str, Tensor]:
 def _mask_among(buffers: Mapping[str, Tensor], parameter_name: str, parameter: Tensor) -> Tensor | None:
     mask = buffers.get(mask_name(parameter_name))
     return None if mask is None or mask.dtype != torch.bool or mask.shape != parameter.shape else mask
+
+
+def _of(value: Any) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else kind_of(value)
 
 
 def _fit(name: str, mask: Tensor, parameter: Tensor, owner: Module) -> Tensor:

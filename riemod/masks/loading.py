@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import Module
 
+from riemod._checks import check_items, check_mapping, check_module, shown
 from riemod.masks.buffers import apply_masks, find_mask, mask_name, owner_of, register_mask
 
 __all__ = ["masks_from_zeros", "restore_masks"]
@@ -41,10 +42,16 @@ def restore_masks(model: Module, state_dict: Mapping[str, Tensor]) -> dict[str, 
     >>> fresh.load_state_dict(pruned.state_dict())
     <All keys matched successfully>
     """
+    check_module("model", model)
+    check_mapping("state_dict", state_dict, "a state dict")
     masks = {
         key.removesuffix(_SUFFIX): value
         for key, value in state_dict.items()
-        if key.endswith(_SUFFIX) and key.removesuffix(_SUFFIX) in state_dict and value.dtype == torch.bool
+        if isinstance(key, str)
+        and key.endswith(_SUFFIX)
+        and key.removesuffix(_SUFFIX) in state_dict
+        and isinstance(value, Tensor)
+        and value.dtype == torch.bool
     }
     if not masks:
         raise ValueError(
@@ -80,10 +87,14 @@ def masks_from_zeros(model: Module, names: Collection[str] | None = None) -> dic
     >>> masks_from_zeros(layer)
     {'weight': tensor([[ True, False]])}
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(check_module("model", model).named_parameters())
+    if names is not None:
+        names = check_items("names", names, "names of parameters, or None")
     for name in () if names is None else names:
-        if name not in parameters:
-            raise ValueError(f"names must be parameters of the model, {', '.join(parameters)}, got {name!r}")
+        if not isinstance(name, str) or name not in parameters:
+            raise ValueError(f"names must be parameters of the model, {', '.join(parameters)}, got {shown(name)}")
+    if any(parameter.is_meta for parameter in parameters.values()):
+        raise ValueError("model must have weights, got parameters on the meta device")
     masks = {}
     for name, parameter in parameters.items():
         if not (_is_weight(parameter) if names is None else name in names):

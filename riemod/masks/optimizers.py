@@ -12,6 +12,7 @@ from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from riemod._checks import check_items, check_module, check_type, shown
 from riemod._torch import version_of
 from riemod.masks.buffers import fill_pruned, masked_parameters, zero_pruned
 
@@ -40,7 +41,7 @@ def mask_gradients(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
     >>> weight.grad
     tensor([0., 4.])
     """
-    for parameter, mask in pairs:
+    for parameter, mask in _checked(pairs):
         if parameter.grad is not None:
             zero_pruned(parameter.grad, mask)
 
@@ -68,8 +69,8 @@ def mask_optimizer_state(optimizer: Optimizer, pairs: Iterable[tuple[Tensor, Ten
     >>> optimizer.state[weight]["momentum_buffer"]
     tensor([1., 0.])
     """
-    states = optimizer.state
-    for parameter, mask in pairs:
+    states = check_type("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer").state
+    for parameter, mask in _checked(pairs):
         if mask.shape != parameter.shape:
             raise ValueError(
                 f"pairs must hold masks of their parameters' shapes, got a mask {tuple(mask.shape)} for a parameter "
@@ -89,7 +90,7 @@ class MaskHook:
     """
 
     def __init__(self, module: Module) -> None:
-        self.module = module
+        self.module = check_module("module", module)
         self._seen: dict[str, tuple[Tensor, int, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -188,15 +189,20 @@ def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
     >>> (layer.weight == 0).tolist()
     [[False, True]]
     """
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    if not isinstance(module, Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_type("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
     hook = MaskHook(module)
     _copy_with_hooks(type(optimizer))
     return MaskHandle(
         optimizer.register_step_pre_hook(hook.before_step), optimizer.register_step_post_hook(hook.after_step)
     )
+
+
+def _checked(pairs: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:
+    checked = check_items("pairs", pairs, "(parameter, mask) pairs")
+    for pair in checked:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(one, Tensor) for one in pair)):
+            raise TypeError(f"pairs must be (parameter, mask) pairs of tensors, got {shown(pair)}")
+    return checked
 
 
 def _moments(state: Any, parameter: Tensor) -> list[Tensor]:

@@ -1,13 +1,44 @@
-"""What all figures use: the axes to draw into, and points in color."""
+"""What all figures use: the axes to draw into, points in color, and checks of both.
+
+Every function checks its arguments before it asks for axes, so that a refused call leaves no figure behind.
+"""
+
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from riemod._arrays import as_array
+from riemod._checks import check_type
+
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """Return the axes, or those of a new figure for None."""
-    return plt.subplots()[1] if ax is None else ax
+    """Return the axes, or those of a new figure for None.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    return plt.subplots()[1] if ax is None else check_type("ax", ax, Axes, "matplotlib Axes or None")
+
+
+def check_colors(colors: Any, count: int) -> np.ndarray | None:
+    """Return the colors of points as an array, or None for None.
+
+    Raises:
+        TypeError: they are no numbers.
+        ValueError: they are neither (count, 3) numbers in [0, 1] nor (count,) finite angles.
+    """
+    if colors is None:
+        return None
+    array = as_array(colors, "colors")
+    if array.shape not in ((count,), (count, 3)) or not np.isfinite(array).all():
+        raise ValueError(
+            f"colors must be ({count}, 3) colors or ({count},) angles, all finite, got the shape {array.shape}"
+        )
+    if array.ndim == 2 and array.size and (array.min() < 0 or array.max() > 1):
+        raise ValueError(f"colors must be in [0, 1], got {array.min():.3g} to {array.max():.3g}")
+    return array
 
 
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colors: np.ndarray | None, size: float, edge: float = 0.3) -> None:

@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from torch import Tensor
 
+from riemod._arrays import check_tensor
+from riemod._checks import check_positive, check_type
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Sphere, Torus
-from riemod.plotting._axes import axes_or_new, scatter
+from riemod.plotting._axes import axes_or_new, check_colors, scatter
 
 __all__ = [
     "has_picture",
@@ -46,7 +48,8 @@ def position_colors(positions: Tensor, side: float) -> np.ndarray:
     Returns:
         (n, 3), red, green and blue in [0, 1].
     """
-    x, y = positions.cpu().numpy().T.astype(float)
+    x, y = check_tensor("positions", positions, ("n", 2)).detach().cpu().numpy().T.astype(float)
+    side = check_positive("side", side)
     hue = np.mod(np.arctan2(y, x) / (2 * np.pi), 1.0)
     depth = np.clip(np.hypot(x, y) / (side / 2), 0.0, 1.0)
     known = np.isfinite(hue)
@@ -65,8 +68,9 @@ def plot_position_key(side: float, ax: Axes | None = None) -> Axes:
     Returns:
         The axes.
     """
+    side = check_positive("side", side)
     ax = axes_or_new(ax)
-    axis = torch.linspace(-side / 2, side / 2, 101)
+    axis = torch.linspace(-side / 2, side / 2, 101, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
     half = side / 2
     image = position_colors(grid.reshape(-1, 2), side).reshape(101, 101, 3)
@@ -85,6 +89,7 @@ def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
     Returns:
         (n,), the neurons in order.
     """
+    _check("torus", torus, Torus, 2, points)
     x, y = points.detach().cpu().numpy().T / torus.period
     bands = max(2, round(len(x) ** 0.5 / 2))
     band = np.minimum((x * bands).astype(int), bands - 1)
@@ -103,6 +108,8 @@ def plot_torus_points(points: Tensor, torus: Torus, colors: np.ndarray | None = 
     Returns:
         The axes.
     """
+    _check("torus", torus, Torus, 2, points)
+    colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     x, y = points.detach().cpu().numpy().T
     scatter(ax, x, y, colors, _SIZE)
@@ -125,6 +132,8 @@ def plot_klein_points(
     Returns:
         The axes.
     """
+    _check("bottle", bottle, KleinBottle, 2, points)
+    colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     period = bottle.period
     x, y = points.detach().cpu().numpy().T
@@ -162,8 +171,10 @@ def plot_sphere_points(
 
     Reference: Snyder 1987, Map projections: a working manual, chapter 24, https://doi.org/10.3133/pp1395
     """
-    if sphere.dim > 2:
+    if check_type("sphere", sphere, Sphere, "a Sphere").dim > 2:
         raise ValueError(f"sphere must be of dimension 1 or 2 to be drawn, got {sphere.dim}")
+    sphere.check_points(points)
+    colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     unit = points.detach().cpu().double()
     unit = (unit / unit.norm(dim=1, keepdim=True)).numpy()
@@ -208,8 +219,8 @@ def plot_ball_points(
     Raises:
         ValueError: if the ball has another dimension.
     """
-    if ball.dim != 2:
-        raise ValueError(f"ball must be of dimension 2 to be drawn, got {ball.dim}")
+    _check("ball", ball, PoincareBall, 2, points)
+    colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     turn = np.linspace(0, 2 * np.pi, 181)
     ax.plot(np.cos(turn), np.sin(turn), **_LINE | _RIM)
@@ -238,7 +249,7 @@ def has_picture(manifold: Manifold) -> bool:
     >>> has_picture(Torus(2)), has_picture(Torus(6))
     (True, False)
     """
-    return _picture(manifold) is not None
+    return _picture(check_type("manifold", manifold, Manifold, "a Manifold")) is not None
 
 
 def plot_points(points: Tensor, manifold: Manifold, colors: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
@@ -260,7 +271,7 @@ def plot_points(points: Tensor, manifold: Manifold, colors: np.ndarray | None = 
     >>> plot_points(torch.rand(5, 2), Torus(2), ax=Figure().subplots()).get_xlabel()
     'first circle'
     """
-    draw = _picture(manifold)
+    draw = _picture(check_type("manifold", manifold, Manifold, "a Manifold"))
     if draw is None:
         raise ValueError(f"manifold must have a picture in the plane, got {manifold}")
     return draw(points, manifold, colors, ax)
@@ -298,8 +309,17 @@ def _(manifold: Euclidean) -> Callable[..., Axes] | None:
 
 
 def _plot_plane_points(points: Tensor, plane: Euclidean, colors: np.ndarray | None, ax: Axes | None) -> Axes:
+    plane.check_points(points)
+    colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     x, y = points.detach().cpu().numpy().T
     scatter(ax, x, y, colors, _SIZE)
     ax.set(xlabel="x", ylabel="y", aspect="equal")
     return ax
+
+
+def _check(name: str, manifold: Manifold, kind: type[Manifold], dim: int, points: Tensor) -> None:
+    """Check the manifold of a picture, which is of one kind and dimension, and its points."""
+    if check_type(name, manifold, kind, f"a {kind.__name__}").dim != dim:
+        raise ValueError(f"{name} must be of dimension {dim} to be drawn, got {manifold.dim}")
+    manifold.check_points(points)

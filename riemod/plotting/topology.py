@@ -1,12 +1,15 @@
 """Figures of topology: persistence diagrams, barcodes, hidden states, and confusion matrices of verdicts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from riemod.plotting._axes import axes_or_new, scatter
+from riemod._arrays import check_array, check_points
+from riemod._checks import check_integer, check_items, check_mapping, check_positive, check_text, shown
+from riemod.plotting._axes import axes_or_new, check_colors, scatter
 
 __all__ = ["plot_barcode", "plot_confusion", "plot_persistence_diagram", "plot_states"]
 
@@ -24,6 +27,7 @@ def plot_persistence_diagram(
     Returns:
         The axes.
     """
+    diagrams, floors = _check_diagrams(diagrams), _check_floors(floors)
     ax = axes_or_new(ax)
     top = 1.05 * max((float(d[np.isfinite(d)].max()) for d in diagrams if np.isfinite(d).any()), default=1.0)
     ax.plot([0, top], [0, top], color="grey", linewidth=1)
@@ -53,6 +57,8 @@ def plot_barcode(
     Returns:
         The axes.
     """
+    diagrams, floors = _check_diagrams(diagrams), _check_floors(floors)
+    most = check_integer("most", most, 0)
     ax = axes_or_new(ax)
     row, ticks = 0, []
     for degree, diagram in list(enumerate(diagrams))[1:]:
@@ -79,13 +85,17 @@ def plot_states(states: np.ndarray, colors: np.ndarray | None = None, ax: Axes |
     """Draw states on their first two principal components, labeled with their shares of the variance.
 
     Args:
-        states: (n, k), k >= 2.
+        states: (n, k), n, k >= 2.
         colors: (n, 3) colors, (n,) angles in rad, which are drawn in cyclic colors, or None.
         ax: where to draw.
 
     Returns:
         The axes.
     """
+    states = check_points(states, "states")
+    if min(states.shape) < 2:
+        raise ValueError(f"states must have the shape (n, k) with n, k >= 2, got {states.shape}")
+    colors = check_colors(colors, len(states))
     ax = axes_or_new(ax)
     centered = states - states.mean(axis=0)
     _, values, axes = np.linalg.svd(centered, full_matrices=False)
@@ -118,7 +128,13 @@ def plot_confusion(counts: np.ndarray, arenas: Sequence[str], verdicts: Sequence
     >>> [text.get_text() for text in ax.texts]
     ['5', '0', '1', '4']
     """
+    arenas, verdicts = (
+        [check_text(name, one) for one in check_items(name, names, "a list of names")]
+        for name, names in (("arenas", arenas), ("verdicts", verdicts))
+    )
     counts = np.asarray(counts)
+    if counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
+        raise ValueError(f"counts must be integers >= 0, got {shown(counts.tolist())}")
     if counts.shape != (len(arenas), len(verdicts)):
         raise ValueError(
             f"counts must have the shape ({len(arenas)}, {len(verdicts)}) of the names, got {counts.shape}"
@@ -137,3 +153,22 @@ def plot_confusion(counts: np.ndarray, arenas: Sequence[str], verdicts: Sequence
     ax.tick_params(which="both", length=0)
     ax.set(xlabel="verdict", ylabel="arena")
     return ax
+
+
+def _check_diagrams(diagrams: Any) -> list[np.ndarray]:
+    """Return the diagrams as arrays; raise an error unless each is (n, 2), births and deaths, without NaN."""
+    checked = [
+        check_array("diagrams", diagram, ("n", 2))
+        for diagram in check_items("diagrams", diagrams, "a list of arrays, one a degree")
+    ]
+    if any(np.isnan(diagram).any() or np.isinf(diagram[:, 0]).any() for diagram in checked):
+        raise ValueError("diagrams must hold finite births, and deaths, got NaN or an infinite birth")
+    return checked
+
+
+def _check_floors(floors: Any) -> Mapping[int, float]:
+    """Return the floors, none for None; raise an error unless each is a positive ratio."""
+    floors = check_mapping("floors", {} if floors is None else floors, "a mapping from degree to ratio")
+    for degree, ratio in floors.items():
+        check_positive(f"floors[{degree}]", ratio)
+    return floors

@@ -12,7 +12,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
+from riemod._arrays import check_array, check_order, check_tensor
+from riemod._checks import check_function, check_mapping, check_positive, check_text, check_type
 from riemod.plotting._axes import axes_or_new
+
+_LONGEST_NAME = 200
 
 __all__ = ["plot_error_against_sparsity", "plot_trajectory", "plot_weight_matrix", "save_panels"]
 
@@ -28,10 +32,14 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
     Returns:
         The axes.
     """
-    ax = axes_or_new(ax)
-    magnitude = weight.detach().abs().cpu().numpy()
+    count = len(check_tensor("weight", weight, ("n", "n")))
+    if weight.shape[1] != count or not bool(weight.isfinite().all()):
+        raise ValueError(f"weight must be a finite square matrix, got the shape {tuple(weight.shape)}")
+    magnitude = weight.detach().double().abs().cpu().numpy()
     if order is not None:
+        order = check_order("order", order, count)
         magnitude = magnitude[np.ix_(order, order)]
+    ax = axes_or_new(ax)
     kept = magnitude[magnitude > 0]
     if kept.size:
         low, high = np.quantile(kept, 0.02), kept.max()
@@ -67,10 +75,15 @@ def plot_error_against_sparsity(
     Returns:
         The axes.
     """
+    runs = check_mapping("runs", runs, "a mapping from name to (sparsity, error) pairs")
+    drawn = {name: check_array("runs", pairs, ("n", 2)) for name, pairs in runs.items()}
+    if any(len(pairs) == 0 for pairs in drawn.values()):
+        raise ValueError("runs must hold at least one (sparsity, error) pair each, got none")
+    floor, unit = check_positive("floor", floor), check_text("unit", unit)
     ax = axes_or_new(ax)
-    for name, pairs in runs.items():
+    for name, pairs in drawn.items():
         dense = [index for index, (sparsity, _) in enumerate(pairs) if sparsity == 0]
-        shown = np.array(pairs[max(dense, default=0) :])
+        shown = pairs[max(dense, default=0) :]
         (line,) = ax.plot(100 * shown[:, 0], shown[:, 1], marker="o", markersize=3, label=name)
         ax.plot(100 * shown[-1, 0], shown[-1, 1], marker="*", markersize=13, color=line.get_color())
     ax.axhline(floor, color="grey", linestyle="--", linewidth=1, label="perfect net")
@@ -94,12 +107,18 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     Returns:
         The axes.
     """
+    x, y = check_tensor("true", true, ("n", 2)).detach().double().cpu().numpy().T
+    decoded = check_mapping("decoded", decoded, "a mapping from name to path")
+    for path in decoded.values():
+        check_tensor("decoded", path, ("n", 2))
+    if not len(x) or not np.isfinite(x + y).all():
+        raise ValueError(f"true must hold at least one position, and finite ones, got {len(x)}")
+    side = check_positive("side", side)
     ax = axes_or_new(ax)
-    x, y = true.cpu().numpy().T
     ax.plot(x, y, color="black", linewidth=2, label="true path")
     ax.plot(x[0], y[0], marker="o", color="black", label="start")
     for name, path in decoded.items():
-        ax.plot(*path.cpu().numpy().T, marker=".", linewidth=1, label=name)
+        ax.plot(*path.detach().cpu().numpy().T, marker=".", linewidth=1, label=name)
     ax.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, color="grey"))
     center, reach = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y), 0.3) * 0.75
     ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")
@@ -119,7 +138,14 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
     Returns:
         The files written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    panels = check_mapping("panels", panels, "a mapping from name to a function that draws")
+    for name, draw in panels.items():
+        _check_file_name("panels", name)
+        check_function(f"panels[{name!r}]", draw, "a function of Axes")
+    if not panels:
+        raise ValueError("panels must hold at least one panel, got none")
+    _check_file_name("together", together)
+    check_type("out", out, Path, "a Path").mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in panels.items():
         figure = Figure(figsize=(6, 5), layout="constrained")
@@ -136,3 +162,10 @@ def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, togethe
     written.append(out / f"{together}.png")
     figure.savefig(written[-1], dpi=110, bbox_inches="tight")
     return written
+
+
+def _check_file_name(name: str, value: str) -> None:
+    if not check_text(name, value) or "/" in value or "\0" in value or len(value) > _LONGEST_NAME:
+        raise ValueError(
+            f"{name} must be names of files, without '/' and of at most {_LONGEST_NAME} letters, got {value!r:.80}"
+        )

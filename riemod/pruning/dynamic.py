@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from riemod._checks import check_integer
+from riemod._checks import check_integer, check_module, check_repeats, check_type, shown
 from riemod.masks import mask_optimizer_state, masked_parameters
 from riemod.pruning.geometric import check_temperature, geometric_prior, pair_costs
 from riemod.pruning.selection import drop_smallest
@@ -72,14 +72,13 @@ class DynamicSparsePruner:
         drop_fraction: float = 0.3,
         temperature: float = 10.0,
     ) -> None:
-        if not isinstance(model, Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if moduli is not None and not isinstance(moduli, ModuliRegularizer):
-            raise TypeError(f"moduli must be a ModuliRegularizer or None, got {type(moduli).__name__}")
-        self.steps = check_integer("steps", steps, 1)
+        check_module("model", model)
+        if moduli is not None:
+            check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer or None")
+        self.steps = check_repeats("steps", steps)
         self.update_every = check_integer("update_every", update_every, 1)
         if isinstance(drop_fraction, bool) or not isinstance(drop_fraction, Real) or not 0 < drop_fraction <= 1:
-            raise ValueError(f"drop_fraction must be above 0 and at most 1, got {drop_fraction!r}")
+            raise ValueError(f"drop_fraction must be above 0 and at most 1, got {shown(drop_fraction)}")
         check_temperature(temperature)
         if temperature == 0:
             raise ValueError("temperature must be above 0, got 0")

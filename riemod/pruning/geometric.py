@@ -14,13 +14,13 @@ average.
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from riemod._checks import check_integer
+from riemod._arrays import check_tensor
+from riemod._checks import check_generator, check_integer, is_number, shown
 from riemod.pruning.schedules import check_sparsity
 from riemod.pruning.selection import drop_smallest
 from riemod.regularization import _tiles as tiles
@@ -79,6 +79,7 @@ def geometric_mask(
     """
     check_sparsity("sparsity", sparsity)
     check_temperature(temperature)
+    check_generator(generator)
     costs, recurrent = _costs(geometry, inhibitor, layer)
     kept = costs.numel() - round(float(sparsity) * costs.numel())
     if not bool((costs >= 0).all()):
@@ -113,6 +114,8 @@ def geometric_prior(costs: Float[Tensor, "n m"], temperature: float) -> Float[Te
     check_temperature(temperature)
     if temperature == 0:
         raise ValueError("temperature must be above 0 for a prior, got 0")
+    if not check_tensor("costs", costs).is_floating_point() or bool(costs.isnan().any()):
+        raise ValueError("costs must be floating-point numbers or infinity, got NaN or another dtype")
     finite = costs[costs.isfinite()]
     if not len(finite):
         raise ValueError("costs must be finite for at least one pair, got none")
@@ -131,8 +134,8 @@ def pair_costs(moduli: ModuliRegularizer, layer: int) -> Float[Tensor, "n m"]:
 
 def check_temperature(temperature: float) -> None:
     """Raise a ValueError unless the temperature is a number >= 0 or infinity."""
-    if isinstance(temperature, bool) or not isinstance(temperature, Real) or not temperature >= 0:
-        raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {temperature!r}")
+    if not is_number(temperature) or not temperature >= 0:
+        raise ValueError(f"temperature must be a number >= 0, in units of the cost, got {shown(temperature)}")
 
 
 def _costs(geometry: object, inhibitor: object, layer: int) -> tuple[Tensor, bool]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from riemod._checks import check_generator, check_module, check_type, shown, takes
 from riemod.initialization import Initializer, sparsity_aware
 from riemod.masks import mask_name, masked_parameters
 from riemod.pruning.magnitude import MagnitudePruner
@@ -68,16 +69,15 @@ def lottery_ticket(
     >>> torch.equal(ticket.model.weight_mask, model.weight_mask), torch.equal(ticket.model.weight, model.weight)
     (True, False)
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(pruner, MagnitudePruner):
-        raise TypeError(f"pruner must be a MagnitudePruner, got {type(pruner).__name__}")
+    check_module("model", model)
+    check_type("pruner", pruner, MagnitudePruner, "a MagnitudePruner")
     if pruner.model is not model:
         raise ValueError("pruner must be of the given model, got one of another model")
-    if moduli is not None and not isinstance(moduli, ModuliRegularizer):
-        raise TypeError(f"moduli must be a ModuliRegularizer or None, got {type(moduli).__name__}")
-    if initialize is not None and not callable(initialize):
-        raise TypeError(f"initialize must be a draw of riemod.initialization or None, got {initialize!r}")
+    if moduli is not None:
+        check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer or None")
+    check_generator(generator)
+    if initialize is not None and not (callable(initialize) and takes(initialize, model, generator=None, skip=None)):
+        raise TypeError(f"initialize must be a draw of riemod.initialization or None, got {shown(initialize)}")
     if initialize is not None and rewind is not None:
         raise ValueError("initialize must be None if rewind is given, got both")
     weights = None if rewind is None else _checked_weights(model, moduli, rewind)

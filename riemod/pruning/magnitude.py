@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from riemod._checks import check_choice, check_integer
+from riemod._checks import check_choice, check_function, check_integer, check_module, check_type
 from riemod.masks import (
     check_mask_name_is_free,
     mask_gradients,
@@ -97,10 +97,9 @@ class MagnitudePruner:
         blocks: int | None = None,
         order: Order | None = None,
     ) -> None:
-        if not isinstance(model, Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if schedule is not None and not callable(schedule):
-            raise TypeError(f"schedule must be a callable epoch -> sparsity or None, got {schedule!r}")
+        check_module("model", model)
+        if schedule is not None:
+            check_function("schedule", schedule, "a callable epoch -> sparsity or None")
         check_choice("scope", scope, ("global", "tensor"))
         self.floor = check_integer("floor", floor, 0)
         if blocks is not None:
@@ -160,6 +159,8 @@ class MagnitudePruner:
     def _prune(self, sparsity: float, stacklevel: int) -> None:
         check_sparsity("sparsity", sparsity)
         for place in self._places:
+            if place.parameter.is_meta:
+                raise ValueError(f"model must have weights, but {place.name} is on the meta device; nothing was pruned")
             if not torch.isfinite(place.parameter).all():
                 raise ValueError(
                     f"model must have finite weights, but {place.name} holds NaN or infinity; nothing was pruned"
@@ -194,6 +195,8 @@ class MagnitudePruner:
         Args:
             optimizer: if given, the gradients of pruned weights and its moments for them are set to 0 as well.
         """
+        if optimizer is not None:
+            check_type("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer or None")
         for place in self._places:
             zero_pruned(place.parameter, place.mask)
         if optimizer is not None:

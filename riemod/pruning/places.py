@@ -9,6 +9,7 @@ from torch.nn import Module, Parameter
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
+from riemod._checks import shown
 from riemod.manifolds._geoopt import geoopt
 from riemod.masks import find_mask, mask_name
 
@@ -84,7 +85,7 @@ def find_places(model: Module, targets: Targets | None) -> tuple[Place, ...]:
 
 def _as_list(targets: Targets) -> Sequence[str | tuple[Module, str]]:
     if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise TypeError(f"targets must be a list of names or of (module, name) pairs, got {targets!r}")
+        raise TypeError(f"targets must be a list of names or of (module, name) pairs, got {shown(targets)}")
     return targets
 
 
@@ -92,10 +93,10 @@ def _find(model: Module, places: Sequence[Place], target: str | tuple[Module, st
     if isinstance(target, str):
         found = next((place for place in places if place.name == target), None)
         if found is None:
-            raise ValueError(f"targets must be among {_names(places)}, got {target!r}")
+            raise ValueError(f"targets must be among {_names(places)}, got {shown(target)}")
         return found
     if not (isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], Module)):
-        raise TypeError(f"targets must hold names or (module, name) pairs, got {target!r}")
+        raise TypeError(f"targets must hold names or (module, name) pairs, got {shown(target)}")
     owner, attribute = target
     if all(owner is not module for module in model.modules()):
         raise ValueError(f"targets must be in the model, got a {type(owner).__name__} that is not a part of the model")

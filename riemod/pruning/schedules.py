@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol, runtime_checkable
 
-from riemod._checks import check_integer
+from riemod._checks import check_integer, shown
 
 __all__ = ["ConstantSchedule", "CubicSchedule", "LinearSchedule", "RampSchedule", "Schedule"]
 
@@ -22,7 +22,7 @@ class Schedule(Protocol):
 def check_sparsity(name: str, value: float) -> None:
     """Raise a ValueError unless `value` is a number in [0, 1]; NaN is not."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a sparsity, the fraction of zeros, in [0, 1], got {value!r}")
+        raise ValueError(f"{name} must be a sparsity, the fraction of zeros, in [0, 1], got {shown(value)}")
 
 
 @dataclass(frozen=True)

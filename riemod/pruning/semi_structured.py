@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.sparse import to_sparse_semi_structured
 
+from riemod._arrays import check_tensor
 from riemod._torch import semi_structured_limits
 from riemod.pruning.geometric import geometric_prior
 
@@ -49,12 +50,14 @@ def semi_structured_mask(
         raise TypeError(
             f"weight must be a floating-point tensor, got {getattr(weight, 'dtype', type(weight).__name__)}"
         )
+    check_tensor("weight", weight)
     if weight.ndim != 2 or weight.numel() == 0 or weight.shape[1] % 4:
         raise ValueError(f"weight must be a matrix with a multiple of 4 columns, got shape {tuple(weight.shape)}")
     if not bool(weight.isfinite().all()):
         raise ValueError("weight must be finite, got NaN or infinity")
     scores = weight.abs().double()
     if costs is not None:
+        check_tensor("costs", costs)
         if costs.ndim != 2 or costs.shape[1] != weight.shape[1] or len(costs) == 0 or len(weight) % len(costs):
             raise ValueError(f"costs must be (n, m) for a weight (gates * n, m), {_shape(weight)}, got {_shape(costs)}")
         prior = geometric_prior(costs, temperature).to(weight.device)

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from riemod._checks import check_choice, check_fraction, check_integer
+from riemod._checks import check_choice, check_fraction, check_generator, check_integer
+from riemod._machine import check_fits
 from riemod.manifolds import Manifold
 from riemod.regularization.inhibitors import Inhibitor, Scaled, as_inhibitor
 
@@ -134,6 +135,8 @@ def _squared_distances(manifold: Manifold, pairs: int, generator: torch.Generato
     if not isinstance(manifold, Manifold):
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
     pairs = check_integer("pairs", pairs, least=1)
+    check_fits("pairs", pairs, 8 * pairs)
+    check_generator(generator)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     blocks = []
     for _ in range(-(-pairs // _BLOCK**2)):

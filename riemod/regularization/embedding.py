@@ -7,7 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_at_least, check_integer
+from riemod._checks import check_at_least, check_boolean, check_integer, check_items, check_type, shown
+from riemod._machine import check_fits, check_place
 from riemod.manifolds.base import Manifold
 
 
@@ -53,9 +54,13 @@ class NeuronEmbedding(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
+        check_type("manifold", manifold, Manifold, "a Manifold")
         size = check_integer("size", size, least=1)
+        check_fits("size", size, 4 * size * manifold.coordinate_dim)
+        check_boolean("learn", learn)
+        check_place(device)
         if dtype is not None:
-            if not dtype.is_floating_point:
+            if not check_type("dtype", dtype, torch.dtype, "a torch.dtype").is_floating_point:
                 raise TypeError(f"dtype must be floating-point, got {dtype}")
             dtype = working_dtype(dtype)
         if points is None:
@@ -114,12 +119,12 @@ class Modules:
     between: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "parts", tuple(check_items("parts", self.parts, "(Manifold, size) pairs")))
         if len(self.parts) < 2:
             raise ValueError(f"parts must name at least two (manifold, size) pairs, got {len(self.parts)}")
         for part in self.parts:
             if not (isinstance(part, tuple) and len(part) == 2):
-                raise TypeError(f"parts must hold (Manifold, size) pairs, got {part!r}")
+                raise TypeError(f"parts must hold (Manifold, size) pairs, got {shown(part)}")
             manifold, size = part
             if not isinstance(manifold, Manifold):
                 raise TypeError(f"parts must hold (Manifold, size) pairs, got a {type(manifold).__name__}")

@@ -101,6 +101,9 @@ def wire(penalized: Penalized | Sequence[Penalized]) -> Wiring:
             _add(wiring, weight, len(wiring.sizes), new_sources=True)
     if not wiring.weights:
         raise ValueError("module must name at least one layer, got an empty list")
+    for weight in wiring.weights:
+        if weight.whole.is_meta:
+            raise ValueError(f"module must have weights, got {weight.parameter} on the meta device")
     parts = [(id(weight.whole), getattr(weight, "columns", None)) for weight in wiring.weights]
     if len(set(parts)) != len(parts):
         names = ", ".join(f"{type(weight.module).__name__}.{weight.parameter}" for weight in wiring.weights)

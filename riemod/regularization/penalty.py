@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from riemod._checks import check_at_least, check_choice
+from riemod._checks import LARGEST_POWER, check_at_least, check_choice
 from riemod._torch import graph_is_kept, inside_torch_func, outside_graphs
 from riemod.manifolds.base import Manifold
 from riemod.regularization import _tiles as tiles
@@ -69,7 +69,7 @@ def moduli_penalty(
     sources = points if source_points is None else source_points
     if source_points is not None:
         manifold.check_points(source_points, "source_points")
-    check_at_least("power", power, 1)
+    check_at_least("power", power, 1, LARGEST_POWER)
     check_choice("reduction", reduction, ("mean", "sum"))
     check_weight(weight, points, sources)
     with torch.autocast(weight.device.type, enabled=False):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, check_type
 from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors.signed import cost_of
 from riemod.regularization.regularizer import ModuliRegularizer
@@ -99,15 +99,17 @@ def backward_to_points(moduli: ModuliRegularizer) -> None:
     >>> moduli.points.grad.shape, rnn.weight_hh_l0.grad
     (torch.Size([16, 2]), None)
     """
+    check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer")
     learned = [parameter for parameter in moduli.parameters() if parameter.requires_grad]
+    if any(parameter.is_meta for parameter in learned):
+        raise ValueError("moduli must have points, got some on the meta device")
     if learned:
         moduli().backward(inputs=learned)
 
 
 def check_proximal(moduli: ModuliRegularizer) -> None:
     """Raise unless it is a regularizer of matrices with power 1, whose proximal map is a soft threshold."""
-    if not isinstance(moduli, ModuliRegularizer):
-        raise TypeError(f"moduli must be a ModuliRegularizer, got {type(moduli).__name__}")
+    check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer")
     if moduli.power != 1:
         raise ValueError(f"power must be 1 for a proximal step, a soft threshold, got {moduli.power:g}")
     for weight in moduli.weights:

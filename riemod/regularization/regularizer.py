@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, final
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_at_least, check_choice, check_integer
+from riemod._checks import LARGEST_POWER, check_at_least, check_boolean, check_choice, check_generator, check_integer
 from riemod._torch import inside_torch_func, outside_graphs
 from riemod.regularization._double_use import watch
 from riemod.regularization._point_watch import PATIENCE, PointWatch
@@ -107,9 +107,15 @@ class ModuliRegularizer(nn.Module):
     ) -> None:
         super().__init__()
         self.inhibitor = DifferenceOfGaussians() if inhibitor is None else as_law(inhibitor)
-        self.strength, self.power = check_at_least("strength", strength, 0), check_at_least("power", power, 1)
+        self.strength, self.power = (
+            check_at_least("strength", strength, 0),
+            check_at_least("power", power, 1, LARGEST_POWER),
+        )
         self.reduction: Reduction = check_choice("reduction", reduction, ("mean", "sum"))  # pyright: ignore[reportAttributeAccessIssue]
         costs = Geometric() if costs is None else costs
+        check_boolean("learn", learn)
+        check_boolean("allow_collapse", allow_collapse)
+        check_generator(generator)
         _check_learning(learn, self.inhibitor, allow_collapse, costs)
         self.refresh_every = check_integer("refresh_every", refresh_every, least=1)
         wiring = wire(module)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from riemod._checks import check_module, check_type, shown
 from riemod.regularization.penalized import Chain, Owner, PairedWeight, RecurrentWeight, Weight
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -17,11 +18,12 @@ _KINDS = "nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Linear, nn.Conv1d, nn.Conv2d,
 Layer = nn.Module | tuple[nn.Module, str]
 
 
-def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
+def recurrent_weights(module: nn.Module, argument: str = "module") -> list[RecurrentWeight]:
     """List the recurrent parameters of a layer, a cell, or of all layers and cells inside a model, in module order.
 
     Args:
         module: an `nn.RNN`, `nn.GRU`, `nn.LSTM`, one of their cells, or a model that holds some.
+        argument: the caller's name for it, in errors.
 
     Raises:
         ValueError: if there is none, or an LSTM projects its hidden state (its recurrent matrix is not square).
@@ -30,13 +32,13 @@ def recurrent_weights(module: nn.Module) -> list[RecurrentWeight]:
     >>> [weight.parameter for weight in recurrent_weights(nn.GRU(2, 8, num_layers=2))]
     ['weight_hh_l0', 'weight_hh_l1']
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module(argument, module)
     found = [weight for child in module.modules() for weight in _own_recurrent_weights(child)]
     if not found:
         raise ValueError(
-            f"module must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; name anything "
-            f"else itself: recurrent(module, name) for the hidden matrix of your own cell, a module ({_KINDS}), or a "
+            f"{argument} must be or hold a recurrent layer or cell of torch.nn, got {type(module).__name__}; "
+            "name anything else itself: recurrent(module, name) for the hidden matrix of your own cell, a module "
+            f"({_KINDS}), or a "
             f"(module, name) pair for a weight between two sets of neurons; parameters here: {_names(module)}"
         )
     return found
@@ -132,6 +134,7 @@ def chain(*layers: Layer) -> Chain:
         raise ValueError(f"layers must be two or more in a chain, got {len(layers)}")
     weights: list[PairedWeight] = []
     for layer in layers:
+        check_type("layers", layer, (nn.Module, tuple), "modules or (module, parameter name) pairs")
         found = weights_of(layer)
         if len(found) != 1 or not isinstance(found[0], PairedWeight) or found[0].gates != 1:
             raise ValueError(f"layers must be linear or convolutional in a chain, got {_describe(layer)}")
@@ -184,7 +187,9 @@ def _named_weight(module: nn.Module, parameter: str) -> Weight:
                 "of different groups"
             )
     if weight.ndim < 2 or weight.numel() == 0:
-        raise ValueError(f"parameter {parameter!r} must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}")
+        raise ValueError(
+            f"parameter {parameter!r} of the module must be (n, m) or (n, m, *kernel), got shape {tuple(weight.shape)}"
+        )
     if weight.ndim > 2 and not isinstance(owner, _CONVOLUTIONS):
         raise ValueError(
             f"parameter {parameter!r} must be a matrix, got shape {tuple(weight.shape)}: if its slices [j, k] are the "
@@ -216,7 +221,7 @@ def _find(module: nn.Module, parameter: str) -> tuple[nn.Module, str, Tensor]:
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if not isinstance(parameter, str):
-        raise TypeError(f"parameter must be a name, got {parameter!r}")
+        raise TypeError(f"parameter must be a name, got {shown(parameter)}")
     path, _, name = parameter.rpartition(".")
     owner = dict(module.named_modules(remove_duplicate=False)).get(path)
     weight = None if owner is None else getattr(owner, name, None)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from riemod._checks import check_items, check_mapping, check_text, check_type, shown
 from riemod.regularization.regularizer import ModuliRegularizer
 from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule, skipped_layers
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
@@ -86,11 +87,14 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     weights = {name: weight for layer in layers for name, weight in layer.weights.items()}
     pruned = [name for name, weight in weights.items() if weight.has_zeros]
     layouts = dict.fromkeys(pruned, layout) if isinstance(layout, str) else layout
+    check_mapping("layout", layouts, "a name, or a mapping from weight to name")
     for name, chosen in layouts.items():
         if name not in weights:
-            raise ValueError(f"layout must name weights that can be compressed, {', '.join(weights)}, got {name!r}")
+            known = ", ".join(weights)
+            raise ValueError(f"layout must name weights that can be compressed, {known}, got {shown(name)}")
+        check_text("layout", chosen)
         if chosen not in ("dense", "csr") and not _BLOCK.fullmatch(chosen) and layout != "auto":
-            raise ValueError(f'layout must be "auto", "dense", "csr", "block" or "block32", got {chosen!r}')
+            raise ValueError(f'layout must be "auto", "dense", "csr", "block" or "block32", got {shown(chosen)}')
     for name, reason in skipped_layers(module).items():
         warnings.warn(f"{name or type(module).__name__} stays as it is, for it {reason}", stacklevel=2)
     if not pruned:
@@ -159,7 +163,8 @@ def fastest(timings: list[Timing]) -> dict[str, str]:
     {'weight': 'csr'}
     """
     grouped: dict[str, dict[str, float]] = {}
-    for timing in timings:
+    for timing in check_items("timings", timings, "a list of Timings"):
+        check_type("timings", timing, Timing, "a list of Timings")
         grouped.setdefault(timing.name, {})[timing.layout] = timing.seconds
     wholes = {name: seconds for name, seconds in grouped.items() if "compressed" in seconds}
     slower = {name for name, seconds in wholes.items() if seconds["compressed"] > seconds["dense"]}
@@ -245,7 +250,13 @@ def _inputs(module: nn.Module, layers: Sequence[PrunedLayer], example_input: Any
         copied.get_submodule(layer.name).register_forward_pre_hook(keep)
     several = isinstance(example_input, tuple) and not isinstance(example_input, PackedSequence)
     with torch.no_grad():
-        copied(*example_input) if several else copied(example_input)
+        try:
+            copied(*example_input) if several else copied(example_input)
+        except Exception as error:
+            raise ValueError(
+                f"example_input must be an argument of the module, or a tuple of them, got {shown(example_input)}: "
+                f"the call ends with {type(error).__name__}"
+            ) from error
     return given
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Annotated, TypedDict
 import torch
 from torch import Tensor, nn
 
+from riemod._checks import check_module, check_type
 from riemod._files import write_atomically
 from riemod._tensor_files import CHECKSUM, check_seal, read_header, read_tensors, to_sealed_bytes
 from riemod._untrusted import DamagedFile, Range, check_shape, one_line, parse_json, shown
@@ -57,8 +59,11 @@ def save(module: nn.Module, path: str | Path) -> None:
         TypeError: `module` is no module.
         OSError: the file cannot be written.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module("module", module)
+    check_type("path", path, (str, os.PathLike), "a path")
+    path = Path(path)
+    if not path.name or not path.parent.is_dir():
+        raise FileNotFoundError(f"path must be a file in an existing folder, got {path}")
     layers = {
         name: {
             "kind": _kind(layer),
@@ -72,7 +77,7 @@ def save(module: nn.Module, path: str | Path) -> None:
     implied = [name for name in _masks(tensors) if torch.equal(tensors[name], tensors[_masked(name)] != 0)]
     tensors = {name: _narrow(tensor) for name, tensor in tensors.items() if name not in implied}
     metadata = {"format": _FORMAT, "layers": json.dumps(layers), "masks": json.dumps(implied)}
-    write_atomically(Path(path), to_sealed_bytes(tensors, metadata))
+    write_atomically(path, to_sealed_bytes(tensors, metadata))
 
 
 def load(path: str | Path, module: nn.Module) -> nn.Module:
@@ -93,8 +98,8 @@ def load(path: str | Path, module: nn.Module) -> nn.Module:
     Warns:
         UserWarning: the file is from before files had a checksum, so that changed numbers in it cannot be noticed.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_module("module", module)
+    check_type("path", path, (str, os.PathLike), "a path")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must be an existing file, got {path}")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from riemod._checks import check_module
 from riemod.masks import find_buffer, find_mask, mask_name
 
 __all__ = ["PrunedLayer", "PrunedWeight", "pruned_layers", "skipped_layers"]
@@ -56,8 +57,9 @@ def pruned_layers(module: nn.Module) -> list[PrunedLayer]:
     >>> [list(layer.weights) for layer in pruned_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))]
     [['0.weight']]
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    for name, parameter in check_module("module", module).named_parameters():
+        if parameter.is_meta:
+            raise ValueError(f"module must have weights, got {name} on the meta device")
     owners, read = _owners(module), _read_by_others(module)
     layers: list[PrunedLayer] = []
     for part, own_names in _named(module).items():
@@ -129,6 +131,8 @@ def _obstacle(layer: nn.Module, read_by_others: Collection[nn.Module]) -> str | 
     if isinstance(layer, nn.RNNBase) and layer.proj_size:
         return f"projects its hidden state, proj_size={layer.proj_size}, which is not supported"
     own = dict(layer.named_parameters(recurse=False))
+    if any(not own[name].numel() for name in _weight_names(layer) if name in own):
+        return "has a weight without rows or columns"
     missing = [name for name in _weight_names(layer) if name not in own]
     if missing:
         return (
@@ -174,7 +178,7 @@ def _pruned_weight(name: str, owner: nn.Module, parameter: str) -> PrunedWeight:
     if not weight.is_floating_point():
         raise ValueError(f"{name} must be floating-point, got {weight.dtype}")
     if not torch.isfinite(weight).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+        raise ValueError(f"module must have finite weights: {name} must be finite, got NaN or infinity")
     if mask is None:
         return PrunedWeight(weight, weight != 0)
     if bool((weight[~mask] != 0).any()):

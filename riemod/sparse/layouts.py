@@ -14,11 +14,15 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from riemod._arrays import check_tensor
+from riemod._checks import check_integer, shown
 from riemod.sparse import kernels
 
 __all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "StoredMatrix"]
 
 Product = Callable[[Tensor], Tensor]
+# Indices are int32.
+_LARGEST = 2**31 - 2
 
 
 class StoredMatrix(nn.Module, ABC):
@@ -36,6 +40,8 @@ class StoredMatrix(nn.Module, ABC):
 
     def __init__(self, shape: tuple[int, int], layout: str, values: Tensor, mask: Tensor | None = None) -> None:
         super().__init__()
+        if mask is not None and (check_tensor("mask", mask, values.shape).dtype != torch.bool):
+            raise TypeError(f"mask must be bool, got {mask.dtype}")
         self.shape, self.layout = shape, layout
         self.values = nn.Parameter(values.detach().clone())
         self.values_mask: Tensor | None
@@ -74,6 +80,7 @@ class DenseMatrix(StoredMatrix):
     """
 
     def __init__(self, values: Float[Tensor, "n m"], mask: Bool[Tensor, "n m"] | None = None) -> None:
+        _check_values(check_tensor("values", values, ("n", "m")))
         super().__init__((values.shape[0], values.shape[1]), "dense", values, mask)
 
     def bind(self) -> Product:
@@ -104,8 +111,8 @@ class CSRMatrix(StoredMatrix):
     """
 
     def __init__(self, shape: tuple[int, int], values: Tensor, row_starts: Tensor, columns: Tensor) -> None:
+        _check_csr(_pair(shape), values, row_starts, columns)
         super().__init__(shape, "csr", values)
-        _check_csr(shape, values, row_starts, columns)
         self.row_starts: Tensor
         self.columns: Tensor
         self.register_buffer("row_starts", row_starts.int())
@@ -175,8 +182,8 @@ class BlockMatrix(StoredMatrix):
         block_columns: Tensor,
         mask: Tensor | None = None,
     ) -> None:
+        _check_blocks(_pair(shape), values, block_rows, block_columns)
         super().__init__(shape, f"block{values.shape[-1]}", values, mask)
-        _check_blocks(shape, values, block_rows, block_columns)
         self.block_rows: Tensor
         self.block_columns: Tensor
         self.register_buffer("block_rows", block_rows.int())
@@ -244,7 +251,27 @@ def _forget(module: nn.Module, _: object) -> None:
         module._grid = None
 
 
+def _pair(shape: tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise TypeError(f"shape must be two integers, got {shown(shape)}")
+    n, m = (check_integer("shape", extent, 0, _LARGEST) for extent in shape)
+    return n, m
+
+
+def _check_values(values: Tensor) -> None:
+    if not check_tensor("values", values).is_floating_point():
+        raise TypeError(f"values must be floating-point, got {values.dtype}")
+
+
+def _check_indices(**indices: Tensor) -> None:
+    for name, index in indices.items():
+        if check_tensor(name, index).is_floating_point() or index.dtype == torch.bool:
+            raise TypeError(f"{name} must be integers, got {index.dtype}")
+
+
 def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, columns: Tensor) -> None:
+    _check_values(values)
+    _check_indices(row_starts=row_starts, columns=columns)
     if values.ndim != 1 or row_starts.shape != (shape[0] + 1,) or columns.shape != values.shape:
         raise ValueError(
             f"row_starts and columns must be ({shape[0] + 1},) and (k,) for a CSR matrix {shape} with k values, "
@@ -261,6 +288,8 @@ def _check_csr(shape: tuple[int, int], values: Tensor, row_starts: Tensor, colum
 
 
 def _check_blocks(shape: tuple[int, int], values: Tensor, block_rows: Tensor, block_columns: Tensor) -> None:
+    _check_values(values)
+    _check_indices(block_rows=block_rows, block_columns=block_columns)
     if values.ndim != 3 or values.shape[1] != values.shape[2] or not values.shape[1]:
         raise ValueError(f"values must be (blocks, size, size), got {tuple(values.shape)}")
     for name, index, extent in (("block_rows", block_rows, shape[0]), ("block_columns", block_columns, shape[1])):

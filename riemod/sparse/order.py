@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int64
 from scipy.sparse import csgraph
 from torch import Tensor, nn
 
-from riemod._checks import check_integer
+from riemod._arrays import check_tensor
+from riemod._checks import check_boolean, check_integer, check_items, check_type
 from riemod.masks import find_buffer, find_mask
 from riemod.pruning.blocks import tile_sums
 from riemod.pruning.orders import check_permutation, order_names
@@ -79,6 +80,7 @@ def reverse_cuthill_mckee(weight: Float[Tensor, "gn n"] | Bool[Tensor, "gn n"]) 
     >>> chain[order][:, order].int().tolist()
     [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
     """
+    check_tensor("weight", weight)
     if weight.ndim != 2 or not weight.numel() or len(weight) % weight.shape[1]:
         raise ValueError(f"weight must have shape (gates * n, n), got {tuple(weight.shape)}")
     pattern = (weight.detach() != 0).unflatten(0, (-1, weight.shape[1])).any(0)
@@ -111,6 +113,7 @@ def block_occupancy(weight: Float[Tensor, "*stack n m"] | Bool[Tensor, "*stack n
     [0.12, 0.25, 0.5]
     """
     block = check_integer("block", block, 1)
+    check_tensor("weight", weight)
     if weight.ndim < 2 or not weight.numel():
         raise ValueError(f"weight must have rows and columns, got shape {tuple(weight.shape)}")
     occupied = tile_sums((weight.detach() != 0).float(), block) > 0
@@ -182,6 +185,10 @@ def permute_neurons(
     >>> torch.allclose(decoder(rnn(sequence)[0]), before, atol=1e-6)
     True
     """
+    check_boolean("reverse", reverse)
+    sources, consumers = check_items("sources", sources, "layers"), check_items("consumers", consumers, "layers")
+    if moduli is not None:
+        check_type("moduli", moduli, ModuliRegularizer, "a ModuliRegularizer or None")
     axes = _axes(layer, order, number, reverse, sources, consumers)
     seen = set()
     for own in axes:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from riemod._arrays import check_tensor
 from riemod._cells import gru_step, lstm_step
+from riemod._checks import check_mapping, check_type, kind_of, shown
 from riemod.sparse.layouts import Product, StoredMatrix
 
 __all__ = ["CompressedLinear", "CompressedRecurrent"]
@@ -42,6 +44,9 @@ class CompressedLinear(nn.Module):
 
     def __init__(self, weight: StoredMatrix, bias: Tensor | None) -> None:
         super().__init__()
+        check_type("weight", weight, StoredMatrix, "a StoredMatrix")
+        if bias is not None:
+            check_tensor("bias", bias, (weight.shape[0],))
         self.out_features, self.in_features = weight.shape
         self.weight = weight
         self.bias: nn.Parameter | None
@@ -49,6 +54,7 @@ class CompressedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y (..., n) for x (..., m)."""
+        _check_input(x, self.weight.values)
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x must have shape (..., {self.in_features}), got {tuple(x.shape)}")
         columns = x.reshape(-1, self.in_features).t().contiguous()
@@ -72,12 +78,18 @@ class CompressedRecurrent(nn.Module):
 
     def __init__(self, layer: nn.RNNBase, matrices: Mapping[str, StoredMatrix]) -> None:
         super().__init__()
+        check_type("layer", layer, nn.RNNBase, "an nn.RNN, nn.GRU or nn.LSTM")
+        for matrix in check_mapping("matrices", matrices, "a mapping from name to StoredMatrix").values():
+            check_type("matrices", matrix, StoredMatrix, "StoredMatrix objects")
         if layer.proj_size:
             raise ValueError(f"layer must not project its hidden state, got proj_size={layer.proj_size}")
         self.mode = layer.mode
         self.input_size, self.hidden_size = layer.input_size, layer.hidden_size
         self.num_layers, self.dropout = layer.num_layers, layer.dropout
         self.batch_first, self.bidirectional, self.bias = layer.batch_first, layer.bidirectional, layer.bias
+        names = {f"weight_{kind}{suffix}" for suffix in _suffixes(layer) for kind in ("ih", "hh")}
+        if names != set(matrices):
+            raise ValueError(f"matrices must be {', '.join(sorted(names))}, got {shown(sorted(matrices))}")
         for name, matrix in matrices.items():
             self.add_module(name, matrix)
         for name, parameter in layer.named_parameters(recurse=False):
@@ -151,6 +163,7 @@ class CompressedRecurrent(nn.Module):
         return _Weights(matrix("ih"), matrix("hh"), bias("ih"), bias("hh"))
 
     def _check_features(self, x: Tensor) -> None:
+        _check_input(x, next(self.parameters()))
         if x.shape[-1] != self.input_size:
             raise ValueError(f"x must have {self.input_size} features in its last dimension, got {tuple(x.shape)}")
 
@@ -183,6 +196,22 @@ class CompressedRecurrent(nn.Module):
             f"{self.mode}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
             f"batch_first={self.batch_first}, bidirectional={self.bidirectional}, dropout={self.dropout}"
         )
+
+
+def _check_input(x: Tensor, weight: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor, got {kind_of(x)}")
+    if x.layout != torch.strided:
+        raise TypeError(f"x must be dense, got {x.layout}")
+    if x.device != weight.device:
+        raise ValueError(f"x must be on the device of the weights, {weight.device}, got {x.device}")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
+
+
+def _suffixes(layer: nn.RNNBase) -> list[str]:
+    directions = ("", "_reverse") if layer.bidirectional else ("",)
+    return [f"_l{number}{direction}" for number in range(layer.num_layers) for direction in directions]
 
 
 Cell = Callable[[_Weights, Tensor, State], State]

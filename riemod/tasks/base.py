@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from riemod._checks import check_type
 from riemod._machine import check_device, device_memory
 from riemod.tasks.config import RunConfig
 from riemod.tasks.config.memory import check_memory
@@ -36,7 +37,7 @@ class Task(ABC, Generic[ConfigT]):
     primary_metric: ClassVar[str]
 
     def __init__(self, config: ConfigT) -> None:
-        self.config = config
+        self.config = check_type("config", config, RunConfig, "a RunConfig")
         self.device = check_device(config.computation.device)
         check_memory(config.memory_needs(), device_memory(self.device))
 

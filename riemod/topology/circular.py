@@ -3,17 +3,16 @@
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.linalg import lsqr
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from riemod._arrays import as_array, check_points
 from riemod._checks import check_choice, check_integer, check_prime
+from riemod.topology._arguments import random_source, validated
 from riemod.topology._neighbors import neighborhood, shortest_paths
 from riemod.topology.clouds import principal_axes
 from riemod.topology.landmarks import FEWEST_POINTS, GRAPH, denoised, max_min
@@ -99,7 +98,7 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         data = self._array(X, reset=True)
         self.mean_, self.axes_ = principal_axes(data, _COMPONENTS)
         points = denoised((data - self.mean_) @ self.axes_)
-        start = int(check_random_state(self.random_state).randint(len(points)))
+        start = int(random_source(self.random_state).randint(len(points)))
         chosen, radius = max_min(points, min(self.n_landmarks, len(points)), start)
         self.landmarks_ = points[chosen]
         if self.metric == "geodesic":
@@ -149,10 +148,8 @@ class CircularCoordinates(TransformerMixin, BaseEstimator):
         return 2 * np.pi * np.mod(np.stack(turns, axis=1), 1.0)
 
     def _array(self, X: Any, *, reset: bool) -> np.ndarray:
-        X = as_array(X) if isinstance(X, torch.Tensor) else X
         least = FEWEST_POINTS if reset else 1
-        checked = validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=least, ensure_min_features=2)
-        return np.asarray(checked)
+        return validated(self, X, reset=reset, ensure_min_samples=least, ensure_min_features=2)
 
     def _classes(self, distances: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Compute the intervals and cocycles of the longest bars by death / birth."""
@@ -262,7 +259,10 @@ def circular_correlation(first: Any, second: Any) -> float:
     >>> round(circular_correlation(angle, 1 - angle), 6)
     1.0
     """
-    a, b = (check_points(as_array(angles).reshape(-1, 1)).ravel() for angles in (first, second))
+    a, b = (
+        check_points(as_array(angles, name).reshape(-1, 1), name).ravel()
+        for angles, name in ((first, "first"), (second, "second"))
+    )
     if len(a) != len(b):
         raise ValueError(f"first and second must be of one length, got {len(a)} and {len(b)}")
     return float(max(abs(np.exp(1j * (a - b)).mean()), abs(np.exp(1j * (a + b)).mean())))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from riemod._arrays import check_points
-from riemod._checks import check_integer
+from riemod._arrays import check_indices, check_points
+from riemod._checks import check_integer, shown
 from riemod.topology._neighbors import neighborhood, participation_ratio, project, shortest_paths, two_nn
 
 
@@ -75,7 +75,7 @@ def densest(points: Any, share: float = 0.7, count: int = 20) -> Int[np.ndarray,
     """
     array = check_points(points)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ValueError(f"share must be in (0, 1], got {share!r}")
+        raise ValueError(f"share must be in (0, 1], got {shown(share)}")
     check_integer("count", count, 1, len(array) - 1)
     reach = neighborhood(array, count + 1).distances[:, -1]
     return np.sort(np.argsort(reach, kind="stable")[: math.ceil(share * len(array) - 1e-9)])
@@ -107,6 +107,7 @@ def local_pca_projection(points: Any, count: int = 20, dim: int = 2) -> Float[np
     """
     array = check_points(points)
     check_integer("count", count, 2, len(array))
+    check_integer("dim", dim, 1)
     return array if array.shape[1] <= dim else project(neighborhood(array, count), dim)
 
 
@@ -135,7 +136,7 @@ def geodesic_distances(points: Any, sources: np.ndarray, count: int = 15) -> tup
     """
     array = check_points(points)
     check_integer("count", count, 1, len(array) - 1)
-    return shortest_paths(neighborhood(array, count + 1), sources)
+    return shortest_paths(neighborhood(array, count + 1), check_indices("sources", sources, len(array)))
 
 
 def two_nn_dimension(points: Any, count: int = 20) -> float:

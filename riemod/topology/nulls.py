@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 
 from riemod._arrays import check_points
+from riemod._checks import check_at_least, check_integer, check_mapping, check_type
+from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 
 __all__ = [
@@ -44,6 +46,7 @@ def shuffled(points: Any, generator: torch.Generator) -> Points:
     array([ 3., 11.])
     """
     array = check_points(points)
+    check_type("generator", generator, torch.Generator, "a torch.Generator")
     order = torch.rand(array.shape, generator=generator, dtype=torch.float64).argsort(dim=0).numpy()
     return np.take_along_axis(array, order, axis=0)
 
@@ -59,6 +62,7 @@ def rolled(points: Any, generator: torch.Generator) -> Points:
     [1.0, 2.0, 3.0]
     """
     array = check_points(points)
+    check_type("generator", generator, torch.Generator, "a torch.Generator")
     offsets = torch.randint(len(array), (array.shape[1],), generator=generator).numpy()
     return np.take_along_axis(array, (np.arange(len(array))[:, None] - offsets) % len(array), axis=0)
 
@@ -74,6 +78,7 @@ def gaussian(points: Any, generator: torch.Generator) -> Points:
     array([1., 1.])
     """
     array = check_points(points)
+    check_type("generator", generator, torch.Generator, "a torch.Generator")
     centered = array - array.mean(axis=0)
     _, scales, axes = np.linalg.svd(centered, full_matrices=False)
     drawn = torch.randn(len(array), len(scales), generator=generator, dtype=torch.float64).numpy()
@@ -91,6 +96,9 @@ def uniform_ball(n: int, dim: int, generator: torch.Generator) -> Points:
     >>> bool((np.linalg.norm(uniform_ball(9, 3, torch.Generator().manual_seed(0)), axis=1) <= 1).all())
     True
     """
+    check_integer("dim", dim, 1)
+    check_fits("n", check_integer("n", n, 0), 8 * n * dim)
+    check_type("generator", generator, torch.Generator, "a torch.Generator")
     drawn = torch.randn(n, dim, generator=generator, dtype=torch.float64)
     radius = torch.rand(n, 1, generator=generator, dtype=torch.float64) ** (1 / dim)
     return (radius * drawn / drawn.norm(dim=1, keepdim=True)).numpy()
@@ -127,6 +135,8 @@ def holm(p_values: Mapping[int, float]) -> dict[int, float]:
     >>> holm({1: 0.01, 2: 0.04})
     {1: 0.02, 2: 0.04}
     """
+    for p_value in check_mapping("p_values", p_values, "a mapping from key to p-value").values():
+        check_at_least("p_values", p_value, 0, 1)
     corrected, largest = {}, 0.0
     for index, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
         largest = max(largest, min(1.0, p_values[key] * (len(p_values) - index)))

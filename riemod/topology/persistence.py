@@ -17,7 +17,7 @@ from scipy.sparse import coo_array, csr_array, issparse
 from scipy.spatial.distance import cdist
 
 from riemod._arrays import as_array, check_distances, check_points
-from riemod._checks import check_at_least, check_choice, check_integer, check_prime
+from riemod._checks import check_at_least, check_choice, check_integer, check_number, check_prime
 from riemod.topology.landmarks import max_min
 
 Diagram = Float[np.ndarray, "n 2"]
@@ -141,10 +141,10 @@ def persistence(
     check_choice("metric", metric, ("euclidean", "precomputed"))
     check_integer("max_dimension", max_dimension, 0, 2)
     if issparse(data):
-        distances = check_distances(data)
+        distances = check_distances(data, "data")
         reach = float(distances.max()) if distances.nnz else 0.0
     else:
-        points = check_distances(data) if metric == "precomputed" else check_points(data)
+        points = check_distances(data, "data") if metric == "precomputed" else check_points(data, "data")
         if count is not None and check_integer("count", count, 1) < len(points):
             chosen, _ = max_min(points, count, 0, metric)
             points = points[np.ix_(chosen, chosen)] if metric == "precomputed" else points[chosen]
@@ -154,7 +154,7 @@ def persistence(
             )
         distances = points if metric == "precomputed" else cdist(points, points)
         reach = enclosing_radius(distances)
-    threshold = reach if threshold is None else float(threshold)
+    threshold = reach if threshold is None else check_number("threshold", threshold)
     joined: Any = distances.data if issparse(distances) else distances
     _check_budget(int((joined <= threshold).sum() - (0 if issparse(data) else len(joined))) // 2, MOST_EDGES, "edges")
     edges = collapsed_edges(distances, threshold)
@@ -218,7 +218,7 @@ def bottleneck_distance(first: Any, second: Any) -> float:
     >>> bottleneck_distance([[0.0, 2.0]], [[0.0, 1.5]])
     0.5
     """
-    return float(library("gudhi.hera").bottleneck_distance(_diagram(first), _diagram(second), 0.0))
+    return float(library("gudhi.hera").bottleneck_distance(_diagram("first", first), _diagram("second", second), 0.0))
 
 
 def wasserstein_distance(first: Any, second: Any, order: float = 1.0) -> float:
@@ -244,7 +244,7 @@ def wasserstein_distance(first: Any, second: Any, order: float = 1.0) -> float:
     0.6
     """
     check_at_least("order", order, 1)
-    diagrams = _diagram(first), _diagram(second)
+    diagrams = _diagram("first", first), _diagram("second", second)
     births = [np.sort(diagram[np.isinf(diagram[:, 1]), 0]) for diagram in diagrams]
     if len(births[0]) != len(births[1]):
         return math.inf
@@ -260,8 +260,12 @@ def wasserstein_distance(first: Any, second: Any, order: float = 1.0) -> float:
     return float(total ** (1 / order))
 
 
-def _diagram(diagram: Any) -> np.ndarray:
-    array = as_array(diagram).reshape(-1, 2)
-    if np.isnan(array).any() or (array[:, 0] > array[:, 1]).any():
-        raise ValueError("a diagram must hold births and later deaths, without NaN")
+def _diagram(name: str, diagram: Any) -> np.ndarray:
+    array = as_array(diagram, name)
+    if array.size == 0:
+        return np.empty((0, 2))
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"{name} must be a diagram (n, 2), got the shape {array.shape}")
+    if np.isnan(array).any() or np.isinf(array[:, 0]).any() or (array[:, 0] > array[:, 1]).any():
+        raise ValueError(f"{name} must be a diagram of finite births and later deaths, without NaN")
     return array

@@ -9,14 +9,16 @@ import torch
 from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
-from riemod._arrays import as_array, check_distances, check_points
-from riemod._checks import check_choice, check_integer
+from riemod._arrays import check_distances, check_points
+from riemod._checks import check_choice, check_integer, check_repeats, shown
+from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
+from riemod.topology._arguments import random_source, validated
 from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
 from riemod.topology.clouds import principal_axes, scaled_coordinates
 from riemod.topology.landmarks import FEWEST_POINTS, PLANE, Metric, denoised, fitting_metric, landmark_distances
@@ -31,6 +33,7 @@ _TWO_NN, _LOCAL_PCA = 41, 40
 # The least share among few points.
 _FEWEST_NEAR = 11
 _ROUND = 20
+_MOST_JOBS = 1024
 
 
 class ModuliRecovery(BaseEstimator):
@@ -141,7 +144,7 @@ class ModuliRecovery(BaseEstimator):
             The estimator.
         """
         data = self._validate(X)
-        generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
+        generator = torch.Generator().manual_seed(int(random_source(self.random_state).randint(2**31)))
         points = self._prepare(data, generator)
         given = self.metric == "precomputed"
         coordinates = scaled_coordinates(points, COMPONENTS) if given else points
@@ -262,18 +265,20 @@ class ModuliRecovery(BaseEstimator):
 
     def _validate(self, X: Any) -> np.ndarray:
         check_choice("metric", self.metric, ("auto", "euclidean", "geodesic", "precomputed"))
-        check_integer("n_nulls", self.n_nulls, 1)
-        check_integer("n_subsamples", self.n_subsamples, 1)
-        if not self.nulls or isinstance(self.nulls, str):
-            raise ValueError(f"nulls must be a list of kinds, got {self.nulls!r}")
+        check_fits("n_nulls", check_repeats("n_nulls", self.n_nulls), 8 * self.n_nulls)
+        check_repeats("n_subsamples", self.n_subsamples)
+        if self.n_jobs is not None:
+            check_integer("n_jobs", self.n_jobs, -_MOST_JOBS, _MOST_JOBS)
+        if not isinstance(self.nulls, list | tuple) or not self.nulls:
+            raise ValueError(f"nulls must be a list of kinds, got {shown(self.nulls)}")
         for kind in self.nulls:
             if not callable(kind):
                 check_choice("each of nulls, unless it is a function,", kind, (*null_models.BY_NAME, "uniform"))
             if kind == "rolled" and self.metric == "precomputed":
-                raise ValueError(f"nulls must not hold 'rolled' for distances, which have no order, got {self.nulls!r}")
-        if isinstance(X, torch.Tensor):
-            X = as_array(X)
-        data = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST_POINTS))
+                raise ValueError(
+                    f"nulls must not hold 'rolled' for distances, which have no order, got {shown(self.nulls)}"
+                )
+        data = validated(self, X, ensure_min_samples=FEWEST_POINTS)
         if self.metric == "precomputed":
             return check_distances(data, "X")
         varies = np.ptp(data, axis=0) > 0

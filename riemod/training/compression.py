@@ -4,12 +4,13 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from riemod import sparse
+from riemod._checks import check_choice, check_type
 from riemod._files import write_json
 from riemod.pruning.orders import find_orders
 from riemod.regularization import ModuliRegularizer
@@ -18,7 +19,7 @@ from riemod.sparse.timing import median_seconds
 from riemod.training.errors import RunError
 from riemod.training.folder import environment
 from riemod.training.loop import evaluate
-from riemod.training.run import Run
+from riemod.training.run import Run, check_run
 from riemod.training.seeds import Stream, generator_for
 
 UnitOrder = Literal["geometric", "graph", "index"]
@@ -45,6 +46,9 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
         RunError: if the folder is taken.
         ValueError: for weights that cannot be compressed.
     """
+    check_run(run)
+    check_type("out", out, Path, "a Path")
+    check_choice("order", order, get_args(UnitOrder))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"out must be a new or empty folder, got {out}")
     task, model = run.task, copy.deepcopy(run.model).eval()

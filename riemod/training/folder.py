@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
+from riemod._checks import check_type
 from riemod._files import append_line, is_partial, make_folder, write_atomically, write_json
 from riemod._untrusted import DamagedFile, one_line
 from riemod.tasks import RunConfig, task_class
@@ -54,6 +55,10 @@ class RunFolder:
     """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        """Check the field."""
+        check_type("path", self.path, Path, "a Path")
 
     @property
     def config_file(self) -> Path:

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemod._checks import check_function
 from riemod._files import write_json
 from riemod.initialization import seeded_draws
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
 from riemod.training.folder import environment
 from riemod.training.lock import hold
-from riemod.training.run import Run, check_latest, save
+from riemod.training.run import Run, check_latest, check_run, save
 from riemod.training.seeds import Stream, generator_for
 from riemod.training.tensorboard import epoch_log
 
@@ -51,6 +52,9 @@ def train(run: Run, report: Reporter | None = None) -> dict[str, Any]:
             TensorBoard, and it is not installed.
         OSError: if the disk is full, for example; the last checkpoint stays, and the run goes on from it.
     """
+    check_run(run)
+    if report is not None:
+        check_function("report", report, "a function of steps done, steps in all and the last row, or None")
     if run.epoch == run.config.training.epochs and run.folder.record_file.is_file():
         return run.folder.read_record()
     total_steps = run.config.training.steps
@@ -105,6 +109,7 @@ def finish(run: Run) -> dict[str, Any]:
 
 def evaluate(run: Run) -> dict[str, float]:
     """Return the task's metrics on fresh data, which is the same for every run of the task at these settings."""
+    check_run(run)
     generator = generator_for(run.task.device, Stream.EVALUATION, _EVALUATION_SEED)
     run.model.eval()
     with matmul_precision(run.config.computation.matmul):

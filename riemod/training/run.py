@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from riemod._checks import check_type
 from riemod._untrusted import DamagedFile, one_line
 from riemod.evidence import PointEvidence
 from riemod.initialization import by_name as initializer_by_name
@@ -70,12 +71,24 @@ class Run:
         return self.task.config
 
 
+def check_run(run: Run, name: str = "run") -> Run:
+    """Return the run; raise a TypeError unless it is one."""
+    return check_type(name, run, Run, "a Run, as start or load returns it")
+
+
+def check_folder(folder: RunFolder) -> RunFolder:
+    """Return the folder; raise a TypeError unless it is one."""
+    return check_type("folder", folder, RunFolder, "a RunFolder")
+
+
 def build(folder: RunFolder, description: RunDescription) -> Run:
     """Build a run in the state before its first epoch, with every draw decided by its seed.
 
     Raises:
         ValueError: if the config asks for something impossible.
     """
+    check_folder(folder)
+    check_type("description", description, RunDescription, "a RunDescription")
     config, is_ticket = description.config, description.ticket_of is not None
 
     def generator(stream: Stream) -> torch.Generator:
@@ -126,6 +139,8 @@ def start(folder: RunFolder, description: RunDescription, ticket: LotteryTicket 
         RunError: if the folder is taken.
         ValueError: if the config asks for something impossible.
     """
+    if ticket is not None:
+        check_type("ticket", ticket, LotteryTicket, "a LotteryTicket or None")
     run = build(folder, description)
     if ticket is not None:
         _take(run, ticket)
@@ -155,6 +170,8 @@ def lottery(
         RunError: if the run is not finished, or the folder is taken.
         ValueError: for an unknown draw, or a rate that is not positive and finite.
     """
+    check_run(parent, "parent")
+    check_folder(folder)
     changes = {"threads": threads, "learning_rate": learning_rate}
     config = parent.config.replace(
         learn=False,
@@ -174,7 +191,7 @@ def load(folder: RunFolder) -> Run:
         RunError: if there is no run in the folder, or its ticket must be drawn again from a run that is gone.
         CheckpointError: if its checkpoint is missing, damaged, or of another run.
     """
-    description = folder.read_description()
+    description = check_folder(folder).read_description()
     run = build(folder, description)
     if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
@@ -211,6 +228,7 @@ def save(run: Run) -> None:
         RunError: if another process trains the run.
         OSError: if it cannot be written; the last checkpoint stays as it was.
     """
+    check_run(run)
     progress = {
         "run": run.description.to_dict(),
         "epoch": run.epoch,

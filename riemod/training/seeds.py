@@ -5,6 +5,8 @@ from enum import IntEnum
 
 import torch
 
+from riemod._machine import check_place
+
 
 class Stream(IntEnum):
     """Names what a generator draws: the first key of `generator_for`, before the seed and, where it matters, the epoch.
@@ -35,5 +37,6 @@ def generator_for(device: torch.device | str, *key: int) -> torch.Generator:
     >>> first.initial_seed() == second.initial_seed()
     False
     """
+    check_place(device)
     digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "little"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from riemod._checks import check_integer, check_items, check_number, check_positive, check_type, shown
 from riemod.manifolds import Euclidean, Manifold
 
 __all__ = ["Bins", "landmark_bins", "regular_bins"]
@@ -29,6 +30,24 @@ class Bins:
     centers: Float[Tensor, "b k"]
     shape: tuple[int, ...]
     widths: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            TypeError: for a field of another type.
+            ValueError: if the centers are not points of the manifold, or not as many as the shape says.
+        """
+        check_type("manifold", self.manifold, Manifold, "a Manifold").check_points(self.centers, "centers")
+        shape = [check_integer("shape", size, 1) for size in check_items("shape", self.shape, "a tuple of integers")]
+        if math.prod(shape) != len(self.centers):
+            raise ValueError(
+                f"shape must have as many bins as there are centers, {len(self.centers)}, got {self.shape}"
+            )
+        if self.widths is not None:
+            widths = check_items("widths", self.widths, "a tuple of lengths, or None")
+            if len([check_positive("widths", width) for width in widths]) != len(shape):
+                raise ValueError(f"widths must be one for each axis of shape, {len(shape)}, got {len(widths)}")
 
 
 def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None = None) -> Bins:
@@ -56,13 +75,16 @@ def regular_bins(manifold: Manifold, count: int, box: tuple[float, float] | None
     >>> regular_bins(Torus(1, period=8.0), 4).centers.flatten().tolist()
     [1.0, 3.0, 5.0, 7.0]
     """
+    check_type("manifold", manifold, Manifold, "a Manifold")
     if box is None:
         return Bins(manifold, *manifold.lattice(count))
     if not isinstance(manifold, Euclidean):
-        raise ValueError(f"box must be None for {manifold}, which has an extent of its own, got {box!r}")
-    low, high = box
+        raise ValueError(f"box must be None for {manifold}, which has an extent of its own, got {shown(box)}")
+    if not isinstance(box, tuple | list) or len(box) != 2:
+        raise TypeError(f"box must be two numbers or None, got {shown(box)}")
+    low, high = (check_number("box", end) for end in box)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"box must be two increasing numbers, got {box!r}")
+        raise ValueError(f"box must be two increasing numbers, got {shown(box)}")
     centers, shape, widths = Euclidean(manifold.dim, side=high - low).lattice(count)
     return Bins(manifold, low + centers, shape, widths)
 
@@ -81,7 +103,7 @@ def landmark_bins(centers: Float[Tensor, "b k"], manifold: Manifold) -> Bins:
         TypeError: if the centers are not a floating-point tensor.
         ValueError: if they are not points of the manifold, or there are fewer than 2.
     """
-    manifold.check_points(centers, "centers")
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(centers, "centers")
     if len(centers) < 2:
         raise ValueError(f"centers must be at least 2, got {len(centers)}")
     return Bins(manifold, centers.detach().double().cpu(), (len(centers),))

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from numpy.fft import irfft2, rfft2
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from riemod._checks import check_integer
+from riemod._checks import check_repeats
 from riemod.manifolds import Euclidean, Torus
-from riemod.tuning.rate_maps import LEAVE_OUT, RateMaps, refuse_units
+from riemod.tuning.rate_maps import LEAVE_OUT, RateMaps, check_maps, refuse_units
 
 __all__ = ["GridScores", "autocorrelograms", "grid_scores"]
 
@@ -48,10 +48,11 @@ def autocorrelograms(maps: RateMaps, *, least_bins: int = 20) -> Float[np.ndarra
 
     Reference: Hafting et al. 2005, https://doi.org/10.1038/nature03721 (supplement)
     """
+    check_maps(maps)
     periodic = isinstance(maps.bins.manifold, Torus)
     if not (isinstance(maps.bins.manifold, Torus | Euclidean) and maps.bins.widths and len(maps.bins.shape) == 2):
         raise ValueError(f"maps must be on regular_bins of Euclidean(2) or Torus(2), not of {maps.bins.manifold}")
-    check_integer("least_bins", least_bins, 3)
+    check_repeats("least_bins", least_bins, least=3)
     refuse_units(~maps.varying, "not have constant rates", LEAVE_OUT)
     rows, columns = maps.bins.shape
     known = np.isfinite(maps.rates)

@@ -13,8 +13,20 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from riemod._arrays import as_array, check_points
-from riemod._checks import check_at_least, check_integer, check_positive
+from riemod._arrays import as_array, check_array, check_points
+from riemod._checks import (
+    check_at_least,
+    check_boolean,
+    check_function,
+    check_generator,
+    check_integer,
+    check_positive,
+    check_repeats,
+    check_type,
+    shown,
+    takes,
+)
+from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.tuning.bins import Bins
 
@@ -48,6 +60,21 @@ class RateMaps:
     bins: Bins
     rates: Float[np.ndarray, "n b"]
     occupancy: Float[np.ndarray, " b"]
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            TypeError: for a field of another type.
+            ValueError: if the rates or the occupancy are of another shape than the bins, or infinite.
+        """
+        count = len(check_type("bins", self.bins, Bins, "Bins").centers)
+        rates = check_array("rates", self.rates, ("n", count))
+        occupancy = check_array("occupancy", self.occupancy, (count,))
+        if np.isinf(rates).any():
+            raise ValueError("rates must be finite or NaN, got infinity")
+        if not (np.isfinite(occupancy) & (occupancy >= 0)).all():
+            raise ValueError("occupancy must be finite and >= 0, got other shares")
 
     @property
     def images(self) -> Float[np.ndarray, "n ..."]:
@@ -136,6 +163,8 @@ def spatial_information(maps: RateMaps, *, per_second: bool = False) -> Float[np
     >>> spatial_information(quarter), spatial_information(quarter, per_second=True)
     (array([2.]), array([4.]))
     """
+    check_maps(maps)
+    check_boolean("per_second", per_second)
     known = np.isfinite(maps.rates) & (maps.occupancy > 0)
     rates = np.where(known, maps.rates, 0.0)
     refuse_units(rates.min(axis=1) < 0, "not have negative rates")
@@ -174,7 +203,8 @@ def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, 
     >>> preferred_positions(maps).item() % 4.0
     0.0
     """
-    refuse_units(~maps.varying, "not have constant rates", LEAVE_OUT)
+    check_boolean("peak", peak)
+    refuse_units(~check_maps(maps).varying, "not have constant rates", LEAVE_OUT)
     centers, manifold = maps.bins.centers, maps.bins.manifold
     if peak:
         return centers[torch.from_numpy(np.nanargmax(maps.rates, axis=1))]
@@ -235,13 +265,16 @@ def shuffle_test(
 
     Reference: Wills et al. 2010, https://doi.org/10.1126/science.1188224 (time-shifted spike trains as the null)
     """
-    check_integer("shuffles", shuffles, 1)
+    check_repeats("shuffles", shuffles)
+    check_function("statistic", statistic, "a function of rate maps")
+    check_generator(generator)
     check_integer("least_shift", least_shift, 1)
     maps_at = _sampled(activity, positions, bins, smoothing, seconds)
     samples = len(positions)
     if samples < 2 * least_shift:
         raise ValueError(f"least_shift must be at most half of the {samples} samples, got {least_shift}")
-    found = statistic(maps_at(0))
+    found = _of_each_unit(statistic, maps_at(0))
+    check_fits("shuffles", shuffles, 8 * shuffles * len(found))
     offsets = torch.randint(least_shift, samples - least_shift + 1, (shuffles, len(found)), generator=generator)
     drawn = np.stack([statistic(maps_at(offset)) for offset in offsets])
     return ShuffleTest(found, drawn, rank_p_value(found, drawn))
@@ -252,10 +285,10 @@ def _sampled(
 ) -> Callable[[int | Int64[Tensor, " n"]], RateMaps]:
     """Return a function of offsets that gives the maps of the shifted activity; find the bins of positions once."""
     activity = torch.from_numpy(check_points(activity, "activity"))
-    bins.manifold.check_points(positions, "positions")
+    check_type("bins", bins, Bins, "Bins").manifold.check_points(positions, "positions")
     if len(positions) != len(activity):
         raise ValueError(f"positions must be as many as samples of activity, {len(activity)}, got {len(positions)}")
-    check_at_least("smoothing", smoothing, 0)
+    smoothing = check_at_least("smoothing", smoothing, 0)
     if seconds is not None:
         check_positive("seconds", seconds)
     manifold, centers = bins.manifold, bins.centers
@@ -280,6 +313,18 @@ def _sampled(
         return RateMaps(bins, as_array(rates.T), as_array(counts / len(index)))
 
     return maps_at
+
+
+def _of_each_unit(statistic: Callable[[RateMaps], Any], maps: RateMaps) -> np.ndarray:
+    """Return the statistic of the data; raise an error unless it is one number a unit."""
+    if not takes(statistic, maps):
+        raise TypeError(f"statistic must be a function of rate maps, got {shown(statistic)}")
+    return check_array("what statistic returns", statistic(maps), (len(maps.rates),))
+
+
+def check_maps(maps: RateMaps) -> RateMaps:
+    """Return the maps; raise a TypeError unless they are RateMaps."""
+    return check_type("maps", maps, RateMaps, "RateMaps")
 
 
 def refuse_units(wrong: Bool[np.ndarray, " n"], what: str, advice: str = "") -> None:

@@ -124,7 +124,7 @@ def test_bad_nets_and_batches_are_named() -> None:
         fit_positions(net, [torch.zeros(1, 1, 2)], Torus(2), layer=1)
     with pytest.raises(ValueError, match="batches must hold at least two states, got 1"):
         fit_positions(net, [torch.zeros(1, 1, 2)], Torus(2))
-    with pytest.raises(ValueError, match="module must be or hold a recurrent layer"):
+    with pytest.raises(ValueError, match="model must be or hold a recurrent layer"):
         fit_positions(nn.Linear(2, 2), [], Torus(2))
     with pytest.raises(ValueError, match="states must be finite"):
         fit_positions(net, [torch.full((2, 1, 2), float("nan"))], Torus(2))

@@ -1,9 +1,15 @@
-"""`python -m tests.faults [SECTION ...]`: what riemod survives, in one table; status 1 if anything failed."""
+"""`python -m tests.faults [SECTION ...]`: what riemod survives, in one table; status 1 if anything failed.
+
+Sections run in processes of their own, two at a time, the longest first.
+"""
 
 import argparse
 import importlib
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from tests.faults import mutations
 from tests.faults.tally import Tally, table
@@ -21,12 +27,23 @@ SECTIONS = {
 }
 
 
-def run_section(name: str, count: int, seed: int) -> Tally:
-    """Run one section."""
-    if name != "files":
-        return importlib.import_module(f"tests.faults.{name}").run(count, seed)
+# By their times, the longest first.
+_ORDER = ("memory", "kills", "files", "optimizers", "disks", "signals", "nonfinite", "calls")
+
+
+def run_section(name: str, count: int | None, seed: int) -> Tally:
+    """Run one section with that number of attempts, or with its own number, and time it."""
+    began = time.monotonic()
+    count = SECTIONS[name] if count is None else count
+    tally = _files(count, seed) if name == "files" else importlib.import_module(f"tests.faults.{name}").run(count, seed)
+    tally.seconds = time.monotonic() - began
+    sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {tally.seconds:.0f} s\n")
+    return tally
+
+
+def _files(count: int, seed: int) -> Tally:
     tried, _, _, failures = mutations.run(count, seed)
-    tally = Tally(name, tried - len(failures))
+    tally = Tally("files", tried - len(failures))
     for failure in failures:
         what, _, outcome = str(failure).partition(": ")
         tally.record(what, outcome or "failed")
@@ -39,15 +56,21 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; default is all")
     parser.add_argument("--count", type=int, help="attempts in each section; default is the section's own number")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="sections that run at a time, each on one core")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"SECTION must be any of {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
-    tallies: list[Tally] = []
-    for name in arguments.sections or SECTIONS:
-        began = time.monotonic()
-        tally = run_section(name, arguments.count or SECTIONS[name], arguments.seed)
-        tallies.append(tally)
-        sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {time.monotonic() - began:.0f} s\n")
+    names = sorted(arguments.sections or SECTIONS, key=_ORDER.index)
+    run = partial(run_section, count=arguments.count, seed=arguments.seed)
+    began = time.monotonic()
+    if arguments.jobs == 1 or len(names) == 1:
+        tallies = [run(name) for name in names]
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(arguments.jobs, spawn, max_tasks_per_child=1) as pool:
+            tallies = list(pool.map(run, names))
+    tallies.sort(key=lambda tally: list(SECTIONS).index(tally.section))
+    sys.stderr.write(f"{time.monotonic() - began:.0f} s in all\n")
     sys.stdout.write(table(tallies) + "\n")
     raise SystemExit(any(tally.failures for tally in tallies))
 

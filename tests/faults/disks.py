@@ -32,25 +32,46 @@ def run(count: int = 30, seed: int = 0) -> Tally:
     del seed  # Nothing is drawn.
     tally = Tally("disks")
     with workplace() as place:
-        whole, scratch = place / "whole", place / "output"
-        assert command(train_command(whole), scratch).wait().status == 0
-        moments = count_moments(place / "counted", scratch, halve=False)
-        for number in range(count):
-            folder, moment = place / f"run-{number}", 1 + number // 2 * 2 * moments // count
-            how = ("full", "read-only")[number % 2]
-            end = Child(partial(_hindered, folder, moment, how), scratch).wait()
-            _make_writable(folder)
-            problem = end.problem(*((0,) if (folder / "record.json").is_file() else ()), 2) or _last_checkpoint(folder)
-            problem = problem or command(go_on(folder), scratch).wait().problem(0)
-            problem = problem or difference(folder, whole) or litter(folder)
-            tally.record(f"the disk is {how} from moment {moment} on", problem, "riemod/training, riemod/_files.py")
+        hindered(count, place, tally)
+        scratch = place / "output"
         places(None, place, tally)
         for what, try_two in (("resume", _second_resume), ("train", _both_train), ("resume at once", _both_resume)):
             tally.record(f"two writers: {what}", try_two(place / f"two {what}", scratch), "riemod/training/folder.py")
-        for words in (["show", str(whole)], ["evaluate", str(whole)]):
-            end = Child(partial(main, words), scratch, "/dev/full").wait()
-            tally.record(f"riemod {words[0]} > /dev/full", end.problem(1, 2, 120), "riemod/cli/commands.py")
+        full_outputs(place, tally)
     return tally
+
+
+def full_outputs(place: Path, tally: Tally) -> Tally:
+    """Print to a full disk: each command must end with status 2 and one line."""
+    whole = str(_whole(place))
+    for words in (["show", whole], ["evaluate", whole], ["--help"], ["train", "adding", "--help"]):
+        end = Child(partial(main, words), place / "output", "/dev/full").wait()
+        tally.record(f"riemod {words[0]} > /dev/full", end.problem(2), "riemod/cli/commands.py")
+    return tally
+
+
+def hindered(count: int, place: Path, tally: Tally) -> Tally:
+    """Fill the disk at every second of `count` moments of a run, make it read-only at the others, then go on."""
+    whole, scratch = _whole(place), place / "output"
+    moments = count_moments(place / "counted", scratch, halve=False)
+    for number in range(count):
+        folder, moment = place / f"run-{number}", 1 + number // 2 * 2 * moments // count
+        how = ("full", "read-only")[number % 2]
+        end = Child(partial(_hindered, folder, moment, how), scratch).wait()
+        _make_writable(folder)
+        problem = end.problem(*((0,) if (folder / "record.json").is_file() else ()), 2) or _last_checkpoint(folder)
+        problem = problem or command(go_on(folder), scratch).wait().problem(0)
+        problem = problem or difference(folder, whole) or litter(folder)
+        tally.record(f"the disk is {how} from moment {moment} on", problem, "riemod/training, riemod/_files.py")
+    return tally
+
+
+def _whole(place: Path) -> Path:
+    """Return an undisturbed run; it is made if it is not there."""
+    whole = place / "whole"
+    if not whole.exists():
+        assert command(train_command(whole), place / "output").wait().status == 0
+    return whole
 
 
 def places(count: int | None, place: Path, tally: Tally) -> Tally:
@@ -64,9 +85,7 @@ def places(count: int | None, place: Path, tally: Tally) -> Tally:
     Returns:
         The tally.
     """
-    whole, scratch = place / "whole", place / "output"
-    if not whole.exists():
-        assert command(train_command(whole), scratch).wait().status == 0
+    whole, scratch = _whole(place), place / "output"
     for what, prepare in islice(_bad_places(place, whole), count):
         arguments = prepare()
         problem = Child(partial(main, arguments), scratch).wait(30).problem(2)

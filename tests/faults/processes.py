@@ -43,9 +43,16 @@ class Child:
         function: is called without arguments.
         folder: gets the file that holds standard error.
         output: what standard output goes to.
+        before: is called before any signal can arrive.
     """
 
-    def __init__(self, function: Callable[[], object], folder: Path, output: str = os.devnull) -> None:
+    def __init__(
+        self,
+        function: Callable[[], object],
+        folder: Path,
+        output: str = os.devnull,
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._errors = folder / f"errors-{time.monotonic_ns()}"
         # A process that is killed at once opens no file.
@@ -60,7 +67,7 @@ class Child:
             warnings.simplefilter("ignore", DeprecationWarning)
             self.pid = os.fork()
         if self.pid == 0:
-            _be_the_child(function, self._errors, output)
+            _be_the_child(function, self._errors, output, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def signal_after(self, seconds: float, number: signal.Signals) -> None:
@@ -83,7 +90,7 @@ class Child:
             time.sleep(0.002)
 
 
-def _be_the_child(function: Callable[[], object], errors: Path, output: str) -> None:
+def _be_the_child(function: Callable[[], object], errors: Path, output: str, before: Callable[[], object]) -> None:
     """Run the function and end the process, whatever happens; what the parent had buffered is not written twice."""
     status = 1
     try:
@@ -94,6 +101,7 @@ def _be_the_child(function: Callable[[], object], errors: Path, output: str) -> 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         torch.set_num_threads(1)
+        before()
         status = _status_of(function)
     except BaseException:
         traceback.print_exc()
@@ -101,9 +109,10 @@ def _be_the_child(function: Callable[[], object], errors: Path, output: str) -> 
         try:
             sys.stderr.flush()
             sys.stdout.flush()
-        except OSError:
-            # Python itself ends with 120 when it cannot write its last output.
-            status = status or 120
+        except OSError as error:
+            # As Python itself does when it cannot write its last output.
+            os.write(2, f"Exception ignored: Traceback: {error}\n".encode())
+            status = 120
         os._exit(status)
 
 

@@ -12,6 +12,7 @@ import jaxtyping
 import torch
 from torch import Tensor
 
+from riemod import _signals
 from riemod.cli.commands import main
 from riemod.training import RunFolder, load
 from tests.faults.moments import watch
@@ -63,8 +64,8 @@ def go_on(folder: Path, **changes: Any) -> list[str]:
 
 
 def command(arguments: list[str], scratch: Path) -> Child:
-    """Start the command line in a forked process."""
-    return Child(lambda: main(arguments), scratch)
+    """Start the command line in a forked process, which answers signals from its first moment on, as `riemod` does."""
+    return Child(lambda: main(arguments), scratch, before=_signals._answer)
 
 
 def count_moments(folder: Path, scratch: Path, halve: bool = True) -> int:

@@ -32,6 +32,7 @@ class Tally:
     tried: int = 0
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def record(self, tried: str, outcome: str | None, file: str = "?") -> None:
         """Count one attempt; an outcome that is not None says how it failed."""
@@ -57,10 +58,15 @@ Section = Callable[[int, int], Tally]
 def table(tallies: Iterable[Tally]) -> str:
     """Return the tallies as a table, with a line for their sum, and the notes and failures below it."""
     tallies = list(tallies)
-    rows = [(tally.section, tally.tried, tally.tried - len(tally.failures), len(tally.failures)) for tally in tallies]
-    rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
-    lines = [f"{'':<12}{'tried':>8}{'survived':>10}{'failed':>8}"]
-    lines += [f"{name:<12}{tried:>8}{survived:>10}{failed:>8}" for name, tried, survived, failed in rows]
+    rows = [
+        (tally.section, tally.tried, tally.tried - len(tally.failures), len(tally.failures), round(tally.seconds))
+        for tally in tallies
+    ]
+    rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3, 4))))
+    lines = [f"{'':<12}{'tried':>8}{'survived':>10}{'failed':>8}{'seconds':>9}"]
+    widths = (8, 10, 8, 9)
+    for name, *row in rows:
+        lines.append(f"{name:<12}" + "".join(f"{value:>{width}}" for value, width in zip(row, widths, strict=True)))
     lines += [f"{tally.section}: {note}" for tally in tallies for note in tally.notes]
     lines += [line for tally in tallies for line in tally.lines()]
     return "\n".join(lines)

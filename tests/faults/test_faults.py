@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.faults import __main__ as faults
-from tests.faults import calls, disks, kills, memory, nonfinite, optimizers
+from tests.faults import calls, disks, kills, memory, nonfinite, optimizers, signals
 from tests.faults.bad import ANYWHERE, variants
 from tests.faults.processes import Child, End
 from tests.faults.runs import workplace
@@ -32,10 +32,28 @@ def test_numbers_that_are_not_finite():
     assert failures(nonfinite.run(10, moments=nonfinite.MOMENTS[-1:])) == []
 
 
+def test_bad_calls_of_three_rooms():
+    assert failures(calls.run(100, only=r"(plotting|masks|manifolds)\.")) == []
+
+
 @pytest.mark.slow
-def test_bad_calls_of_the_pruners():
-    pruners = r"pruning\.(\w+Schedule|MagnitudePruner$|MagnitudePruner\.prune|Dynamic)"
-    assert failures(calls.run(30, only=pruners)) == []
+@pytest.mark.parametrize("seed", [1, 2])
+def test_bad_calls_of_every_room(seed: int):
+    assert failures(calls.run(600, seed)) == []
+
+
+def test_output_to_a_full_disk():
+    with workplace() as place:
+        assert failures(disks.full_outputs(place, Tally("disks"))) == []
+
+
+def test_two_signals():
+    assert failures(signals.run(2)) == []
+
+
+def test_disks_that_are_full_or_read_only_from_a_moment_on():
+    with workplace() as place:
+        assert failures(disks.hindered(4, place, Tally("disks"))) == []
 
 
 def test_pruned_weights_under_optimizers_that_work_entry_by_entry():
@@ -53,13 +71,13 @@ def test_memory_of_a_thousand_steps():
 
 
 def test_the_table_counts_and_groups_failures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    tally = Tally("kills")
+    tally = Tally("kills", seconds=2.9)
     for number, outcome in enumerate((None, "it broke", None, "it broke too")):
         tally.record(f"attempt {number}", outcome, "riemod/_files.py")
-    assert table([tally]).splitlines()[1].split() == ["kills", "4", "2", "2"]
-    assert table([tally, tally]).splitlines()[3].split() == ["all", "8", "4", "4"]
+    assert table([tally]).splitlines()[1].split() == ["kills", "4", "2", "2", "3"]
+    assert table([tally, tally]).splitlines()[3].split() == ["all", "8", "4", "4", "6"]
     assert "kills: riemod/_files.py (2)" in table([tally])
-    monkeypatch.setattr(faults, "run_section", lambda *_: tally)
+    monkeypatch.setattr(faults, "run_section", lambda *_, **__: tally)
     monkeypatch.setattr("sys.argv", ["faults", "kills"])
     with pytest.raises(SystemExit) as end:
         faults.main()
@@ -90,6 +108,19 @@ def raises(error: Exception) -> Callable[..., Any]:
 def test_the_judge_of_calls_tells_good_errors_from_bad_ones(function: Callable[..., Any], survives: bool):
     call = Call("room.function", function, {"size": lambda: 3}, lambda result: result)
     assert (calls.judge(calls.Case(call, "size", "None", lambda: None)) is None) == survives
+
+
+def test_the_judge_of_calls_sees_what_a_refused_call_has_changed():
+    def function(layer: torch.nn.Linear, size: int) -> None:
+        with torch.no_grad():
+            layer.weight.fill_(size)
+        raise ValueError("size must be an integer >= 1, got 0")
+
+    layer = torch.nn.Linear(2, 2)
+    call = Call("room.function", function, {"layer": lambda: layer, "size": lambda: 3}, lambda result: result)
+    outcome = calls.judge(calls.Case(call, "size", "0", lambda: 0))
+    assert outcome is not None
+    assert outcome[0] == "is refused, but has changed layer"
 
 
 @pytest.mark.slow

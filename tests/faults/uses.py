@@ -1,39 +1,45 @@
 """The calls that bad arguments are given to, methods among them, and how each result is used."""
 
+import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from riemod import coactivity, manifolds, masks, optim, pruning, regularization, sparse, tasks, topology
-from riemod.regularization import inhibitors
-from tests.faults.valid import (
-    LEFT_OUT,
-    ROOMS,
-    TORUS,
-    Call,
-    _generator,
-    _masked,
-    _net,
-    _points,
-    _tensor,
-    makers,
+from riemod import (
+    coactivity,
+    inspection,
+    manifolds,
+    masks,
+    optim,
+    pruning,
+    regularization,
+    sparse,
+    tasks,
+    topology,
+    training,
 )
+from riemod.regularization import inhibitors
+from tests.faults import values
+from tests.faults.valid import LEFT_OUT, ROOMS, Call, makers
 
 
 def use(result: Any) -> Any:
     """Use a result as its reader would, so that what was accepted too easily shows; return what must be finite."""
     if isinstance(result, regularization.ModuliRegularizer):
         loss = result()
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
         return loss
     if isinstance(result, inhibitors.Inhibitor):
         return result(torch.tensor([0.0, 0.5, 3.0]))
     if isinstance(result, manifolds.Manifold):
-        points = result.sample(4, generator=_generator())
+        points = result.sample(4, generator=values.generator())
         return points, result.distance(points, points), result.diameter
     if isinstance(result, pruning.ConstantSchedule | pruning.LinearSchedule | pruning.CubicSchedule):
         return [result(epoch) for epoch in range(12)]
@@ -52,6 +58,8 @@ def use(result: Any) -> Any:
                 parameter.grad = torch.ones_like(parameter)
         result.step()
         return [parameter.detach() for group in result.param_groups for parameter in group["params"]]
+    if isinstance(result, training.Run):
+        return None
     if isinstance(result, sparse.StoredMatrix):
         return result.dense()
     if inspect.isgenerator(result):
@@ -70,7 +78,7 @@ def _fitted() -> topology.CircularCoordinates:
 
 def _step(**options: Any) -> Any:
     """Take a step of a dynamic pruner whose options these are."""
-    model = _masked()
+    model = values.masked()
     pruner = pruning.DynamicSparsePruner(model, **options)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -78,7 +86,7 @@ def _step(**options: Any) -> Any:
 
 
 def _penalized(module: Any) -> Any:
-    return regularization.ModuliRegularizer(module, TORUS)()
+    return regularization.ModuliRegularizer(module, values.TORUS)()
 
 
 def _config(task: str, **fields: Any) -> tasks.RunConfig:
@@ -104,10 +112,10 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         name = f"manifolds.{type(manifold).__name__}"
 
         def sampled(manifold: manifolds.Manifold = manifold) -> torch.Tensor:
-            return manifold.sample(4, generator=_generator())
+            return manifold.sample(4, generator=values.generator())
 
         calls += [
-            (f"{name}.sample", manifold.sample, {"n": lambda: 4, "generator": _generator}),
+            (f"{name}.sample", manifold.sample, {"n": lambda: 4, "generator": values.generator}),
             (f"{name}.distance", manifold.distance, {"x": sampled, "y": sampled}),
             (f"{name}.parameter", manifold.parameter, {"points": sampled}),
             (f"{name}.scaled", manifold.scaled, {"factor": lambda: 2.0}),
@@ -116,8 +124,8 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
         calls.append((f"manifolds.{type(manifold).__name__}.lattice", manifold.lattice, {"count": lambda: 4}))
     return [
         *calls,
-        ("pruning.MagnitudePruner.prune", pruning.MagnitudePruner(_net()).prune, {"sparsity": lambda: 0.5}),
-        ("pruning.MagnitudePruner.apply", pruning.MagnitudePruner(_net()).apply, {"optimizer": lambda: None}),
+        ("pruning.MagnitudePruner.prune", pruning.MagnitudePruner(values.net()).prune, {"sparsity": lambda: 0.5}),
+        ("pruning.MagnitudePruner.apply", pruning.MagnitudePruner(values.net()).apply, {"optimizer": lambda: None}),
         *(
             (f"pruning.{type(schedule).__name__}.__call__", schedule.__call__, {"epoch": lambda: 2})
             for schedule in (
@@ -136,7 +144,7 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
                 "temperature": lambda: 10.0,
             },
         ),
-        ("regularization.ModuliRegularizer", _penalized, {"module": _net}),
+        ("regularization.ModuliRegularizer", _penalized, {"module": values.net}),
         ("tasks.AddingConfig", lambda **values: _config("adding", **values), fields["adding"]),
         ("tasks.NavigationConfig", lambda **values: _config("navigation", **values), fields["navigation"]),
         (
@@ -166,21 +174,39 @@ def _extra() -> list[tuple[str, Callable[..., Any], dict[str, Callable[[], Any]]
                 "n_jobs": lambda: None,
             },
         ),
-        ("coactivity.RunningCorrelations.observe", _observe, {"states": lambda: _tensor(20, 6)}),
+        ("coactivity.RunningCorrelations.observe", _observe, {"states": lambda: values.tensor(20, 6)}),
         ("optim.JointOptimizer.load_state_dict", _load_state, {"state_dict": lambda: _joint().state_dict()}),
-        ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: _tensor(2, 6)}),
-        ("regularization.NeuronEmbedding.points", _embedded, {"points": _points}),
+        ("sparse.CompressedLinear.forward", _compressed_linear().forward, {"x": lambda: values.tensor(2, 6)}),
+        ("regularization.NeuronEmbedding.points", _embedded, {"points": values.points}),
         (
             "masks.attach_masks",
             masks.attach_masks,
-            {"optimizer": lambda: torch.optim.SGD(_net().parameters()), "module": _net},
+            {"optimizer": lambda: torch.optim.SGD(values.net().parameters()), "module": values.net},
+        ),
+        (
+            "inspection.draw_states",
+            lambda **values: inspection.states.draw_states(**values).states,
+            {"run": values.run, "count": lambda: 10},
+        ),
+        *(
+            (
+                f"integrations.{name}.ModuliCallback",
+                partial(_callback, name),
+                {"moduli": values.moduli, "pruner": lambda: None, "log": lambda: True},
+            )
+            for name in ("lightning", "transformers")
+            if importlib.util.find_spec(name) is not None
         ),
         (
             "pruning.lottery_ticket",
             _ticket,
-            {"generator": _generator, "initialize": lambda: None, "rewind": lambda: _net().state_dict()},
+            {"generator": values.generator, "initialize": lambda: None, "rewind": lambda: values.net().state_dict()},
         ),
     ]
+
+
+def _callback(name: str, **options: Any) -> None:
+    importlib.import_module(f"riemod.integrations.{name}").ModuliCallback(**options)
 
 
 def _observe(states: Any) -> Any:
@@ -190,13 +216,13 @@ def _observe(states: Any) -> Any:
 
 
 def _ticket(**options: Any) -> Any:
-    model = _net()
+    model = values.net()
     ticket = pruning.lottery_ticket(model, pruning.MagnitudePruner(model), **options)
     return list(ticket.model.state_dict().values())
 
 
 def _joint() -> optim.JointOptimizer:
-    return optim.riemannian_adam(_net())
+    return optim.riemannian_adam(values.net())
 
 
 def _load_state(state_dict: Any) -> None:
@@ -204,11 +230,11 @@ def _load_state(state_dict: Any) -> None:
 
 
 def _compressed_linear() -> nn.Module:
-    return sparse.compress(_masked(nn.Linear(6, 6)), "csr")
+    return sparse.compress(values.masked(nn.Linear(6, 6)), "csr")
 
 
 def _embedded(points: Any) -> Any:
-    return regularization.NeuronEmbedding(TORUS, 6, points=points)
+    return regularization.NeuronEmbedding(values.TORUS, 6, points=points)
 
 
 def every_call() -> list[Call]:

@@ -9,6 +9,7 @@ A `Signed` law holds two inhibitors, one for positive weights and one for negati
 takes an inhibitor.
 """
 
+from riemod._checks import shown
 from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 from riemod.regularization.inhibitors.laws import (
     Crowding,
@@ -64,6 +65,6 @@ def by_name(name: str) -> Inhibitor:
     >>> by_name("ricker")
     Ricker(amplitude=100.0, width=1.0)
     """
-    if name not in BY_NAME:
-        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {name!r}")
+    if not isinstance(name, str) or name not in BY_NAME:
+        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {shown(name)}")
     return BY_NAME[name]()

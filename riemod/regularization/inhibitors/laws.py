@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from riemod._checks import check_at_least, check_positive
+from riemod._checks import LARGEST_POWER, check_at_least, check_positive
 from riemod.manifolds.base import safe_sqrt
 from riemod.regularization.inhibitors.base import Inhibitor
 
@@ -193,7 +193,7 @@ class Diffusion(Inhibitor):
 
     def __post_init__(self) -> None:
         check_positive("amplitude", self.amplitude)
-        check_at_least("exponent", self.exponent, 1)
+        check_at_least("exponent", self.exponent, 1, LARGEST_POWER)
 
     @property
     def collapses(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, shown
 from riemod.manifolds.base import safe_sqrt
 from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 
@@ -34,8 +34,8 @@ class Custom(Inhibitor):
     learnable: bool | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise TypeError(f"function must map a tensor of distances to a tensor, got {self.function!r}")
+        if not callable(self.function) or isinstance(self.function, type):
+            raise TypeError(f"function must map a tensor of distances to a tensor, got {shown(self.function)}")
         values = self._probe()
         if values.shape != _PROBE_DISTANCES.shape:
             raise ValueError(f"function must keep the shape {tuple(_PROBE_DISTANCES.shape)}, got {tuple(values.shape)}")
@@ -46,8 +46,11 @@ class Custom(Inhibitor):
             )
 
     def _probe(self) -> Tensor:
-        with torch.no_grad():
-            values = self.function(_PROBE_DISTANCES.clone())
+        try:
+            with torch.no_grad():
+                values = self.function(_PROBE_DISTANCES.clone())
+        except TypeError as error:
+            raise TypeError("function must map a tensor of distances to a tensor, got one that refuses it") from error
         if not isinstance(values, Tensor):
             raise TypeError(f"function must return a tensor, got {type(values).__name__}")
         return values
@@ -85,7 +88,7 @@ class Scaled(Inhibitor):
     def __post_init__(self) -> None:
         if not isinstance(self.inhibitor, Inhibitor):
             raise TypeError(f"inhibitor must be an Inhibitor, got {type(self.inhibitor).__name__}")
-        check_positive("factor", self.factor)
+        object.__setattr__(self, "factor", check_positive("factor", self.factor))
 
     @property
     def collapses(self) -> bool:
@@ -155,4 +158,10 @@ def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor
         raise TypeError(f"inhibitor must be an instance, got the class {inhibitor.__name__}")
     if isinstance(inhibitor, CostLaw) and not isinstance(inhibitor, Inhibitor):
         raise TypeError(f"inhibitor must be one law for all weights here, got one for each sign: {inhibitor!r}")
-    return inhibitor if isinstance(inhibitor, Inhibitor) else Custom(inhibitor)
+    if isinstance(inhibitor, Inhibitor):
+        return inhibitor
+    try:
+        return Custom(inhibitor)
+    except (TypeError, ValueError) as error:
+        what = "an Inhibitor or a function of the distance"
+        raise type(error)(f"inhibitor must be {what}, got {shown(inhibitor)}: {error}") from error

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from riemod._machine import readable_bytes
+
 FLOAT = 4  # bytes
-_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (1, "bytes"))
 
 
 class Need(NamedTuple):
@@ -40,11 +41,6 @@ def check_memory(needs: Sequence[Need], memory: int | None, runs: int = 1) -> No
     numbers = ({"replicas": runs} if runs > 1 else {}) | largest.numbers
     got = ", ".join(f"{name}={value}" for name, value in numbers.items())
     raise ValueError(
-        f"{' x '.join(numbers)} must fit the {_size(memory)} of memory here, got {got}: "
-        f"{largest.part} alone would take {_size(runs * largest.least_bytes)}"
+        f"{' x '.join(numbers)} must fit the {readable_bytes(memory)} of memory here, got {got}: "
+        f"{largest.part} alone would take {readable_bytes(runs * largest.least_bytes)}"
     )
-
-
-def _size(count: int) -> str:
-    unit, name = next(entry for entry in _UNITS if count >= entry[0] or entry[0] == 1)
-    return f"{count} bytes" if unit == 1 else f"{count / unit:,.3g} {name}" if count < 10**30 else f"over 10^17 {name}"

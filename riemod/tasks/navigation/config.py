@@ -44,6 +44,7 @@ class NavigationConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_integer("landmark_seed", self.landmark_seed, least=-(2**63), most=2**63 - 1)
         for name in ("hidden_size", "steps"):
             check_integer(name, getattr(self, name), least=1)
         for name in ("side", "width", "step_seconds", "speed_scale"):

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from riemod._checks import check_function, check_items, check_type
 from riemod.tasks import task_class
 from riemod.tasks.base import ReplicaTask
 from riemod.training.folder import RunDescription, RunFolder
@@ -33,7 +34,7 @@ from riemod.training.loop import (
     prepare,
 )
 from riemod.training.replicas.stack import Stack
-from riemod.training.run import Run, check_latest
+from riemod.training.run import Run, check_latest, check_run
 from riemod.training.tensorboard import epoch_log
 
 Committed = Callable[[list[tuple[Run, dict[str, float]]]], None]
@@ -61,6 +62,11 @@ def train_replicas(runs: Sequence[Run], report: Reporter | None = None) -> list[
         RunError: if another process trains one of the runs, or trained it since it was loaded.
         TrainingDiverged: after all others have finished, if runs diverged; their last good checkpoints stay.
     """
+    runs = check_items("runs", runs, "a list of runs")
+    for run in runs:
+        check_run(run, "runs")
+    if report is not None:
+        check_function("report", report, "a function of steps done, steps in all and the last row, or None")
     check_replicas([run.folder for run in runs], [run.description for run in runs])
     done = {id(run): run.folder.read_record() for run in runs if _is_done(run)}
     active = [run for run in runs if id(run) not in done]
@@ -135,6 +141,14 @@ def _train_epoch(stack: Stack, committed: Committed) -> list[tuple[Run, Training
 
 def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescription]) -> None:
     """Raise a ValueError unless runs of these descriptions, in these folders, can train side by side."""
+    folders = check_items("folders", folders, "a list of RunFolders")
+    descriptions = check_items("descriptions", descriptions, "a list of RunDescriptions")
+    for folder in folders:
+        check_type("folders", folder, RunFolder, "a list of RunFolders")
+    for description in descriptions:
+        check_type("descriptions", description, RunDescription, "a list of RunDescriptions")
+    if len(folders) != len(descriptions):
+        raise ValueError(f"descriptions must be as many as folders, {len(folders)}, got {len(descriptions)}")
     if not folders:
         raise ValueError("runs must hold at least one run, got none")
     first = descriptions[0]
