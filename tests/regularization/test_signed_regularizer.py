@@ -115,7 +115,7 @@ def test_learned_points_follow_the_signs_of_weights():
         return found[groups[:, None] == groups].mean().item(), found[groups[:, None] != groups].mean().item()
 
     before = distances()
-    for _ in range(50):
+    for _ in range(150):
         optimizer.zero_grad()
         moduli().backward()
         optimizer.step()
