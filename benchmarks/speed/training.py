@@ -88,14 +88,36 @@ def penalty_share(rounds: int) -> Result:
     """What the learned penalty adds to a step of the navigation task's `cpu` preset, as a share of the step."""
     pair = new_run("navigation", "cpu", **LEARNED_TORUS), new_run("navigation", "cpu")
     result = compare("training-penalty", stepper(pair[0]), stepper(pair[1]), 1 / 0.9, "", rounds)
+    return _in_percent(
+        result, "what a learned torus adds to a step of navigation's cpu preset, as a share of that step"
+    )
+
+
+def evidence_share(rounds: int) -> Result:
+    """What points that follow co-activity add to steps of navigation's `cpu` preset, under the same signed penalty.
+
+    A round is ten steps: the points move in two of them, and the states of one are observed.
+    """
+    law: dict[str, Any] = {"manifold": "torus", "law": "signed"}
+    followed = new_run("navigation", "cpu", **law, learn=True, evidence="coactivity")
+    steps, fixed = stepper(followed), stepper(new_run("navigation", "cpu", **law))
+    assert followed.evidence is not None
+
+    def ten(step: Callable[[], object]) -> None:
+        for _ in range(10):
+            step()
+
+    with followed.evidence.observing(10):
+        result = compare("training-evidence", lambda: ten(steps), lambda: ten(fixed), 1 / 0.9, "", rounds)
+    against = "what points that follow co-activity add to ten steps of navigation's cpu preset, as a share of these"
+    return _in_percent(result, against)
+
+
+def _in_percent(result: Result, against: str) -> Result:
     assert result.spread is not None
+    spread = Spread(*(_share(ratio) for ratio in dataclasses.astuple(result.spread)))
     return dataclasses.replace(
-        result,
-        value=_share(result.value),
-        unit="%",
-        target=10.0,
-        against="what a learned torus adds to a step of navigation's cpu preset, as a share of that step",
-        spread=Spread(*(_share(ratio) for ratio in dataclasses.astuple(result.spread))),
+        result, value=_share(result.value), unit="%", target=10.0, against=against, spread=spread
     )
 
 
@@ -109,4 +131,5 @@ ROWS: dict[str, Callable[[int], Result]] = {
     "training-navigation-bfloat16": lambda rounds: navigation_step(rounds, "medium"),
     "training-replicas": replicas,
     "training-penalty-share": penalty_share,
+    "training-evidence-share": evidence_share,
 }

@@ -135,3 +135,17 @@ def test_the_model_is_three_linear_maps_around_a_relu_recurrence():
         state = torch.relu(step @ weight("rnn.weight_ih_l0").T + state @ weight("rnn.weight_hh_l0").T)
         expected.append(state @ weight("decoder.weight").T)
     torch.testing.assert_close(model(code, velocity), torch.stack(expected))
+
+
+def test_a_contribution_cost_adds_the_mean_part_of_the_units() -> None:
+    preset = Navigation.presets["smoke"]
+    assert isinstance(preset, NavigationConfig)
+    plain, priced = (Navigation(preset.replace(contribution_cost=cost)) for cost in (0.0, 0.5))
+    torch.manual_seed(0)
+    model = plain.build_model()
+    batch = next(iter(plain.batches(torch.Generator().manual_seed(0), 1)))
+    states = model.hidden_states(*batch[:2])
+    parts = (states * model.decoder.weight.norm(dim=0)).sum(-1).mean()
+    torch.testing.assert_close(priced.loss(model, batch), plain.loss(model, batch) + 0.5 * parts)
+    with pytest.raises(ValueError, match="contribution_cost must be finite and >= 0, got -1.0"):
+        preset.replace(contribution_cost=-1.0)
