@@ -31,7 +31,8 @@ def seeded_draws(generator: torch.Generator | None) -> Iterator[None]:
     >>> torch.equal(first, second), torch.equal(torch.get_rng_state(), before)
     (True, True)
     """
-    if check_generator(generator) is None:
+    check_generator(generator)
+    if generator is None:
         yield
         return
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device, dtype=torch.int64))

@@ -48,7 +48,7 @@ class Product(Manifold):
             geometry,
         )
         # Not a ModuleList: the parameters of a factor are in `geometry`, and would appear twice in the state_dict.
-        self.factors = factors
+        self.factors: tuple[Manifold, ...] = factors
 
     @property
     def diameter(self) -> float:

@@ -169,7 +169,7 @@ def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
     own, as it has parameters of its own.
 
     Args:
-        optimizer: holds the module's parameters, or some of them.
+        optimizer: holds the module's parameters, or some of them. Of Accelerate's wrapper it is the optimizer inside.
         module: masks may be registered before or after this call.
 
     Returns:
@@ -192,9 +192,17 @@ def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
     check_type("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
     hook = MaskHook(module)
     _copy_with_hooks(type(optimizer))
-    return MaskHandle(
-        optimizer.register_step_pre_hook(hook.before_step), optimizer.register_step_post_hook(hook.after_step)
-    )
+    try:
+        before = optimizer.register_step_pre_hook(hook.before_step)
+    except AttributeError:
+        # A wrapper that never was initialized as an optimizer, as Accelerate's, has no hooks and steps the one inside.
+        inner = getattr(optimizer, "optimizer", None)
+        if isinstance(inner, Optimizer):
+            return attach_masks(inner, module)
+        raise TypeError(
+            f"optimizer must call hooks at its steps, got a {type(optimizer).__name__} without any"
+        ) from None
+    return MaskHandle(before, optimizer.register_step_post_hook(hook.after_step))
 
 
 def _checked(pairs: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:

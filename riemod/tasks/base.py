@@ -37,7 +37,8 @@ class Task(ABC, Generic[ConfigT]):
     primary_metric: ClassVar[str]
 
     def __init__(self, config: ConfigT) -> None:
-        self.config = check_type("config", config, RunConfig, "a RunConfig")
+        check_type("config", config, RunConfig, "a RunConfig")
+        self.config = config
         self.device = check_device(config.computation.device)
         check_memory(config.memory_needs(), device_memory(self.device))
 

@@ -7,6 +7,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +107,16 @@ def _be_the_child(function: Callable[[], object], errors: Path, output: str, bef
     except BaseException:
         traceback.print_exc()
     finally:
-        try:
+        # Whatever happens here, the child must not go on as its parent.
+        with suppress(Exception):
             sys.stderr.flush()
+        try:
             sys.stdout.flush()
-        except OSError as error:
+        except Exception as error:
             # As Python itself does when it cannot write its last output.
-            os.write(2, f"Exception ignored: Traceback: {error}\n".encode())
             status = 120
+            with suppress(OSError):
+                os.write(2, f"Exception ignored: Traceback: {error}\n".encode())
         os._exit(status)
 
 

@@ -366,3 +366,28 @@ def test_mask_gradients_before_clipping():
     model.zero_grad()
     mask_gradients((p, m) for _, p, m in masked_parameters(model))
     assert model[0].weight.grad is None
+
+
+class WithoutHooks(torch.optim.Optimizer):
+    """Like Accelerate's wrapper: an optimizer by its class alone, which steps the one inside."""
+
+    def __init__(self, optimizer: object) -> None:
+        self.optimizer = optimizer
+
+    def step(self, closure=None):
+        return self.optimizer.step(closure)
+
+
+def test_a_wrapper_without_hooks_is_attached_by_the_optimizer_inside():
+    layer = torch.nn.Linear(2, 1)
+    wrapper = WithoutHooks(torch.optim.Adam(layer.parameters(), lr=0.1))
+    attach_masks(wrapper, layer)
+    register_mask(layer, "weight")[0, 1] = False
+    layer(torch.ones(1, 2)).sum().backward()
+    wrapper.step()
+    assert (layer.weight == 0).tolist() == [[False, True]]
+
+
+def test_an_optimizer_that_calls_no_hooks_is_refused():
+    with pytest.raises(TypeError, match="optimizer must call hooks at its steps, got a WithoutHooks without any"):
+        attach_masks(WithoutHooks(None), torch.nn.Linear(2, 1))
