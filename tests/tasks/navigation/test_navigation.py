@@ -147,5 +147,5 @@ def test_a_contribution_cost_adds_the_mean_part_of_the_units() -> None:
     states = model.hidden_states(*batch[:2])
     parts = (states * model.decoder.weight.norm(dim=0)).sum(-1).mean()
     torch.testing.assert_close(priced.loss(model, batch), plain.loss(model, batch) + 0.5 * parts)
-    with pytest.raises(ValueError, match="contribution_cost must be finite and >= 0, got -1.0"):
+    with pytest.raises(ValueError, match=r"contribution_cost must be finite and >= 0, got -1\.0"):
         preset.replace(contribution_cost=-1.0)
