@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from riemod._checks import check_at_least, check_choice, check_integer
 from riemod._torch import inside_torch_func, outside_graphs
+from riemod.masks.loading import warn_of_masks_left_out
 from riemod.regularization._double_use import watch
 from riemod.regularization._point_watch import PATIENCE, PointWatch
 from riemod.regularization.costs import Costs, Geometric, Terms, current_names
@@ -319,7 +320,18 @@ def _gather(evidence: PointEvidence, connections: Sequence[Connection], learn: b
     return evidence.gather(layers)
 
 
-def _take_current_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _take_current_names(
+    module: nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    metadata: object,
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
+    *_: Any,
+) -> None:
+    # Of a plain model that holds the regularizer, this is the place where riemod sees what is loaded.
+    warn_of_masks_left_out(unexpected)
     own = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
     state.update({f"{prefix}{name}": value for name, value in current_names(own).items()})
 
