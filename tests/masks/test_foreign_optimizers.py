@@ -106,9 +106,8 @@ def test_pytorch_optimizer(name):
             {"params": [p for p in parameters if p.ndim < 2], "use_muon": False},
         ]
     optimizer = kind(parameters, **options)
-    # Kron compiles its steps, which takes ten minutes on one core.
-    with torch.compiler.set_stance("force_eager"):
-        survive(model, optimizer)
+    # A step of Kron takes half a minute here.
+    survive(model, optimizer, *((1, 3) if name == "Kron" else ()))
 
 
 @pytest.mark.parametrize("inner", [torch.optim.Adam, functools.partial(torch.optim.SGD, momentum=0.9)])
