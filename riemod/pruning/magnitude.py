@@ -36,12 +36,12 @@ class MagnitudePruner:
     Ranking over all targets can empty a matrix whose weights are small, such as an input matrix or a readout. So the
     largest weight of each target ranks last (`floor`), and so does the largest weight of each output of a readout, or
     of each input where these are few; a warning names a target that is down to them. That a floor is needed, and may be
-    small, was decided by small runs of the three tasks at 90 and 97 % (`benchmarks/pruning_floor.py`). Without a floor, global
-    ranking emptied the input matrix of navigation in all four runs, and at 97 % five of eight matrices of the language
-    net. A floor of one weight changed no mask of a run in which nothing was emptied, and changed errors by 6 % at most.
-    Neither scope is better everywhere: errors were lower with "global" in the adding problem and at 90 % in language,
-    and with "tensor" at 97 % in language and navigation. At initialization use "tensor", because global ranking then
-    prunes what torch draws small.
+    small, was decided by small runs of the three tasks at 90 and 97 % (`benchmarks/pruning_floor.py`). Without a floor,
+    global ranking emptied the input matrix of navigation in all four runs, and at 97 % five of eight matrices of the
+    language net. A floor of one weight changed no mask of a run in which nothing was emptied, and changed errors by 6 %
+    at most. Neither scope is better everywhere: errors were lower with "global" in the adding problem and at 90 % in
+    language, and with "tensor" at 97 % in language and navigation. At initialization use "tensor", because global
+    ranking then prunes what torch draws small.
 
     Pruned weights stay pruned: they rank first, and a sparsity below the present one changes nothing. Equal weights
     rank by the order of the tensors in the model, then by flat index. The masks are buffers of the model
