@@ -116,11 +116,10 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
     stored = [layer for layer in layers if any(layouts.get(name, "dense") != "dense" for name in layer.weights)]
     if module.training:
         _warn_of_penalties_left_behind(module, stored)
-    for layer in layers:
-        if layer in stored:
-            part = _compressed_layer(layer, layouts)
-            for name in layer.names:
-                compressed = set_submodule(compressed, name, part)
+    for layer in stored:
+        part = _compressed_layer(layer, layouts)
+        for name in layer.names:
+            compressed = set_submodule(compressed, name, part)
     return compressed
 
 
