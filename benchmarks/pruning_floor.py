@@ -4,6 +4,9 @@ Small runs of the three tasks without a regularizer. "global, floor k" ranks all
 largest weights of each; "tensor" prunes each matrix to the same sparsity. The file has, for each run, the task's main
 metric, and how many weights each matrix keeps.
 
+In the committed numbers a floor is the k largest weights of a matrix alone. Since then it also holds the largest weight
+of each row or column where these are few (`riemod.pruning.selection.keep_floor`).
+
 python -m benchmarks.pruning_floor WIKITEXT    # a folder with train.txt, valid.txt and test.txt; some minutes
 python -m benchmarks.pruning_floor --table     # print the table of the committed numbers
 """

@@ -1,5 +1,6 @@
 """Optimizers for a net and its embedding: AdamW or gradient descent for weights, Riemannian Adam for points."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -177,6 +178,9 @@ def riemannian_adam(
         TypeError: `model` is neither a module nor an iterable of parameters or groups.
         ValueError: a rate is out of its range, or there is nothing to train.
 
+    Warns:
+        UserWarning: no layer that `moduli` penalizes is a part of `model`, as when one of them was copied alone.
+
     Reference: Becigneul and Ganea 2019, https://arxiv.org/abs/1810.00760.
 
     >>> net = nn.RNN(2, 8)
@@ -254,6 +258,8 @@ def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[
     """Return groups of weights to train, and the points and manifold parameters to train, each parameter once."""
     if moduli is not None:
         check_type("moduli", moduli, nn.Module, "a ModuliRegularizer or None")
+        if isinstance(model, nn.Module):
+            _warn_of_another_model(model, moduli)
     points: dict[int, Tensor] = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     groups = []
@@ -271,6 +277,17 @@ def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[
     for index, group in enumerate(groups):
         group.setdefault("name", "weights" if len(groups) == 1 else f"weights {index}")
     return groups, list(points.values())
+
+
+def _warn_of_another_model(model: nn.Module, moduli: ModuliRegularizer) -> None:
+    """Warn if none of the penalized layers is a part of the model, as after it was copied or compressed alone."""
+    if not {weight.module for weight in moduli.weights} & set(model.modules()):
+        weight = moduli.weights[0]
+        warnings.warn(
+            f"moduli penalizes {weight.parameter} of a {type(weight.module).__name__} that is no part of model, which "
+            "the penalty does not reach: copy model and regularizer together, or build the regularizer on this model",
+            stacklevel=4,
+        )
 
 
 def _groups(model: Trained) -> list[dict[str, Any]]:

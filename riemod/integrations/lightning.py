@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from riemod._torch import takes_scaled_gradients
 from riemod.integrations._step import add_penalty, check_parts
 from riemod.masks import MaskHandle, attach_masks, masked_average, sync_average
+from riemod.masks.loading import take_masks_in_loading
 from riemod.pruning import MagnitudePruner
 from riemod.regularization import ModuliRegularizer
 
@@ -66,6 +67,10 @@ class ModuliCallback(Callback):
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
         self._handles: list[MaskHandle] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the module take the masks of a checkpoint from which training goes on."""
+        take_masks_in_loading(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep pruned weights at zero under every optimizer, and bool masks out of averages."""

@@ -13,11 +13,13 @@ from riemod._checks import check_mapping, check_module, check_text, kind_of
 from riemod._torch import uncoalesced_parts
 
 __all__ = [
+    "add_mask",
     "apply_masks",
     "check_mask_name_is_free",
     "fill_pruned",
     "find_buffer",
     "find_mask",
+    "keep_mask",
     "mask_name",
     "masked_parameters",
     "owner_of",
@@ -93,16 +95,22 @@ def register_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
     """
     mask = find_mask(owner, parameter_name)
     if mask is None:
-        own = dict(owner.named_parameters(recurse=False, remove_duplicate=False))
-        if parameter_name not in own:
-            raise ValueError(
-                f"parameter_name must be one of the module's own parameters, {', '.join(own) or 'of which it has none'}"
-                f", got {parameter_name!r:.80}"
-            )
-        check_mask_name_is_free(owner, parameter_name)
-        mask = torch.ones_like(owner.get_parameter(parameter_name), dtype=torch.bool, requires_grad=False)
-        owner.register_buffer(mask_name(parameter_name), mask)
-        owner.register_load_state_dict_pre_hook(partial(_keep_mask, parameter_name))
+        mask = add_mask(owner, parameter_name)
+        owner.register_load_state_dict_pre_hook(partial(keep_mask, parameter_name))
+    return mask
+
+
+def add_mask(owner: Module, parameter_name: str) -> Bool[Tensor, "..."]:
+    """Register a mask that keeps every entry, for a parameter that has none; see `register_mask`."""
+    own = dict(owner.named_parameters(recurse=False, remove_duplicate=False))
+    if parameter_name not in own:
+        raise ValueError(
+            f"parameter_name must be one of the module's own parameters, {', '.join(own) or 'of which it has none'}"
+            f", got {parameter_name!r:.80}"
+        )
+    check_mask_name_is_free(owner, parameter_name)
+    mask = torch.ones_like(owner.get_parameter(parameter_name), dtype=torch.bool, requires_grad=False)
+    owner.register_buffer(mask_name(parameter_name), mask)
     return mask
 
 
@@ -240,8 +248,8 @@ def fill_pruned(tensor: Tensor, mask: Bool[Tensor, "..."]) -> None:
         tensor.masked_fill_(~mask, 0)
 
 
-def _keep_mask(parameter_name: str, owner: Module, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-    """Complete a state without this mask: it runs before the module loads the state."""
+def keep_mask(parameter_name: str, owner: Module, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Complete a state that lacks this mask, as of a dense model; to be run before the module loads the state."""
     name, weight = prefix + mask_name(parameter_name), prefix + parameter_name
     parameter = dict(owner.named_parameters(recurse=False)).get(parameter_name)
     mask = None if parameter is None else _mask_among(_own_buffers(owner), parameter_name, parameter)

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from riemod._checks import check_items, check_module, check_type, shown
 from riemod._torch import version_of
 from riemod.masks.buffers import fill_pruned, masked_parameters, zero_pruned
+from riemod.masks.loading import take_masks_in_loading
 
 __all__ = ["MaskHandle", "MaskHook", "attach_masks", "mask_gradients", "mask_optimizer_state"]
 
@@ -164,20 +165,25 @@ def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
     step the pruned weights are set to 0, whatever the step made of them: also under optimizers that mix the entries of
     a parameter (LBFGS, Muon, SOAP, Shampoo, Lookahead) or keep their state in codes (8-bit Adam).
 
+    Optimizers that the optimizer holds as attributes are attached too, because a wrapper may step them by other ways
+    than its own `step` (SAM's `second_step`), or keep weights aside between steps (schedule-free ones). A wrapper
+    without hooks of its own, such as Accelerate's, is attached by the optimizer that it holds.
+
     A copy of the optimizer (`copy.deepcopy`, pickle) is attached too. Copied together with the model, it holds the
     masks of the copied model: copy model, optimizer and pruner in one `deepcopy`. Copied alone it holds a copy of its
     own, as it has parameters of its own.
 
     Args:
         optimizer: holds the module's parameters, or some of them. Of Accelerate's wrapper it is the optimizer inside.
-        module: masks may be registered before or after this call.
+        module: masks may be registered before or after this call, or come with a state that is loaded: from now on it
+            takes the masks of a pruned model's state, which torch refuses otherwise.
 
     Returns:
         A handle; `handle.remove()` undoes the attachment.
 
     Raises:
         TypeError: an argument of another type. A wrapper that steps an optimizer inside itself and is no
-            `torch.optim.Optimizer` is one: attach the masks to the optimizer inside.
+            `torch.optim.Optimizer` is one: attach the masks to the optimizer inside. So is an optimizer without hooks.
 
     >>> from riemod.masks import register_mask
     >>> layer = torch.nn.Linear(2, 1)
@@ -190,19 +196,33 @@ def attach_masks(optimizer: Optimizer, module: Module) -> MaskHandle:
     [[False, True]]
     """
     check_type("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
-    hook = MaskHook(module)
-    _copy_with_hooks(type(optimizer))
-    try:
-        before = optimizer.register_step_pre_hook(hook.before_step)
-    except AttributeError:
-        # A wrapper that never was initialized as an optimizer, as Accelerate's, has no hooks and steps the one inside.
-        inner = getattr(optimizer, "optimizer", None)
-        if isinstance(inner, Optimizer):
-            return attach_masks(inner, module)
-        raise TypeError(
-            f"optimizer must call hooks at its steps, got a {type(optimizer).__name__} without any"
-        ) from None
-    return MaskHandle(before, optimizer.register_step_post_hook(hook.after_step))
+    check_module("module", module)
+    take_masks_in_loading(module)
+    handles: list[RemovableHandle] = []
+    for part in _with_hooks(optimizer):
+        hook = MaskHook(module)
+        _copy_with_hooks(type(part))
+        handles.append(part.register_step_pre_hook(hook.before_step))
+        handles.append(part.register_step_post_hook(hook.after_step))
+    if not handles:
+        raise TypeError(f"optimizer must take hooks around its steps, got {type(optimizer).__name__} without them")
+    return MaskHandle(*handles)
+
+
+def _with_hooks(optimizer: Optimizer) -> list[Optimizer]:
+    """Return the optimizer and those that it holds, without those that have no hooks, or the hooks of another."""
+    found, hooks, queue = list[Optimizer](), set[int](), [optimizer]
+    seen = {id(optimizer)}
+    while queue:
+        part = queue.pop(0)
+        own = vars(part).get("_optimizer_step_post_hooks")
+        if own is not None and id(own) not in hooks:
+            hooks.add(id(own))
+            found.append(part)
+        inner = [value for value in vars(part).values() if isinstance(value, Optimizer) and id(value) not in seen]
+        seen |= {id(value) for value in inner}
+        queue += inner
+    return found
 
 
 def _checked(pairs: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:

@@ -17,12 +17,13 @@ from riemod.masks import (
     register_mask,
     zero_pruned,
 )
+from riemod.masks.loading import take_masks_in_loading
 from riemod.pruning.blocks import Grid, drop_smallest_blocks
 from riemod.pruning.orders import Order, block_layouts, find_orders, missing_orders, store_orders
 from riemod.pruning.places import Place, Targets, find_places
 from riemod.pruning.reports import measured_sparsity, warn_of_emptied, warn_of_lost_masks
 from riemod.pruning.schedules import ConstantSchedule, Schedule, check_sparsity
-from riemod.pruning.selection import drop_smallest, drop_smallest_above_floor
+from riemod.pruning.selection import drop_smallest, keep_floor
 
 __all__ = ["MagnitudePruner"]
 
@@ -33,13 +34,14 @@ class MagnitudePruner:
     """Prunes the round(sparsity * total) weights of least |w|, ranked over all targets together or in each alone.
 
     Ranking over all targets can empty a matrix whose weights are small, such as an input matrix or a readout. So the
-    largest weight of each target ranks last (`floor`), and a warning names a target that is down to it. The default was
-    decided by small runs of the three tasks at 90 and 97 % (`benchmarks/pruning_floor.py`). Without a floor, global
-    ranking emptied the input matrix of navigation in all four runs, and at 97 % five of eight matrices of the language
-    net. A floor of one weight changed no mask of a run in which nothing was emptied, and changed errors by 6 % at most.
-    Neither scope is better everywhere: errors were lower with "global" in the adding problem and at 90 % in language,
-    and with "tensor" at 97 % in language and navigation. At initialization use "tensor", because global ranking then
-    prunes what torch draws small.
+    largest weight of each target ranks last (`floor`), and so does the largest weight of each output of a readout, or
+    of each input where these are few; a warning names a target that is down to them. That a floor is needed, and may be
+    small, was decided by small runs of the three tasks at 90 and 97 % (`benchmarks/pruning_floor.py`). Without a floor,
+    global ranking emptied the input matrix of navigation in all four runs, and at 97 % five of eight matrices of the
+    language net. A floor of one weight changed no mask of a run in which nothing was emptied, and changed errors by 6 %
+    at most. Neither scope is better everywhere: errors were lower with "global" in the adding problem and at 90 % in
+    language, and with "tensor" at 97 % in language and navigation. At initialization use "tensor", because global
+    ranking then prunes what torch draws small.
 
     Pruned weights stay pruned: they rank first, and a sparsity below the present one changes nothing. Equal weights
     rank by the order of the tensors in the model, then by flat index. The masks are buffers of the model
@@ -64,7 +66,9 @@ class MagnitudePruner:
             `weight_g`). A parameter that is shared (tied) counts once, under its first name.
         scope: "global" ranks all targets together, blocks apart from single weights; "tensor" prunes each target to the
             same sparsity.
-        floor: how many weights of each target rank behind all others in scope "global", >= 0; of targets in blocks it
+        floor: how many weights of each target, its largest, rank behind all others in scope "global", >= 0. Unless it
+            is 0, so does the largest weight of each row or column of a target (whichever are fewer) where these are at
+            most a hundredth of all weights that stay: each output of a readout keeps a weight. Of targets in blocks it
             is one block, whatever the number. The total stays exact, so a target is emptied only if there is nothing
             else left to prune.
         blocks: side of a block, >= 1; None prunes single weights.
@@ -126,6 +130,7 @@ class MagnitudePruner:
             owner.register_buffer(name, own)
         for place in self._places:
             register_mask(place.owner, place.attribute)
+        take_masks_in_loading(model)
 
     def start_epoch(self, epoch: int) -> float:
         """Prune to `schedule(epoch)` and return that sparsity; epochs count from 0.
@@ -175,10 +180,9 @@ class MagnitudePruner:
                 own = [grids[place.name] for place in pool]
                 new = drop_smallest_blocks(weights, masks, count, block=self.blocks, grids=own)
             else:
-                new = drop_smallest_above_floor(weights, masks, count, floor=self.floor)
-                if any(int(mask.count_nonzero()) <= self.floor for mask in new):
-                    without = drop_smallest(weights, masks, count)
-                    held |= _held_by_floor(pool, new, without)
+                ranked = drop_smallest(weights, masks, count)
+                new = keep_floor(weights, masks, ranked, self.floor)
+                held |= _held_by_floor(pool, new, ranked)
             selected += zip(pool, new, strict=True)
         before = {place.name: int(place.mask.count_nonzero()) for place in self._places}
         for place, mask in selected:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["drop_smallest", "drop_smallest_above_floor"]
+__all__ = ["drop_smallest", "keep_floor"]
 
 
 def drop_smallest(
@@ -52,37 +52,72 @@ def drop_smallest(
     return result
 
 
-def drop_smallest_above_floor(
-    weights: Sequence[Float[Tensor, "..."]], masks: Sequence[Bool[Tensor, "..."]], count: int, *, floor: int
+def keep_floor(
+    weights: Sequence[Float[Tensor, "..."]],
+    masks: Sequence[Bool[Tensor, "..."]],
+    new: Sequence[Bool[Tensor, "..."]],
+    floor: int,
 ) -> list[Bool[Tensor, "..."]]:
-    """Drop as `drop_smallest` does, but rank the `floor` largest kept entries of each tensor behind all others.
+    """Change masks from `drop_smallest` so that no tensor is emptied: some entries rank behind all others.
 
-    So each tensor keeps at least that many entries, or as many as it had, unless `count` asks for more than the others.
-    If `drop_smallest` leaves each tensor as many, the masks are the same.
+    These are the `floor` largest kept entries of each tensor. If `floor` is not 0, they are also the largest kept entry
+    of each row or of each column of a matrix, whichever are fewer, as long as these are at most a hundredth of the
+    entries that stay. So each output of a readout, and each of a few inputs, keeps a weight.
 
     Args:
         weights: as for `drop_smallest`.
         masks: as for `drop_smallest`.
-        count: as for `drop_smallest`; as many entries are dropped.
+        new: what it returned.
         floor: >= 0.
 
+    Returns:
+        Masks that drop as many entries: those of the floor too if there are no others. Equal to `new` if it has all of
+        these entries.
+
     >>> weights, masks = [torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])], [torch.ones(2) > 0] * 2
-    >>> drop_smallest_above_floor(weights, masks, 2, floor=1)
+    >>> keep_floor(weights, masks, drop_smallest(weights, masks, 2), 1)
     [tensor([False,  True]), tensor([False,  True])]
     """
-    new = drop_smallest(weights, masks, count)
-    counts = [(int(own.count_nonzero()), int(old.count_nonzero())) for own, old in zip(new, masks, strict=True)]
-    if all(kept >= min(floor, before) for kept, before in counts):
-        return new
-    largest = [
-        drop_smallest([weight], [mask], max(mask.numel() - floor, 0))[0]
-        for weight, mask in zip(weights, masks, strict=True)
-    ]
-    spared = sum(int(own.count_nonzero()) for own in largest)
-    if count + spared > sum(mask.numel() for mask in masks):
-        return drop_smallest(weights, largest, count)
-    others = [mask & ~own for mask, own in zip(masks, largest, strict=True)]
-    return [kept | own for kept, own in zip(drop_smallest(weights, others, count + spared), largest, strict=True)]
+    total, staying = sum(mask.numel() for mask in new), sum(int(mask.count_nonzero()) for mask in new)
+    if all(_has_floor(kept, old, floor, staying) for kept, old in zip(new, masks, strict=True)):
+        return list(new)
+    spared = [_largest(weight, mask, floor, staying) for weight, mask in zip(weights, masks, strict=True)]
+    to_spare = sum(int(own.count_nonzero()) for own in spared)
+    if to_spare > staying:
+        return drop_smallest(weights, spared, total - staying)
+    others = [mask & ~own for mask, own in zip(masks, spared, strict=True)]
+    rest = drop_smallest(weights, others, total - staying + to_spare)
+    return [kept | own for kept, own in zip(rest, spared, strict=True)]
+
+
+def _has_floor(new: Tensor, old: Tensor, floor: int, staying: int) -> bool:
+    """Return whether a mask keeps what a floor spares, if it keeps the largest entries of the tensor."""
+    if int(new.count_nonzero()) < min(floor, int(old.count_nonzero())):
+        return False
+    lines = [_lines(mask, staying).any(1) for mask in (new, old)] if floor else []
+    return not lines or torch.equal(*lines)
+
+
+def _largest(weight: Tensor, mask: Tensor, floor: int, staying: int) -> Tensor:
+    """Return the entries that a floor spares: the largest of the tensor, and of each of its few rows or columns."""
+    largest = drop_smallest([weight], [mask], max(mask.numel() - floor, 0))[0]
+    values = _lines(weight.detach().abs().masked_fill(~mask, -1), staying)
+    if floor and values.numel():
+        # Of equal entries the last ranks highest, as in drop_smallest.
+        last = values.shape[1] - 1 - values.flip(1).argmax(1)
+        _lines(largest, staying)[torch.arange(len(last)), last] |= values[torch.arange(len(last)), last] >= 0
+    return largest
+
+
+def _lines(tensor: Tensor, staying: int) -> Tensor:
+    """Return a view of the rows or columns of a matrix, whichever are fewer; of none if these are not few.
+
+    A kernel is read as a matrix with a column for each input and tap.
+    """
+    if tensor.ndim < 2 or min(len(tensor), tensor[0].numel()) > staying // 100:
+        return tensor.reshape(-1, 1)[:0]
+    flat = tensor.flatten(1)
+    return flat if len(flat) <= flat.shape[1] else flat.T
 
 
 def _order_statistic(patterns: Sequence[Tensor], rank: int, width: int) -> tuple[int, int]:

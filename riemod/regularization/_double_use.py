@@ -1,4 +1,4 @@
-"""Notices two regularizers whose penalties reach the same weight in one step, which would count the penalty twice."""
+"""Notices two regularizers whose penalties reach the same weight in one step, and knows who penalizes a layer."""
 
 import functools
 import weakref
@@ -19,7 +19,19 @@ class _Use(NamedTuple):
     backward: int
 
 
+_REGULARIZERS: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[nn.Module]]" = weakref.WeakKeyDictionary()
 _LAST_USE: "weakref.WeakKeyDictionary[nn.Module, dict[str, _Use]]" = weakref.WeakKeyDictionary()
+
+
+def register(regularizer: nn.Module, weights: Sequence[Weight]) -> None:
+    """Note that a regularizer penalizes these weights; only a weak reference to it is kept."""
+    for weight in weights:
+        _REGULARIZERS.setdefault(weight.module, weakref.WeakSet()).add(regularizer)
+
+
+def regularizers_of(layer: nn.Module) -> list[nn.Module]:
+    """Return the regularizers that are still there and penalize a weight of a layer."""
+    return list(_REGULARIZERS.get(layer, ()))
 
 
 def watch(penalty: Tensor, regularizer: nn.Module, weights: Sequence[Weight]) -> None:
@@ -33,6 +45,7 @@ def watch(penalty: Tensor, regularizer: nn.Module, weights: Sequence[Weight]) ->
     The backward pass raises a RuntimeError if another regularizer's penalty reached one of the weights in the same
     backward pass, or before it in the same step and is still in the weight's gradient.
     """
+    register(regularizer, weights)  # a copy was never built
     penalty.register_hook(functools.partial(_note, weakref.ref(regularizer), weights))
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from riemod._checks import LARGEST_POWER, check_at_least, check_boolean, check_choice, check_generator, check_integer
 from riemod._torch import inside_torch_func, outside_graphs
-from riemod.regularization._double_use import watch
+from riemod.masks.loading import warn_of_masks_left_out
+from riemod.regularization._double_use import register, watch
 from riemod.regularization._point_watch import PATIENCE, PointWatch
 from riemod.regularization.costs import Costs, Geometric, Terms, current_names
 from riemod.regularization.embedding import Modules, NeuronEmbedding
@@ -66,6 +67,10 @@ class ModuliRegularizer(nn.Module):
 
     A manifold with a learned curvature is copied: what is trained is `embeddings[0].manifold`, and another regularizer
     on the same object learns its own. Points are float32 at least, in a bfloat16 or float16 model too.
+
+    Save the `state_dict`, of the regularizer or of a model that holds it: `torch.load` reads it in its safe mode. A
+    whole pickled model needs `torch.load(..., weights_only=False)`, which runs code of the file, so only for files of
+    your own: no list of allowed globals will do, because geoopt rebuilds points by a `functools.partial` object.
 
     A regularizer may be built again on the same layer, as when a notebook's cell runs twice: the newest is used like
     the first. Two whose penalties reach the same weight between two optimizer steps would count it twice: the backward
@@ -132,6 +137,7 @@ class ModuliRegularizer(nn.Module):
         elif refresh_every > 1:
             self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         costs.bind(connections, self.inhibitor, generator)
+        register(self, self.weights)
         self.register_load_state_dict_pre_hook(_take_current_names)
         self.register_load_state_dict_post_hook(_forget_calls)
 
@@ -305,7 +311,18 @@ def _embeddings(
     )
 
 
-def _take_current_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _take_current_names(
+    module: nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    metadata: object,
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
+    *_: Any,
+) -> None:
+    # Of a plain model that holds the regularizer, this is the place where riemod sees what is loaded.
+    warn_of_masks_left_out(unexpected)
     own = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
     state.update({f"{prefix}{name}": value for name, value in current_names(own).items()})
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from riemod._checks import check_items, check_mapping, check_text, check_type, shown
+from riemod.regularization._double_use import regularizers_of
 from riemod.regularization.regularizer import ModuliRegularizer
 from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule, skipped_layers
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
@@ -71,8 +72,11 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
         TypeError: `module` is no module, or holds no layer that can be compressed.
         ValueError: a layout is unknown or for an unknown weight, a weight is NaN or infinite, a mask has another shape
             than its weight, a weight is not 0 where its mask is False, `module` cannot be copied, or it holds a
-            `ModuliRegularizer` on a pruned weight, which would go on penalizing the dense one. A regularizer outside of
-            `module` stays on the original; leave it out of the loss of the copy.
+            `ModuliRegularizer` on a pruned weight, which would go on penalizing the dense one.
+
+    Warns:
+        UserWarning: a regularizer outside of `module` penalizes one of its weights. It stays on the original: leave it
+            out of the loss of the copy. In evaluation mode (`module.eval()`), as for inference, nothing is said.
 
     >>> layer = nn.Linear(4, 2)
     >>> layer.weight.data = torch.tensor([[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0]])
@@ -113,11 +117,13 @@ def compress(module: nn.Module, layout: str | Mapping[str, str] = "auto", exampl
                 stacklevel=2,
             )
     compressed = _copy(module)
-    for layer in layers:
-        if any(layouts.get(name, "dense") != "dense" for name in layer.weights):
-            part = _compressed_layer(layer, layouts)
-            for name in layer.names:
-                compressed = set_submodule(compressed, name, part)
+    stored = [layer for layer in layers if any(layouts.get(name, "dense") != "dense" for name in layer.weights)]
+    if module.training:
+        _warn_of_penalties_left_behind(module, stored)
+    for layer in stored:
+        part = _compressed_layer(layer, layouts)
+        for name in layer.names:
+            compressed = set_submodule(compressed, name, part)
     return compressed
 
 
@@ -306,6 +312,26 @@ def _check_not_penalized(module: nn.Module, layers: Sequence[PrunedLayer]) -> No
                     f"{', '.join(own)}: it would go on penalizing the dense weight, which the copy does not use. "
                     "Compress a copy of the model without it (copy.deepcopy, then delattr)"
                 )
+
+
+def _warn_of_penalties_left_behind(module: nn.Module, layers: Sequence[PrunedLayer]) -> None:
+    """Warn of regularizers outside the model that penalize a weight of which the copy stores kept entries alone."""
+    names = [
+        name
+        for layer in layers
+        for part in regularizers_of(layer.module)
+        if isinstance(part, ModuliRegularizer) and part.strength
+        for weight in part.weights
+        for name, pruned in layer.weights.items()
+        if weight.module is layer.module and name.rpartition(".")[2] == weight.parameter and pruned.has_zeros
+    ]
+    if names:
+        warnings.warn(
+            f"a ModuliRegularizer outside of module penalizes {', '.join(dict.fromkeys(names))}, and goes on with the "
+            "dense weight of the original, which the copy does not use: leave it out of the copy's loss; for inference "
+            "call module.eval() before",
+            stacklevel=3,
+        )
 
 
 def _warn_of_no_zeros(timings: Sequence[Timing]) -> None:

@@ -1,5 +1,6 @@
 """Masks and checkpoints: dense into masked, masked into plain, masks restored and found again from zeros."""
 
+import contextlib
 import copy
 
 import pytest
@@ -11,6 +12,7 @@ from riemod.manifolds import Sphere
 from riemod.masks import apply_masks, attach_masks, masked_parameters, masks_from_zeros, restore_masks
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
+from tests.strategies import generator
 
 
 def net() -> nn.ModuleDict:
@@ -65,6 +67,62 @@ def test_restored_masks_let_a_masked_checkpoint_load_strictly():
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     fine_tune(model)
     assert all(torch.equal(parameter != 0, state[f"{name}_mask"]) for name, parameter, _ in masked_parameters(model))
+
+
+TAKERS = {
+    "attach_masks": lambda model: attach_masks(torch.optim.SGD(model.parameters(), lr=0.1), model),
+    "riemannian_adam": lambda model: riemannian_adam(model, lr=0.1),
+    "a pruner of some weights": lambda model: MagnitudePruner(model, targets=["readout.weight"]),
+}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("taker", TAKERS)
+def test_a_plain_model_in_riemod_s_hands_takes_the_masks_of_a_checkpoint(taker, strict):
+    state, model = pruned_net().state_dict(), net()
+    hold = TAKERS[taker](model)
+    for one in (model, copy.deepcopy(model)):
+        one.load_state_dict(state, strict=strict)
+        assert all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
+        assert one.state_dict().keys() == state.keys()
+        # A dense checkpoint still loads, and the masks stay.
+        one.load_state_dict(net().state_dict())
+        assert all(torch.equal(parameter != 0, state[f"{name}_mask"]) for name, parameter, _ in masked_parameters(one))
+    del hold
+
+
+def test_a_layer_alone_takes_its_mask_and_a_mask_that_does_not_fit_is_refused():
+    layer, pruned = nn.Linear(3, 2), nn.Linear(3, 2)
+    MagnitudePruner(pruned).prune(0.5)
+    riemannian_adam(layer, lr=0.1)
+    layer.load_state_dict(pruned.state_dict())
+    assert torch.equal(layer.weight_mask, pruned.weight_mask)
+    layer.load_state_dict(nn.Linear(3, 2).state_dict())
+    assert torch.equal(layer.weight != 0, pruned.weight_mask)
+    other = nn.Linear(3, 2)
+    riemannian_adam(other, lr=0.1)
+    for wrong in (torch.ones(2, 2) > 0, torch.ones(2, 3)):
+        with pytest.raises(RuntimeError, match="Unexpected key"):
+            other.load_state_dict({**other.state_dict(), "weight_mask": wrong})
+        assert not hasattr(other, "weight_mask")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_plain_model_that_holds_a_regularizer_says_what_to_do(strict):
+    def build():
+        model = net()
+        model["moduli"] = ModuliRegularizer(model["rnn"], Sphere(2), generator=generator(0))
+        return model
+
+    pruned, model = build(), build()
+    MagnitudePruner(pruned).prune(0.8)
+    with (
+        contextlib.suppress(RuntimeError),
+        pytest.warns(UserWarning, match=r"holds rnn.weight_ih_l0_mask, .*restore_masks\(model, "),
+    ):
+        model.load_state_dict(pruned.state_dict(), strict=strict)
+    restore_masks(model, pruned.state_dict())
+    model.load_state_dict(pruned.state_dict(), strict=strict)
 
 
 def test_masks_are_restored_after_a_loading_that_left_them_out():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -303,3 +304,18 @@ def test_groups_must_be_disjoint_and_hold_something():
         riemannian_adam([{"params": net.parameters()}, {"params": net.parameters()}])
     with pytest.raises(ValueError, match="model must have parameters that require gradients, got none"):
         riemannian_adam([])
+
+
+@pytest.mark.parametrize("builder", [riemannian_adam, sgd_with_riemannian_adam])
+def test_a_regularizer_of_another_model_is_told(builder):
+    net = nn.ModuleDict({"rnn": nn.GRU(2, 4)})
+    moduli = ModuliRegularizer(net["rnn"], Torus(2), learn=True)
+    for other in (copy.deepcopy(net), nn.Linear(2, 2)):
+        with pytest.warns(UserWarning, match="penalizes weight_hh_l0 of a GRU that is no part of model"):
+            builder(other, moduli)
+    builder(*copy.deepcopy((net, moduli)))
+    # Of parameters alone, their model is not known.
+    builder(nn.Linear(2, 2).parameters(), moduli)
+    loaded = pickle.loads(pickle.dumps(moduli))
+    with pytest.warns(UserWarning, match="no part of model"):
+        builder(net, loaded)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemod.pruning.selection import drop_smallest, drop_smallest_above_floor
+from riemod.pruning.selection import drop_smallest, keep_floor
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=6)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -74,7 +74,8 @@ def test_ties_go_by_flat_index_of_a_transposed_tensor():
 @given(pools(), st.integers(0, 4))
 def test_a_floor_holds_and_changes_nothing_where_it_is_not_needed(pool, floor):
     weights, masks, count = pool
-    plain, floored = drop_smallest(weights, masks, count), drop_smallest_above_floor(weights, masks, count, floor=floor)
+    plain = drop_smallest(weights, masks, count)
+    floored = keep_floor(weights, masks, plain, floor)
     least = [min(floor, int(mask.sum())) for mask in masks]
     assert sum(int(mask.sum()) for mask in floored) == sum(int(mask.sum()) for mask in plain)
     assert all(not (new & ~old).any() for new, old in zip(floored, masks, strict=True))
@@ -85,3 +86,27 @@ def test_a_floor_holds_and_changes_nothing_where_it_is_not_needed(pool, floor):
     # In each tensor those that stay are the largest.
     for weight, old, new in zip(weights, masks, floored, strict=True):
         assert torch.equal(new, drop_smallest([weight], [old], int((~new).sum()))[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 128), (128, 3), (3, 16, 8)])
+def test_each_of_a_few_rows_or_columns_keeps_its_largest_weight(shape):
+    small, large = torch.randn(shape) / 100, torch.randn(100, 100) + 5
+    weights, masks = [large, small], [torch.ones(weight.shape, dtype=torch.bool) for weight in (large, small)]
+    count = large.numel() + small.numel() - 300
+    plain = drop_smallest(weights, masks, count)
+    assert not plain[1].any()
+    floored = keep_floor(weights, masks, plain, 1)
+    assert sum(int(mask.sum()) for mask in floored) == 300
+    few = (small.T if shape == (128, 3) else small.flatten(1)).abs()
+    kept = (floored[1].T if shape == (128, 3) else floored[1].flatten(1)).nonzero().tolist()
+    assert kept == [[row, int(few[row].argmax())] for row in range(3)]
+    # 299 that stay are less than 100 for each: then it is the largest of all.
+    floored = keep_floor(weights, masks, drop_smallest(weights, masks, count + 1), 1)
+    assert int(floored[1].sum()) == 1
+    assert floored[1].flatten()[small.abs().argmax()]
+    # A row that was empty before stays so, and equal weights keep the last.
+    masks[1].flatten(1)[0] = False
+    weights[1] = torch.ones(shape) / 100
+    floored = keep_floor(weights, masks, drop_smallest(weights, masks, count), 1)
+    assert not (floored[1] & ~masks[1]).any()
+    assert torch.equal(floored[1], drop_smallest([weights[1]], [floored[1]], 0)[0])

@@ -254,3 +254,22 @@ def test_bad_input_is_named(name):
     arguments = {"module": nn.RNN(2, 4), "manifold": Torus(2), **changed}
     with pytest.raises(error, match=message):
         ModuliRegularizer(arguments.pop("module"), arguments.pop("manifold"), **arguments)
+
+
+def test_states_load_in_safe_mode_and_whole_models_as_their_page_says(tmp_path):
+    def build() -> nn.ModuleDict:
+        rnn = nn.GRU(2, 8)
+        return nn.ModuleDict({"rnn": rnn, "moduli": ModuliRegularizer(rnn, Sphere(2), learn=True)})
+
+    model, other = build(), build()
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(other["moduli"](), model["moduli"]())
+    torch.save(model, tmp_path / "whole.pt")
+    unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(tmp_path / "whole.pt")
+    assert "functools.partial" in unsafe
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "whole.pt", weights_only=True)
+    loaded = torch.load(tmp_path / "whole.pt", weights_only=False)
+    assert torch.equal(loaded["moduli"](), model["moduli"]())
+    assert loaded["moduli"].weights[0].module is loaded["rnn"]

@@ -1,6 +1,7 @@
 """Compressing models: what is replaced, what is chosen, what is refused, and training what remains."""
 
 import copy
+import gc
 import importlib
 import logging
 import warnings
@@ -342,10 +343,28 @@ def test_a_weight_dropped_lstm_is_skipped_and_says_what_to_do():
         compress(both, "csr")
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_regularizer_outside_the_model_is_told(copied: bool):
+    net: Any = pruned_net()[0]
+    moduli = riemod.ModuliRegularizer(net.rnn, riemod.manifolds.Torus(2))
+    if copied:
+        net, moduli = copy.deepcopy((net, moduli))
+        moduli().backward()
+    message = r"outside of module penalizes rnn\.weight_hh_l0, .* leave it out of the copy's loss"
+    with pytest.warns(UserWarning, match=message):
+        compress(net, "csr")
+    # Not where the weight stays dense, the net is for inference, or the regularizer is gone.
+    compress(net, {"decoder.weight": "csr"})
+    compress(net.eval(), "csr")
+    del moduli
+    gc.collect()
+    compress(net.train(), "csr")
+
+
 def test_a_regularizer_inside_the_model_is_refused_and_one_outside_stays_on_the_original():
     net: Any = pruned_net()[0]
     outside = riemod.ModuliRegularizer(net.rnn, riemod.manifolds.Torus(2))
-    compressed: Any = compress(net, "csr")
+    compressed: Any = compress(net.eval(), "csr")
     outside().backward()
     assert net.rnn.weight_hh_l0.grad is not None
     assert all(parameter.grad is None for parameter in compressed.parameters())
