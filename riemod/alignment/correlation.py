@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from riemod._arrays import check_distances, check_points
 from riemod._checks import check_choice, check_integer
 from riemod._statistics import rank_p_value
-from riemod.manifolds import Manifold
+from riemod.manifolds import Manifold, geodesic_distances
 
 __all__ = ["MantelTest", "distance_correlation", "distance_matrix", "mantel_test", "rank_correlation"]
 
@@ -39,7 +39,7 @@ class MantelTest(NamedTuple):
 
 
 def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correlation"] = "euclidean") -> Square:
-    """Compute the distance of each pair of units: geodesic, |x_i - x_j|, or 1 - corr(x_i, x_j).
+    """Compute the distance of each pair of units: geodesic (by geomstats), |x_i - x_j|, or 1 - corr(x_i, x_j).
 
     Args:
         points: (n, k), one row a unit: points of the manifold, or tuning curves for "correlation".
@@ -61,8 +61,7 @@ def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correl
     """
     array = check_points(points)
     if isinstance(metric, Manifold):
-        tensor = torch.from_numpy(array)
-        return metric.distance(tensor, tensor).detach().numpy()
+        return geodesic_distances(torch.from_numpy(array), metric)
     if metric not in ("euclidean", "correlation"):
         raise ValueError(f"metric must be a manifold, 'euclidean' or 'correlation', got {metric!r}")
     constant = np.ptp(array, axis=1) == 0

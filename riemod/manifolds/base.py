@@ -7,7 +7,10 @@ with plain torch operations, one coordinate at a time, so that no (r, c, dim) te
 loop. Everything that the distance depends on and that can be learned enters through the coordinates.
 
 A new manifold is one file with a subclass of `Manifold`. It must define the abstract methods. `scaled`, `chart`,
-`lattice` and `angles` are optional: what needs one of the first three refuses a manifold without it.
+`lattice`, `from_space` and `angles` are optional: what needs one of the first four refuses a manifold without it.
+
+geomstats draws the uniform points of spheres and tori, and computes the distances, geodesics and means that analysis
+and figures use. The penalty's tiles are our own closed form, which the tests hold to geomstats' distances.
 """
 
 from abc import ABC, abstractmethod
@@ -95,8 +98,9 @@ class Manifold(nn.Module, ABC):
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points, uniform in volume.
 
-        geomstats has uniform samplers for some of these spaces, but they draw from a global state. Ours draw only from
-        the generator, so that the same seed gives the same bits.
+        Points of spheres and tori come from geomstats' uniform laws, seeded by one draw from the generator. The cube,
+        the Klein bottle and the hyperbolic ball have samplers of their own; geomstats' law of the ball is not uniform
+        in volume. The same seed gives the same bits, and no global state changes.
 
         Args:
             n: number of points, >= 0.
@@ -133,6 +137,14 @@ class Manifold(nn.Module, ABC):
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Convert points to float64 numbers in the representation that `space` takes."""
+
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        """Convert points from the representation that `space` takes, as the inverse of `to_space`; float64, unchecked.
+
+        Raises:
+            TypeError: if the manifold, or a factor of a product, does not define `from_space`.
+        """
+        raise self._lacks("from_space")
 
     def scaled(self, factor: float) -> "Manifold":
         """Return a new manifold on which all distances are `factor` times as large.

@@ -11,7 +11,7 @@ from torch import Tensor
 from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, draw
+from riemod.manifolds._points import as_points, bad_rows, draw_uniform
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -114,8 +114,8 @@ class Sphere(Manifold):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        drawn = draw(n, self.coordinate_dim, generator=generator, device=device, normal=True)
-        return as_points(drawn / drawn.norm(dim=1, keepdim=True), dtype, device)
+        """Draw n independent points by geomstats' uniform law; see `Manifold.sample`."""
+        return as_points(draw_uniform(n, self.space, generator=generator, device=device), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
         """Return the vectors x and |x| - 1."""
@@ -184,6 +184,9 @@ class Sphere(Manifold):
         """Normalize the vectors again, in float64."""
         vectors = points.detach().double().cpu()
         return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
+
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        return torch.from_numpy(points)
 
     def _make_space(self) -> Any:
         return _geomstats.sphere(self.dim, self.radius)
