@@ -5,7 +5,7 @@ from collections.abc import Callable
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
-from riemod.manifolds.geodesics import frechet_means, geodesic_distances, geodesics
+from riemod.manifolds.geodesy import frechet_means, geodesic_distances, geodesics
 from riemod.manifolds.klein import KleinBottle
 from riemod.manifolds.poincare import PoincareBall
 from riemod.manifolds.product import Product

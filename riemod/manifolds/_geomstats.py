@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from riemod._torch import outside_graphs
-
 # geomstats draws from the global generator of its backend, which one draw at a time may borrow.
 _DRAWING = threading.Lock()
 
@@ -92,11 +90,10 @@ def product(spaces: Sequence[Any]) -> Any:
 def distance(space: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Compute d(x_i, y_i) by the metric of a space, in float64 with every backend."""
     backend = _load("backend")
-    with _process_left_as_found():
+    with _computing():
         return _numbers(space.metric.dist(backend.array(x), backend.array(y)))
 
 
-@outside_graphs
 def uniform(space: Any, n: int, seed: int) -> np.ndarray:
     """Draw n points by the uniform law of a sphere or of a product of spheres.
 
@@ -115,7 +112,7 @@ def uniform(space: Any, n: int, seed: int) -> np.ndarray:
     shape = (n, *space.shape)
     if n == 0:  # geomstats 2.8 cannot draw no point of a product.
         return np.empty(shape)
-    generator = _seeded_torch if _load("backend").__name__.endswith("pytorch") else _seeded_numpy
+    generator = _seeded_torch if _backend_is_torch() else _seeded_numpy
     with _DRAWING, generator(seed):
         return _numbers(space.random_point(n)).reshape(shape)
 
@@ -123,7 +120,7 @@ def uniform(space: Any, n: int, seed: int) -> np.ndarray:
 def geodesics(space: Any, x: np.ndarray, y: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Compute points of the shortest geodesics from x_i (n, k) to y_i at the times t of [0, 1]: (n, t, k), float64."""
     backend = _load("backend")
-    with _process_left_as_found():
+    with _computing():
         curve = space.metric.geodesic(initial_point=backend.array(x), end_point=backend.array(y))
         return _numbers(curve(backend.array(times))).reshape(len(x), len(times), -1)
 
@@ -136,7 +133,7 @@ def logarithms(space: Any, base: np.ndarray, points: np.ndarray) -> tuple[np.nda
     """
     backend = _load("backend")
     shape = (len(base), len(points))
-    with _process_left_as_found():
+    with _computing():
         starts = backend.array(np.repeat(base, len(points), axis=0))
         ends = backend.array(np.tile(points, (len(base), 1)))
         vectors = space.metric.log(ends, starts)
@@ -147,8 +144,33 @@ def logarithms(space: Any, base: np.ndarray, points: np.ndarray) -> tuple[np.nda
 def exponentials(space: Any, base: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Compute exp_x(v) of each base point (n, k) and its tangent vector (n, k): (n, k), float64."""
     backend = _load("backend")
-    with _process_left_as_found():
+    with _computing():
         return _numbers(space.metric.exp(backend.array(vectors), backend.array(base))).reshape(base.shape)
+
+
+@contextlib.contextmanager
+def _computing() -> Iterator[None]:
+    with _process_left_as_found():
+        if not _backend_is_torch():
+            yield
+            return
+        with _in_double(), torch.device("cpu"):
+            yield
+
+
+@contextlib.contextmanager
+def _in_double() -> Iterator[None]:
+    """Make float64 torch's default inside, as geomstats' PyTorch backend does when it is imported."""
+    dtype = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+def _backend_is_torch() -> bool:
+    return _load("backend").__name__.endswith("pytorch")
 
 
 def _numbers(array: Any) -> np.ndarray:
@@ -168,13 +190,11 @@ def _seeded_numpy(seed: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _seeded_torch(seed: int) -> Iterator[None]:
     """Seed torch's generator of the CPU alone: `torch.manual_seed` would seed those of every device."""
-    generator, dtype = torch.default_generator, torch.get_default_dtype()
+    generator = torch.default_generator
     state = generator.get_state()
     try:
         generator.manual_seed(seed)
-        torch.set_default_dtype(torch.float64)
-        with torch.device("cpu"):
+        with _in_double(), torch.device("cpu"):
             yield
     finally:
-        torch.set_default_dtype(dtype)
         generator.set_state(state)

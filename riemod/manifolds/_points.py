@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from riemod._checks import check_integer, check_prime
+from riemod._torch import outside_graphs
 from riemod.manifolds import _geomstats
 
 
@@ -59,6 +60,7 @@ def draw(
     return sampler(n, width, generator=generator, dtype=torch.float64, device=source)
 
 
+@outside_graphs
 def draw_uniform(n: int, space: Any, *, generator: torch.Generator | None, device: torch.device | str | None) -> Tensor:
     """Draw n points by geomstats' uniform law of a space, seeded by one draw from the generator.
 

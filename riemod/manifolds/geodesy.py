@@ -46,6 +46,8 @@ def geodesic_distances(points: Float[Tensor, "n k"], manifold: Manifold) -> Floa
            [5., 3., 0.]])
     """
     manifold.check_points(points)
+    if not len(points):
+        return np.zeros((0, 0))
     array = manifold.to_space(points)
     distances = np.zeros((len(array), len(array)))
     first, second = np.triu_indices(len(array), 1)
