@@ -1,13 +1,9 @@
 """Draws, lattices and checks of points that the manifolds share."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from riemod._checks import check_integer, check_prime
-from riemod._torch import outside_graphs
-from riemod.manifolds import _geomstats
 
 
 def contractible(dim: int, prime: int) -> tuple[int, ...]:
@@ -58,26 +54,6 @@ def draw(
     source = device if generator is None else generator.device
     sampler = torch.randn if normal else torch.rand
     return sampler(n, width, generator=generator, dtype=torch.float64, device=source)
-
-
-@outside_graphs
-def draw_uniform(n: int, space: Any, *, generator: torch.Generator | None, device: torch.device | str | None) -> Tensor:
-    """Draw n points by geomstats' uniform law of a space, seeded by one draw from the generator.
-
-    The points are drawn on the CPU, whatever the generator's device, and are then moved to it.
-
-    Returns:
-        (n, k), float64, in the representation of the space.
-
-    Raises:
-        ValueError: if n is not an integer >= 0.
-    """
-    n = check_integer("n", n, least=0)
-    source = device if generator is None else generator.device
-    seed = torch.randint(2**63 - 1, (), generator=generator, device=source)
-    if seed.is_meta:
-        return torch.empty(n, *space.shape, dtype=torch.float64, device="meta")
-    return torch.from_numpy(_geomstats.uniform(space, n, int(seed))).to(seed.device)
 
 
 def as_points(drawn: Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:

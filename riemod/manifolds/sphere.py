@@ -11,7 +11,7 @@ from torch import Tensor
 from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, draw_uniform
+from riemod.manifolds._points import as_points, bad_rows
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -115,7 +115,7 @@ class Sphere(Manifold):
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points by geomstats' uniform law; see `Manifold.sample`."""
-        return as_points(draw_uniform(n, self.space, generator=generator, device=device), dtype, device)
+        return as_points(self._draw_uniform(n, generator=generator, device=device), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
         """Return the vectors x and |x| - 1."""

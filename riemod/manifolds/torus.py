@@ -10,7 +10,7 @@ from torch import Tensor
 
 from riemod._checks import check_integer, check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, box_lattice, draw_uniform, outside_interval, wrap
+from riemod.manifolds._points import as_points, box_lattice, outside_interval, wrap
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -98,7 +98,7 @@ class Torus(Manifold):
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points by geomstats' uniform laws of the circles; see `Manifold.sample`."""
-        drawn = self._lengths(draw_uniform(n, self.space, generator=generator, device=device))
+        drawn = self._lengths(self._draw_uniform(n, generator=generator, device=device))
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
