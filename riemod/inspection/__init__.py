@@ -29,8 +29,8 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     The states are those of the model at present, on fresh data, which is the same for every run of the task. For
     navigation the record also holds decoding errors of positions, the tuning of units, the agreement of circular
     coordinates with the true angles if the arena is a circle, a torus or a Klein bottle, and the agreement of the
-    geometries of tuning, weights and points. If the run has points of its recurrent layer, the record judges them: their
-    spread, their agreement with tuning, places and weights, and a verdict in a space that nothing was given.
+    geometries of tuning, weights and points. If the run has points of its recurrent layer, the record judges them: by
+    their spread, their agreement with tuning, places and weights, and a verdict in a space that knows no manifold.
 
     Args:
         run: its model is put into evaluation mode and not changed otherwise.

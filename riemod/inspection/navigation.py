@@ -53,7 +53,7 @@ class Tuning:
     places: Tensor
     """(n, c), where each unit of the layer is most active; NaN for units that do not vary or were not tested."""
     means: Tensor
-    """(n, c), the Frechet mean of each unit's rate map, NaN as in `places`; between the fields of a unit with several."""
+    """(n, c), the Frechet mean of each rate map, NaN as in `places`; between the fields of a unit with several."""
     silent: int
     """The number of tested units that are never active."""
 

@@ -1,4 +1,4 @@
-"""Whether a run's points have learned anything: their spread, their agreement with the units, a verdict without them."""
+"""Whether a run's points have learned anything: spread, agreement with the units, and a verdict without them."""
 
 import logging
 from dataclasses import dataclass
