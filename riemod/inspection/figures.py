@@ -87,7 +87,7 @@ def _panels_of_points(judged: Points, arena: NavigationArena | None, found: Tuni
     """
     panels: dict[str, Draw] = {}
     manifold, points, tuning = judged.embedding.manifold, judged.points, judged.tuning
-    kind = "learned points" if judged.embedding.learn else "fixed points"
+    kind = "learned points" if judged.embedding.points.requires_grad else "fixed points"
     if plotting.has_picture(manifold):
         if arena is None or found is None or tuning is None:
             every = judged.embedding.points.detach().cpu()

@@ -83,7 +83,7 @@ def judge_points(
         _LOG.info("left out %d of %d units that never fire or do not vary, and %d without incoming weights", *counts)
     record: dict[str, Any] = {
         "manifold": str(embedding.manifold),
-        "learned": embedding.learn,
+        "learned": embedding.points.requires_grad,
         "units": len(tested),
         "silent": silent,
         "unconnected": unconnected,
