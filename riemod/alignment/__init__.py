@@ -8,16 +8,20 @@ from riemod.alignment.correlation import (
     rank_correlation,
 )
 from riemod.alignment.distances import graph_distances
+from riemod.alignment.learned import dissimilarities, neutral_points, spread
 from riemod.alignment.procrustes import Isometry, Procrustes, manifold_procrustes
 
 __all__ = [
     "Isometry",
     "MantelTest",
     "Procrustes",
+    "dissimilarities",
     "distance_correlation",
     "distance_matrix",
     "graph_distances",
     "manifold_procrustes",
     "mantel_test",
+    "neutral_points",
     "rank_correlation",
+    "spread",
 ]

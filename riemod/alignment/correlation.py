@@ -18,7 +18,7 @@ from riemod._arrays import check_distances, check_points
 from riemod._checks import check_boolean, check_choice, check_generator, check_repeats, shown
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
-from riemod.manifolds import Manifold
+from riemod.manifolds import Manifold, geodesic_distances
 
 __all__ = ["MantelTest", "distance_correlation", "distance_matrix", "mantel_test", "rank_correlation"]
 
@@ -40,7 +40,7 @@ class MantelTest(NamedTuple):
 
 
 def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correlation"] = "euclidean") -> Square:
-    """Compute the distance of each pair of units: geodesic, |x_i - x_j|, or 1 - corr(x_i, x_j).
+    """Compute the distance of each pair of units: geodesic (by geomstats), |x_i - x_j|, or 1 - corr(x_i, x_j).
 
     Args:
         points: (n, k), one row a unit: points of the manifold, or tuning curves for "correlation".
@@ -62,8 +62,7 @@ def distance_matrix(points: Any, metric: Manifold | Literal["euclidean", "correl
     """
     array = check_points(points)
     if isinstance(metric, Manifold):
-        tensor = torch.from_numpy(array)
-        return metric.distance(tensor, tensor).detach().numpy()
+        return geodesic_distances(torch.from_numpy(array), metric)
     if not isinstance(metric, str) or metric not in ("euclidean", "correlation"):
         raise ValueError(f"metric must be a manifold, 'euclidean' or 'correlation', got {shown(metric)}")
     constant = np.ptp(array, axis=1) == 0

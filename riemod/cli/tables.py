@@ -27,6 +27,12 @@ _POSITION = {
     "nearest_position": "position error, least possible",
     "chance": "position error, chance",
 }
+_AGREEMENT = {
+    "tuning": "tuning curves",
+    "weights": "weights, signed",
+    "absolute weights": "weights, absolute",
+    "incoming rows": "cosines of incoming rows",
+}
 _GEOMETRIES = {"tuning": "tuning curves", "weights": "weight graph", "points": "points"}
 
 
@@ -127,7 +133,7 @@ def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
 
 
 def analysis_table(name: str, record: dict[str, Any]) -> Table:
-    """Show an analysis: verdict and ranks, and for navigation also position errors, tuning, angles and alignment.
+    """Show an analysis: verdict and ranks, for navigation position errors, tuning, angles and alignment, and points.
 
     Args:
         name: name of the run, for the title.
@@ -151,8 +157,14 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
         _add_row(table, f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
     if (problem := record.get("coordinates", {}).get("problem")) is not None:
         _add_row(table, "circular coordinates", "not found", problem)
-    if "arena" not in record:
-        return table
+    if "arena" in record:
+        _add_navigation(table, record)
+    if "points" in record:
+        _add_points(table, record["points"])
+    return table
+
+
+def _add_navigation(table: Table, record: dict[str, Any]) -> None:
     table.add_section()
     for key, error in record["position"].items():
         _add_row(table, _POSITION[key], _number(error), "cm")
@@ -171,7 +183,29 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
         )
     if alignment["problem"] is not None:
         _add_row(table, "agreement of geometries", "not computed", alignment["problem"])
-    return table
+
+
+def _add_points(table: Table, points: dict[str, Any]) -> None:
+    table.add_section()
+    kind = "learned points" if points["learned"] else "fixed points"
+    _add_row(table, f"{kind}: spread on {points['manifold']}", f"{points['spread']:.3f}", "1 is uniform")
+    left_out = f"{points['silent']} silent, {points['unconnected']} without incoming weights"
+    _add_row(table, f"{kind}: units left out", left_out, f"of {points['units']} units")
+    agreement = points["agreement"]
+    for name, test in agreement["with"].items():
+        note = f"rank correlation of {agreement['units']} units, Mantel p = {_number(test['p_value'])}"
+        _add_row(table, f"{kind} and {_AGREEMENT.get(name, name)}", f"{test['rank_correlation']:.3f}", note)
+    if agreement["problem"] is not None:
+        _add_row(table, f"{kind}: agreement", "not computed", agreement["problem"])
+    neutral = points["neutral"]
+    title = f"manifold of the units on {neutral['space']}, by {neutral['of']}"
+    if neutral["problem"] is not None:
+        _add_row(table, title, "no verdict", neutral["problem"])
+        return
+    _add_row(table, title, neutral["manifold"], neutral["why"])
+    _add_row(table, "reason", "", neutral["reason"])
+    for degree, p in neutral["p_values"].items():
+        _add_row(table, f"p-value of the units, degree {degree}", _number(p), "Holm-corrected")
 
 
 def metric_name(key: str) -> str:

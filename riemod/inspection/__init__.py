@@ -13,6 +13,7 @@ from riemod.dynamics import effective_rank, participation_ratio
 from riemod.inspection.coordinates import Coordinates, recover_coordinates
 from riemod.inspection.figures import NAMES, draw_figures
 from riemod.inspection.navigation import alignment, arena_of, decoding, tuning
+from riemod.inspection.points import judge_points
 from riemod.inspection.states import Sample, draw_states
 from riemod.topology import ModuliRecovery
 from riemod.training import Run, RunError, Stream, environment, generator_for
@@ -30,7 +31,8 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     The states are those of the model at present, on fresh data, which is the same for every run of the task. For
     navigation the record also holds decoding errors of positions, the tuning of units, the agreement of circular
     coordinates with the true angles if the arena is a circle, a torus or a Klein bottle, and the agreement of the
-    geometries of tuning, weights and points.
+    geometries of tuning, weights and points. If the run has points of its recurrent layer, the record judges them: by
+    their spread, their agreement with tuning, places and weights, and a verdict in a space that knows no manifold.
 
     Args:
         run: its model is put into evaluation mode and not changed otherwise.
@@ -64,26 +66,28 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
             "effective_rank": effective_rank(centered).item(),
         },
     }
-    places = None
+    found = None
     if coordinates is not None:
         record["coordinates"] = coordinates.to_dict()
     if arena is not None:
         right = {arena.truth: "right", "undecided": "undecided"}.get(recovery.manifold_, "wrong")
         generator = generator_for("cpu", Stream.ANALYSIS, 1)
         found = tuning(sample, arena, generator)
-        places = found.places
         record |= {
             "arena": {"name": arena.name, "manifold": arena.truth, "verdict": right},
             "position": decoding(run, sample, arena),
             "tuning": found.to_dict(),
             "alignment": alignment(run, found, generator),
         }
+    judged = judge_points(run, sample, found, arena, generator_for("cpu", Stream.ANALYSIS, 3))
+    if judged is not None:
+        record["points"] = judged.record
     record |= environment()
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RECORD, record)
     for name in NAMES:
         (out / name).unlink(missing_ok=True)
-    draw_figures(out, run, sample, recovery, arena, coordinates, places)
+    draw_figures(out, sample, recovery, arena, coordinates, found, judged)
     return record
 
 

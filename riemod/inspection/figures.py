@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from riemod import plotting
+from riemod.alignment import distance_matrix
 from riemod.inspection.coordinates import Coordinates, angles_of_places
-from riemod.inspection.navigation import NavigationArena
+from riemod.inspection.navigation import NavigationArena, Tuning
+from riemod.inspection.points import Points
 from riemod.inspection.states import Sample
-from riemod.manifolds import Euclidean
+from riemod.manifolds import Euclidean, Sphere
 from riemod.topology import ModuliRecovery
-from riemod.training import Run
 
 _TOGETHER = "analysis"
-_PANELS = ("diagram", "barcode", "states", "states_2", "arena", "arena_2", "points")
+_PANELS = ("diagram", "barcode", "states", "states_2", "arena", "arena_2", "points", "points_2", "agreement")
 NAMES = tuple(f"{name}.png" for name in (*_PANELS, _TOGETHER))
 # With more points in an arena they would hide each other.
 _MOST_PLACES = 1000
@@ -27,23 +28,23 @@ Draw = Callable[[plotting.Axes], None]
 
 def draw_figures(
     out: Path,
-    run: Run,
     sample: Sample,
     recovery: ModuliRecovery,
     arena: NavigationArena | None,
     coordinates: Coordinates | None,
-    places: Tensor | None,
+    found: Tuning | None,
+    judged: Points | None,
 ) -> list[Path]:
     """Draw bars, states, positions and the points of the run, each as its own PNG file, and all in one more.
 
     Args:
         out: folder of the files.
-        run: its points are drawn, if it has any.
         sample: the states.
         recovery: fitted to the states.
         arena: of navigation, else None.
         coordinates: recovered angles, if any.
-        places: (n, c), where each unit is most active, for navigation.
+        found: tuning of the units, for navigation.
+        judged: points of the units, if the run has any.
 
     Returns:
         The files written.
@@ -74,17 +75,51 @@ def draw_figures(
         panels["arena"] = _titled(draw, "positions in these colors")
     else:
         panels["states"] = _titled(partial(plotting.plot_states, states, None), "hidden states")
-    embeddings = [] if run.moduli is None else run.moduli.layer_embeddings(0)
-    if len(embeddings) == 1 and plotting.has_picture(embeddings[0].manifold):
-        points, manifold = embeddings[0].points.detach().cpu(), embeddings[0].manifold
-        kept, colors, by = torch.ones(len(points), dtype=torch.bool), None, ""
-        if arena is not None and places is not None:
-            kept = places.isfinite().all(1)
-            colors, by = _colors_of_places(arena, places[kept])
-            by = f" by preferred {by}"
-        draw = partial(plotting.plot_points, points[kept], manifold, colors)
-        panels["points"] = _titled(draw, f"points of the units{by}")
+    if judged is not None:
+        panels |= _panels_of_points(judged, arena, found)
     return plotting.save_panels(panels, out, together=_TOGETHER)
+
+
+def _panels_of_points(judged: Points, arena: NavigationArena | None, found: Tuning | None) -> dict[str, Draw]:
+    """Return panels of the points, colored by the preferred places of their units, and of their agreement with tuning.
+
+    With two angles there are two panels. Geodesics lead from each unit to the one with the most similar tuning.
+    """
+    panels: dict[str, Draw] = {}
+    manifold, points, tuning = judged.embedding.manifold, judged.points, judged.tuning
+    kind = "learned points" if judged.embedding.points.requires_grad else "fixed points"
+    if plotting.has_picture(manifold):
+        if arena is None or found is None or tuning is None:
+            every = judged.embedding.points.detach().cpu()
+            return {"points": _titled(partial(plotting.plot_points, every, manifold), f"{kind} of the units")}
+        apart = tuning + np.diag(np.full(len(tuning), np.inf))
+        partners = points[torch.from_numpy(apart.argmin(axis=1))]
+        angles = _colors_of_units(arena, found.places[torch.from_numpy(judged.kept)])
+        for (colors, by), suffix in zip(angles, ("", "_2"), strict=False):
+
+            def draw(ax: plotting.Axes, colors: np.ndarray = colors) -> plotting.Axes:
+                plotting.plot_geodesics(points, partners, manifold, ax=ax)
+                return plotting.plot_points(points, manifold, colors, ax=ax)
+
+            title = f"{kind} by preferred {by}\nlines: geodesics to the unit of most similar tuning"
+            panels[f"points{suffix}"] = _titled(draw, title)
+    if tuning is not None and "tuning" in judged.record["agreement"]["with"]:
+        test = judged.record["agreement"]["with"]["tuning"]
+        title = f"agreement with tuning: {test['rank_correlation']:.2f}, p = {test['p_value']:.2g}"
+        distances = distance_matrix(points, manifold)
+        draw = partial(plotting.plot_agreement, distances, tuning)
+        panels["agreement"] = _titled(draw, title)
+    return panels
+
+
+def _colors_of_units(arena: NavigationArena, places: Tensor) -> list[tuple[np.ndarray, str]]:
+    """Return the colors of places, one set for each angle of the arena, and the name of what they show."""
+    angles = None if isinstance(arena.manifold, Euclidean) else angles_of_places(arena, places)
+    if angles is not None and angles.shape[1] > 1:
+        return [(angle, f"{name} angle") for angle, name in zip(angles.T, ("first", "second"), strict=False)]
+    if isinstance(arena.manifold, Sphere) and arena.manifold.dim == 2:
+        return [(plotting.sphere_colors(places), "place (hue: longitude, lightness: latitude)")]
+    return [_colors_of_places(arena, places)]
 
 
 def _titled(draw: Callable[..., plotting.Axes], title: str) -> Draw:

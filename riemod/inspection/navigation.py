@@ -23,7 +23,7 @@ _SHUFFLES = 199
 _PERMUTATIONS = 999
 _BINS = {1: 60, 2: 15}
 # This many units are drawn from a larger layer, because each permutation of a test takes O(n^2) time.
-_MOST_UNITS = 512
+MOST_UNITS = 512
 
 
 class NavigationArena(NamedTuple):
@@ -52,6 +52,8 @@ class Tuning:
     """(u,), whether the mean activity varies over the arena."""
     places: Tensor
     """(n, c), where each unit of the layer is most active; NaN for units that do not vary or were not tested."""
+    means: Tensor
+    """(n, c), the Frechet mean of each rate map, NaN as in `places`; between the fields of a unit with several."""
     silent: int
     """The number of tested units that are never active."""
 
@@ -120,7 +122,7 @@ def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -
     """
     assert sample.positions is not None
     count = sample.states.shape[1]
-    chosen = torch.randperm(count, generator=generator)[:_MOST_UNITS].sort().values.numpy()
+    chosen = torch.randperm(count, generator=generator)[:MOST_UNITS].sort().values.numpy()
     activity = sample.states[:, chosen].double().numpy()
     active = activity.max(axis=0) > 0
     p_values = np.ones(len(chosen))
@@ -137,11 +139,12 @@ def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -
         ).p_values
     maps = rate_maps(activity, sample.positions, arena.bins, smoothing=smoothing)
     varying = maps.varying & active
-    places = torch.full((count, arena.bins.centers.shape[1]), torch.nan, dtype=torch.float64)
+    places, means = torch.full((2, count, arena.bins.centers.shape[1]), torch.nan, dtype=torch.float64)
     if varying.any():
-        places[torch.from_numpy(chosen[varying])] = preferred_positions(maps.only(varying), peak=True)
+        for positions, peak in ((places, True), (means, False)):
+            positions[torch.from_numpy(chosen[varying])] = preferred_positions(maps.only(varying), peak=peak)
     seen = np.isfinite(maps.rates).all(axis=0)
-    return Tuning(chosen, p_values, maps.rates[:, seen], varying, places, int((~active).sum()))
+    return Tuning(chosen, p_values, maps.rates[:, seen], varying, places, means, int((~active).sum()))
 
 
 def alignment(run: Run, found: Tuning, generator: torch.Generator) -> dict[str, Any]:

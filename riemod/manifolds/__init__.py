@@ -6,6 +6,7 @@ from riemod._checks import shown
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
+from riemod.manifolds.geodesy import frechet_means, geodesic_distances, geodesics
 from riemod.manifolds.klein import KleinBottle
 from riemod.manifolds.poincare import PoincareBall
 from riemod.manifolds.product import Product
@@ -24,6 +25,9 @@ __all__ = [
     "Torus",
     "by_name",
     "curve_order",
+    "frechet_means",
+    "geodesic_distances",
+    "geodesics",
 ]
 
 _MAKERS: dict[str, Callable[[], Manifold]] = {

@@ -7,7 +7,10 @@ with plain torch operations, one coordinate at a time, so that no (r, c, dim) te
 loop. Everything that the distance depends on and that can be learned enters through the coordinates.
 
 A new manifold is one file with a subclass of `Manifold`. It must define the abstract methods. `scaled`, `chart`,
-`lattice` and `angles` are optional: what needs one of the first three refuses a manifold without it.
+`lattice`, `from_space` and `angles` are optional: what needs one of the first four refuses a manifold without it.
+
+geomstats draws the uniform points of spheres and tori, and computes the distances, geodesics and means that analysis
+and figures use. The penalty's tiles are our own closed form, which the tests hold to geomstats' distances.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from riemod._checks import check_integer
+from riemod._torch import outside_graphs
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds._points import bad_rows
@@ -95,8 +100,9 @@ class Manifold(nn.Module, ABC):
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points, uniform in volume.
 
-        geomstats has uniform samplers for some of these spaces, but they draw from a global state. Ours draw only from
-        the generator, so that the same seed gives the same bits.
+        Points of spheres and tori come from geomstats' uniform laws, seeded by one draw from the generator. The cube,
+        the Klein bottle and the hyperbolic ball have samplers of their own; geomstats' law of the ball is not uniform
+        in volume. The same seed gives the same bits, and no global state changes.
 
         Args:
             n: number of points, >= 0.
@@ -133,6 +139,14 @@ class Manifold(nn.Module, ABC):
     @abstractmethod
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         """Convert points to float64 numbers in the representation that `space` takes."""
+
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        """Convert points from the representation that `space` takes, as the inverse of `to_space`; float64, unchecked.
+
+        Raises:
+            TypeError: if the manifold, or a factor of a product, does not define `from_space`.
+        """
+        raise self._lacks("from_space")
 
     def scaled(self, factor: float) -> "Manifold":
         """Return a new manifold on which all distances are `factor` times as large.
@@ -298,6 +312,26 @@ class Manifold(nn.Module, ABC):
         if x.shape != y.shape:
             raise ValueError(f"y must hold as many points as x, {x.shape[0]}, got {y.shape[0]}")
         return _geomstats.distance(self.space, self.to_space(x), self.to_space(y))
+
+    @outside_graphs
+    def _draw_uniform(self, n: int, *, generator: torch.Generator | None, device: torch.device | str | None) -> Tensor:
+        """Draw n points by geomstats' uniform law of `space`, seeded by one draw from the generator.
+
+        The points are drawn on the CPU, whatever the generator's device, and are then moved to it. `torch.compile`
+        would trace NumPy's generator as if it were torch's.
+
+        Returns:
+            (n, k), float64, in the representation of the space.
+
+        Raises:
+            ValueError: if n is not an integer >= 0.
+        """
+        n = check_integer("n", n, least=0)
+        source = device if generator is None else generator.device
+        seed = torch.randint(2**63 - 1, (), generator=generator, device=source)
+        if seed.is_meta:
+            return torch.empty(n, *self.space.shape, dtype=torch.float64, device="meta")
+        return torch.from_numpy(_geomstats.uniform(self.space, n, int(seed))).to(seed.device)
 
     def _lacks(self, method: str) -> TypeError:
         return TypeError(f"manifold must define the method {method!r}, got {self}")

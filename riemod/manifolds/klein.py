@@ -174,6 +174,10 @@ class KleinBottle(Manifold):
         """Scale the points to the unit square."""
         return points.detach().double().cpu().numpy() / self.period
 
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        """Scale the points to the square of one period."""
+        return self.geometry.projx(torch.from_numpy(points) * self.period)
+
     def _make_space(self) -> Any:
         return _geomstats.klein_bottle(self.period)
 

@@ -216,6 +216,9 @@ class PoincareBall(Manifold):
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
         return points.detach().double().cpu().numpy()
 
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        return torch.from_numpy(points)
+
     def _make_space(self) -> Any:
         return _geomstats.poincare_ball(self.dim, self.curvature)
 

@@ -109,6 +109,11 @@ class Product(Manifold):
         parts = zip(self.factors, self._split(points), strict=True)
         return np.concatenate([factor.to_space(part) for factor, part in parts], axis=1)
 
+    def from_space(self, points: np.ndarray) -> Tensor:
+        widths = [factor.space.shape[0] for factor in self.factors]
+        parts = zip(self.factors, np.split(points, np.cumsum(widths)[:-1], axis=1), strict=True)
+        return torch.cat([factor.from_space(part) for factor, part in parts], dim=1)
+
     def _split(self, points: Tensor) -> tuple[Tensor, ...]:
         return points.split([factor.coordinate_dim for factor in self.factors], dim=1)
 

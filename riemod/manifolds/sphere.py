@@ -12,7 +12,7 @@ from riemod._checks import check_integer, check_positive, check_prime
 from riemod._machine import check_fits
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, check_dimension, draw
+from riemod.manifolds._points import as_points, bad_rows, check_dimension
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -115,8 +115,8 @@ class Sphere(Manifold):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        drawn = draw(n, self.coordinate_dim, generator=generator, device=device, normal=True)
-        return as_points(drawn / drawn.norm(dim=1, keepdim=True), dtype, device)
+        """Draw n independent points by geomstats' uniform law; see `Manifold.sample`."""
+        return as_points(self._draw_uniform(n, generator=generator, device=device), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
         """Return the vectors x and |x| - 1."""
@@ -186,6 +186,9 @@ class Sphere(Manifold):
         """Normalize the vectors again, in float64."""
         vectors = points.detach().double().cpu()
         return (vectors / vectors.norm(dim=1, keepdim=True)).numpy()
+
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        return torch.from_numpy(points)
 
     def _make_space(self) -> Any:
         return _geomstats.sphere(self.dim, self.radius)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, box_lattice, check_dimension, draw, outside_interval, wrap
+from riemod.manifolds._points import as_points, box_lattice, check_dimension, outside_interval, wrap
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -97,7 +97,8 @@ class Torus(Manifold):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
-        drawn = draw(n, self.dim, generator=generator, device=device) * self.period
+        """Draw n independent points by geomstats' uniform laws of the circles; see `Manifold.sample`."""
+        drawn = self._lengths(self._draw_uniform(n, generator=generator, device=device))
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
@@ -136,6 +137,14 @@ class Torus(Manifold):
         """Map each coordinate to a unit vector of the plane, one after the other: (n, 2 dim)."""
         angles = points.detach().double().cpu().numpy() * (2 * math.pi / self.period)
         return np.stack((np.cos(angles), np.sin(angles)), axis=-1).reshape(len(angles), -1)
+
+    def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
+        """Map the unit vectors of the planes to lengths in [0, period)."""
+        return self._lengths(torch.from_numpy(points))
+
+    def _lengths(self, vectors: Tensor) -> Tensor:
+        pairs = vectors.unflatten(1, (self.dim, 2))
+        return wrap(torch.atan2(pairs[..., 1], pairs[..., 0]) * (self.period / (2 * math.pi)), self.period)
 
     def _make_space(self) -> Any:
         return _geomstats.torus(self.dim, self.period)

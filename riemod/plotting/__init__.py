@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 
+from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
 from riemod.plotting.points import (
     has_picture,
     plot_ball_points,
@@ -19,10 +20,12 @@ from riemod.plotting.training import plot_error_against_sparsity, plot_trajector
 __all__ = [
     "Axes",
     "has_picture",
+    "plot_agreement",
     "plot_ball_points",
     "plot_barcode",
     "plot_confusion",
     "plot_error_against_sparsity",
+    "plot_geodesics",
     "plot_klein_points",
     "plot_persistence_diagram",
     "plot_points",
@@ -34,5 +37,6 @@ __all__ = [
     "plot_weight_matrix",
     "position_colors",
     "save_panels",
+    "sphere_colors",
     "torus_order",
 ]

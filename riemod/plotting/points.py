@@ -20,6 +20,7 @@ from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Sph
 from riemod.plotting._axes import axes_or_new, check_colors, scatter
 
 __all__ = [
+    "flat_points",
     "has_picture",
     "plot_ball_points",
     "plot_klein_points",
@@ -193,10 +194,7 @@ def plot_sphere_points(
             ends = np.array([-1.0, 1.0])
             ax.plot(center + ends * math.cos(longitude), ends * math.sin(longitude), **_LINE)
         ax.annotate("z ≥ 0" if center == 0 else "z < 0", (center, -1.05), ha="center", va="top")
-    x, y, z = unit.T
-    north = z >= 0
-    scale = 1 / np.sqrt(1 + np.abs(z))
-    scatter(ax, np.where(north, x * scale, 2 - x * scale), y * scale, colors, _SIZE)
+    scatter(ax, *_hemispheres(unit).T, colors, _SIZE)
     ax.set(xlim=(-1.05, 3.05), ylim=(-1.25, 1.05), aspect="equal")
     ax.set_axis_off()
     return ax
@@ -235,6 +233,31 @@ def plot_ball_points(
     ax.set(xticks=[], yticks=[], xlabel="circles: distance from the center; rim: infinity")
     ax.spines[:].set_visible(False)
     return ax
+
+
+def flat_points(points: Tensor, manifold: Manifold) -> np.ndarray:
+    """Return where `plot_points` draws points: (n, 2).
+
+    Args:
+        points: (n, coordinate_dim).
+        manifold: of the points.
+
+    Raises:
+        ValueError: if the manifold has no picture in the plane.
+    """
+    if not has_picture(manifold):
+        raise ValueError(f"manifold must have a picture in the plane, got {manifold}")
+    array = points.detach().cpu().double().numpy()
+    if isinstance(manifold, Sphere):
+        array = array / np.linalg.norm(array, axis=1, keepdims=True)
+        return array if manifold.dim == 1 else _hemispheres(array)
+    return array
+
+
+def _hemispheres(unit: np.ndarray) -> np.ndarray:
+    x, y, z = unit.T
+    scale = 1 / np.sqrt(1 + np.abs(z))
+    return np.stack([np.where(z >= 0, x * scale, 2 - x * scale), y * scale], axis=-1)
 
 
 def has_picture(manifold: Manifold) -> bool:

@@ -28,6 +28,7 @@ from riemod._checks import (
 )
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
+from riemod.manifolds import frechet_means
 from riemod.tuning.bins import Bins
 
 __all__ = [
@@ -43,8 +44,6 @@ __all__ = [
 _REACH = 3.0
 _PAIRS_AT_ONCE = 1 << 22
 LEAVE_OUT = "; leave them out by maps.only(maps.varying)"
-_MEAN_STEPS = 60
-_LEAST_STRIDE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -180,10 +179,9 @@ def spatial_information(maps: RateMaps, *, per_second: bool = False) -> Float[np
 def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, "n k"]:
     """Find the weighted Frechet mean of each map, argmin over x of sum_b (r_b - min r) d(x, b)^2, or its peak.
 
-    The search starts at the best bin and takes steps exp_x(sum w log_x b / sum w), which are halved where they do not
-    help. It ends in the local minimum near the best bin. Bins should have equal areas, because the sum does not weight
-    them by area. The mean of a unit with several fields lies between them, and so does that of a field around a whole
-    circle: take the peak of such units.
+    `riemod.manifolds.frechet_means` starts at the best bin and ends in the local minimum near it. Bins should have
+    equal areas, because the sum does not weight them by area. The mean of a unit with several fields lies between them,
+    and so does that of a field around a whole circle: take the peak of such units.
 
     Args:
         maps: of units whose rates vary (`maps.only(maps.varying)`).
@@ -209,21 +207,7 @@ def preferred_positions(maps: RateMaps, *, peak: bool = False) -> Float[Tensor, 
     if peak:
         return centers[torch.from_numpy(np.nanargmax(maps.rates, axis=1))]
     raised = np.nan_to_num(maps.rates - np.nanmin(maps.rates, axis=1, keepdims=True))
-    weights = torch.from_numpy(raised / raised.sum(axis=1, keepdims=True))
-    with torch.no_grad():
-        means = centers[(weights @ manifold.distance(centers, centers).square()).argmin(dim=1)]
-        left = (weights * manifold.distance(means, centers).square()).sum(1)
-        stride = torch.ones_like(means[:, :1])
-        for _ in range(_MEAN_STEPS):
-            pull = (weights[:, :, None] * manifold.geometry.logmap(means[:, None], centers[None])).sum(1)
-            trial = manifold.geometry.expmap(means, stride * pull)
-            remains = (weights * manifold.distance(trial, centers).square()).sum(1)
-            better = remains < left
-            means, left = torch.where(better[:, None], trial, means), torch.where(better, remains, left)
-            stride = torch.where(better[:, None], stride, stride / 2)
-            if stride.max() < _LEAST_STRIDE:
-                break
-    return means
+    return frechet_means(centers, torch.from_numpy(raised), manifold)
 
 
 def shuffle_test(

@@ -91,8 +91,9 @@ def test_no_random_rotation_of_a_sphere_leaves_less_of_unrelated_points(dim):
     for seed in range(4):
         points, targets = sample(sphere, 8, seed), sample(sphere, 8, seed + 100)
         found = manifold_procrustes(points, targets, sphere).residual
-        turns = torch.linalg.qr(torch.randn(20_000, dim + 1, dim + 1, generator=generator(seed)).double()).Q
-        turns[::2, :, 0] *= -1
+        turns, upper = torch.linalg.qr(torch.randn(20_000, dim + 1, dim + 1, generator=generator(seed)).double())
+        # Uniform over O(k). Without the signs, Q has a first entry <= 0 and a fixed determinant.
+        turns = turns * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
         angles = torch.arccos(((points @ turns.mT) * targets).sum(-1).clamp(-1, 1))
         best = angles.square().mean(1).min().item()
         assert found <= best + 1e-9

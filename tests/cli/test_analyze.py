@@ -77,17 +77,27 @@ def test_a_circle_is_analyzed_and_analyzed_again(tmp_path: Path, capsys: pytest.
         "participation ratio",
     ):
         assert part in text
+    points = record["points"]
+    assert f"fixed points: spread on {points['manifold']}" in text
+    assert 0.8 < points["spread"] < 1.2
+    assert set(points["agreement"]["with"]) == {
+        "tuning", "preferred places", "mean places", "weights", "absolute weights", "incoming rows"
+    }  # fmt: skip
+    assert points["units"] - points["silent"] - points["unconnected"] == points["agreement"]["units"]
+    assert "prove nothing" in points["neutral"]["why"]
     assert record["arena"]["manifold"] == "circle"
     assert record["states"] == 200
     assert set(record["verdict"]["p_values"]) == {"1", "2"}
     assert record["position"]["nearest_position"] < record["position"]["chance"]
-    assert names(run / "analysis") == sorted([*BARS, "arena.png", "points.png", "states.png"])
+    assert names(run / "analysis") == sorted([*BARS, "agreement.png", "arena.png", "points.png", "states.png"])
     assert {name: before[name] for name in before} == {name: contents(run)[name] for name in before}
     (run / "analysis" / "notes.txt").write_text("mine")
     (run / "analysis" / "states_2.png").write_bytes(b"of an earlier analysis")
     again = analyze(run)
     assert again == record
-    assert names(run / "analysis") == sorted([*BARS, "arena.png", "notes.txt", "points.png", "states.png"])
+    assert names(run / "analysis") == sorted(
+        [*BARS, "agreement.png", "arena.png", "notes.txt", "points.png", "states.png"]
+    )
 
 
 @pytest.mark.usefixtures("few_nulls")

@@ -27,7 +27,7 @@ def agreement(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.parametrize("manifold", [Sphere(1), Sphere(2), Torus(1)], ids=str)
 def test_places_are_recovered(manifold: Manifold) -> None:
-    correlations, places = bumps(manifold, 24, 0)
+    correlations, places = bumps(manifold, 24, 3)
     fitted = fit_to_correlations(correlations, manifold, restarts=2, steps=90, generator=generator(1))
     assert agreement(fitted.distances(), manifold.distance(places, places)) > 0.85
 

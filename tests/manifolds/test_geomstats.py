@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,6 +97,66 @@ def test_geomstats_uniform_ball_is_not_uniform_in_volume():
     assert stats.ks_2samp(distances, theirs).pvalue < 1e-6
 
 
+@pytest.mark.parametrize("manifold", [Sphere(1), Sphere(3), Torus(2), Torus(1, period=0.5)], ids=repr)
+def test_points_of_spheres_and_tori_are_draws_of_geomstats(manifold):
+    found = manifold.sample(20, generator=generator(7), dtype=torch.float64)
+    seed = int(torch.randint(2**63 - 1, (), generator=generator(7)))
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002
+    theirs = manifold.space.random_point(20)
+    np.random.set_state(state)  # noqa: NPY002
+    np.testing.assert_allclose(manifold.to_space(found), theirs, atol=1e-14)
+
+
+def test_a_draw_leaves_the_global_generators_alone_even_when_it_fails(monkeypatch):
+    sphere, numpy_state, torch_state = Sphere(2), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+    def unchanged():
+        now = np.random.get_state()  # noqa: NPY002
+        same = [np.array_equal(now[part], numpy_state[part]) for part in range(5)]
+        return all(same) and torch.equal(torch.get_rng_state(), torch_state)
+
+    sphere.sample(3, generator=generator(0))
+    assert unchanged()
+
+    def fail(*_):
+        np.random.normal(size=3)  # noqa: NPY002
+        raise ArithmeticError
+
+    monkeypatch.setattr(type(sphere.space), "random_point", fail)
+    with pytest.raises(ArithmeticError):
+        sphere.sample(3, generator=generator(0))
+    assert unchanged()
+    monkeypatch.undo()
+    sphere.sample(3, generator=generator(0))
+
+
+def test_draws_in_several_threads_have_the_bits_of_their_seeds():
+    sphere = Sphere(2)
+    alone = [sphere.sample(500, generator=generator(seed)) for seed in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda seed: sphere.sample(500, generator=generator(seed)), range(40)))
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_each_draw_takes_one_number_from_the_generator_and_successive_draws_differ():
+    source = generator(0)
+    first, second = (Torus(2).sample(100, generator=source) for _ in range(2))
+    assert not torch.isin(first, second).any()
+    after = generator(0)
+    for _ in range(2):
+        torch.randint(2**63 - 1, (), generator=after)
+    assert torch.equal(source.get_state(), after.get_state())
+
+
+def test_a_default_device_does_not_change_the_points():
+    points = Torus(2).sample(5, generator=generator(0))
+    with torch.device("meta"):
+        assert Torus(2).sample(5).shape == (5, 2)
+        assert Torus(2).sample(5).is_meta
+        assert torch.equal(Torus(2).sample(5, generator=generator(0)), points)
+
+
 def test_reference_distance_is_element_wise():
     torus = Torus(2)
     points = torus.sample(5, generator=generator(0))
@@ -126,14 +187,27 @@ def snapshot():
         "handlers": [str(handler) for handler in root.handlers],
         "trapz": "trapz" in np.__dict__,
         "numpy errors": np.geterr(),
-        "random": str(np.random.get_state()[1][:4]),
+        "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
+        "torch": torch.get_rng_state().tolist(),
+        "device": str(torch.get_default_device()),
     }
 
-from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus
+from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus, frechet_means, geodesics
 assert bool(before_import) or "geomstats" not in sys.modules
 before = snapshot()
 manifold = Product([Torus(2), Sphere(2), KleinBottle(), PoincareBall(2, curvature=-2.0)])
 x, y = manifold.sample(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64).split(20)
+again = manifold.sample(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+assert torch.equal(again, torch.cat((x, y)))
+assert abs(Sphere(2).sample(9, dtype=torch.float64, generator=torch.Generator()).norm(dim=1) - 1).max() < 1e-15
+middle = geodesics(x, y, manifold, 3)[:, 1]
+assert abs(manifold.distance(x, middle).diagonal() - manifold.distance(x, y).diagonal() / 2).max() < 1e-6
+source, torus = torch.Generator().manual_seed(0), Torus(2)
+compiled = torch.compile(lambda x: x + torus.sample(5, generator=source), backend="eager")
+same = torch.Generator().manual_seed(0)
+assert torch.equal(compiled(torch.zeros(5, 2)), torus.sample(5, generator=same))
+mean = frechet_means(torch.stack((x[0], x[0])), torch.ones(1, 2), manifold)
+assert manifold.distance(mean, x[:1]) < 1e-6
 reference = manifold.reference_distance(x, y)
 error = abs(reference - manifold.distance(x, y).diagonal().numpy()).max()
 single = manifold.reference_distance(x.float(), y.float())
