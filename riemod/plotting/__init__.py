@@ -13,14 +13,23 @@ from riemod.plotting.points import (
     position_colors,
     torus_order,
 )
+from riemod.plotting.composite import save_composite
 from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_states
-from riemod.plotting.training import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
+from riemod.plotting.torus import plot_closed_paths, plot_torus_key, plot_weights_by_displacement, torus_colors
+from riemod.plotting.training import (
+    plot_error_against_sparsity,
+    plot_trajectory,
+    plot_weight_matrix,
+    plot_weights_by_distance,
+    save_panels,
+)
 
 __all__ = [
     "Axes",
     "has_picture",
     "plot_ball_points",
     "plot_barcode",
+    "plot_closed_paths",
     "plot_confusion",
     "plot_error_against_sparsity",
     "plot_klein_points",
@@ -29,10 +38,15 @@ __all__ = [
     "plot_position_key",
     "plot_sphere_points",
     "plot_states",
+    "plot_torus_key",
     "plot_torus_points",
     "plot_trajectory",
     "plot_weight_matrix",
+    "plot_weights_by_displacement",
+    "plot_weights_by_distance",
     "position_colors",
+    "save_composite",
     "save_panels",
+    "torus_colors",
     "torus_order",
 ]
