@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 
+from riemod.plotting.composite import save_composite
 from riemod.plotting.points import (
     has_picture,
     plot_ball_points,
@@ -13,11 +14,11 @@ from riemod.plotting.points import (
     position_colors,
     torus_order,
 )
-from riemod.plotting.composite import save_composite
 from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_states
 from riemod.plotting.torus import plot_closed_paths, plot_torus_key, plot_weights_by_displacement, torus_colors
 from riemod.plotting.training import (
     plot_error_against_sparsity,
+    plot_paired_times,
     plot_trajectory,
     plot_weight_matrix,
     plot_weights_by_distance,
@@ -33,6 +34,7 @@ __all__ = [
     "plot_confusion",
     "plot_error_against_sparsity",
     "plot_klein_points",
+    "plot_paired_times",
     "plot_persistence_diagram",
     "plot_points",
     "plot_position_key",

@@ -1,5 +1,6 @@
 """Figures of what lives on a flat torus: a color for every point, paths that wrap around, weights by displacement."""
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -145,7 +146,7 @@ def _broken(path: Tensor, side: float) -> np.ndarray:
     """Return a path (T, 2), inside the square, with an edge crossed on both sides and NaN in between."""
     places = np.mod(path.detach().cpu().numpy().astype(float), side)
     rows = [places[0]]
-    for before, after in zip(places[:-1], places[1:], strict=True):
+    for before, after in itertools.pairwise(places):
         shift = side * np.round((after - before) / side)
         if shift.any():
             # The step is drawn twice, once beyond each edge; the axes cut off what lies outside.

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from riemod.plotting._axes import axes_or_new
 
-__all__ = ["plot_error_against_sparsity", "plot_trajectory", "plot_weight_matrix", "plot_weights_by_distance", "save_panels"]
+__all__ = [
+    "plot_error_against_sparsity",
+    "plot_paired_times",
+    "plot_trajectory",
+    "plot_weight_matrix",
+    "plot_weights_by_distance",
+    "save_panels",
+]
 
 
 def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
@@ -149,6 +156,33 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")
     ax.set(xlabel="x, m", ylabel="y, m")
     ax.legend()
+    return ax
+
+
+def plot_paired_times(seconds: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
+    """Draw times that were measured in turn: a dot a round, lines between the dots of a round, bars at the medians.
+
+    Args:
+        seconds: by name, the times of the rounds, in the same order.
+        ax: where to draw.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if the numbers of rounds differ.
+    """
+    times = 1e3 * np.array(list(seconds.values())) if len(set(map(len, seconds.values()))) == 1 else None
+    if times is None or not times.size:
+        raise ValueError(f"seconds must have equally many rounds, got {[len(values) for values in seconds.values()]}")
+    ax = axes_or_new(ax)
+    places = np.arange(len(times))
+    ax.bar(places, np.median(times, axis=1), width=0.6, color=[f"C{place}" for place in places], alpha=0.35)
+    ax.plot(places, times, color="0.6", linewidth=0.4, alpha=0.6)
+    for place, values in zip(places, times, strict=True):
+        ax.plot(np.full(len(values), place), values, "o", color=f"C{place}", markersize=2)
+    ax.set_xticks(places, list(seconds))
+    ax.set(ylabel="forward pass, ms", xlim=(-0.6, len(times) - 0.4), ylim=(0, 1.3 * np.median(times, axis=1).max()))
     return ax
 
 
