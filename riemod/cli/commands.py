@@ -126,9 +126,7 @@ def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: 
         states: Number of hidden states to analyze.
         threads: CPU threads; None for the run's own number.
     """
-    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RunError(f"analyze needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
+    _need_topology("analyze")
     loaded = load(RunFolder(run))
     use_threads(loaded.config, threads)
     # scikit-learn and matplotlib are slow to import, and no other command needs both.
@@ -158,12 +156,13 @@ def show(run: RunPath) -> None:
 
 
 def demo(out: Path = Path("runs/demo")) -> None:
-    """Train and prune a navigation net on a learned torus and one without, then the ticket of the first; draw figures.
+    """Find the torus that a navigation net computes on, learn its units' points there, prune, compress; draw a figure.
 
     Args:
-        out: Folder for the three runs and the figures; finished runs in it are kept.
+        out: Folder for three runs, the compressed net and the figure; finished runs in it are kept.
     """
-    # matplotlib is needed by this command alone.
+    _need_topology("demo")
+    # matplotlib is slow to import.
     from riemod.cli.demo import run_demo
 
     run_demo(out, open_console())
@@ -217,6 +216,13 @@ def _run(arguments: list[str]) -> None:
         train_command(arguments[1], arguments[2:])
     else:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
+
+
+def _need_topology(command: str) -> None:
+    """Raise a RunError unless the libraries of topology are installed."""
+    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunError(f"{command} needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
 
 
 def _fail(error: Exception, status: int) -> None:

@@ -217,11 +217,8 @@ def _draw_points(results: Results, ax: plotting.Axes) -> None:
     (embedding, torus), side = _embedding(results), results.side
     colors = plotting.torus_colors(results.units.places.numpy() * (2 * np.pi / side))
     plotting.plot_torus_points(embedding.points, torus, colors, ax)
-    ax.set(
-        title="Units on the torus they learned",
-        xticks=(0, torus.period / 2, torus.period),
-        yticks=(0, torus.period / 2, torus.period),
-    )
+    ticks = (0, torus.period / 2, torus.period)
+    ax.set(title="Units on the torus they learned", xticks=ticks, yticks=ticks)
     key = plotting.plot_torus_key(side, ax.inset_axes((1.12, 0.0, 0.42, 0.42)))
     key.set(title="where a unit fires", xlabel="", ylabel="")
 
