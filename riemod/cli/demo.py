@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from riemod.cli.tables import comparison_table
 from riemod.training import RunError, RunFolder, compress_run, load
 
-UNTOLD, PLAIN, MAP = "untold", "no penalty", "points on the torus"
+UNTOLD, PLAIN, MAP = "untold", "no penalty", "on the torus"
 _TASK = ("train", "navigation", "--preset", "map-torus", "--threads", "1", "--quiet")
 _NOTHING_LEARNED = ("--manifold", "none", "--law", "unsigned", "--evidence", "weights", "--strength", "0", "--no-learn")
 _PRUNED = ("--sparsity", "0.9", "--dense-epochs", "4", "--tail-epochs", "6")

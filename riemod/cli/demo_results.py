@@ -27,7 +27,7 @@ _STATES = 1500
 _SUBSAMPLES = 5
 _WALKS = 1500
 # Walks at once when the forward pass is timed, and rounds of timing.
-_BATCH, _ROUNDS = 16, 31
+_BATCH, _ROUNDS = 48, 31
 # The decoded walk is longer than those of training, so that it goes somewhere.
 _LONGER = 4
 _ERROR = "eval_error_maximum_likelihood"
@@ -114,7 +114,8 @@ def measure(folders: dict[str, RunFolder], verdict: ModuliRecovery, compressed: 
         verdict: fitted.
         compressed: folder of that net, compressed.
     """
-    runs = {name: run for name, run in ((name, load(folder)) for name, folder in folders.items()) if _pruned(run)}
+    loaded = [(name, load(folder)) for name, folder in reversed(folders.items())]
+    runs = {name: run for name, run in loaded if run.config.masks.sparsity > 0}
     learned = next(run for run in runs.values() if run.moduli is not None)
     errors = {name: [(row["sparsity"], row[_ERROR]) for row in folders[name].read_metrics()] for name in reversed(runs)}
     levels = learned.folder.read_record()["levels"]
@@ -126,10 +127,6 @@ def measure(folders: dict[str, RunFolder], verdict: ModuliRecovery, compressed: 
         levels["error_maximum_likelihood of a perfect net"]["value"],
         _time(learned, compressed),
     )
-
-
-def _pruned(run: Run) -> bool:
-    return run.config.masks.sparsity > 0
 
 
 @torch.no_grad()
@@ -199,10 +196,8 @@ def draw(results: Results, file: Path) -> Path:
         "walk": partial(_draw_walk, results),
         "times": partial(_draw_times, results),
     }
-    rows = (("points", "weights", "bars"), ("errors", "walk", "times"))
-    return plotting.save_composite(
-        panels, rows, file, (7.0, 4.7), width_ratios=(1.25, 1.1, 1.0), height_ratios=(1.1, 1.0)
-    )
+    rows = ({"points": 1.75, "weights": 1.25, "bars": 1.0}, {"errors": 1.2, "walk": 1.1, "times": 0.8})
+    return plotting.save_composite(panels, rows, file, (7.0, 4.8), heights=(1.1, 1.0))
 
 
 def _embedding(results: Results) -> tuple[NeuronEmbedding, Torus]:
@@ -218,37 +213,54 @@ def _draw_points(results: Results, ax: plotting.Axes) -> None:
     colors = plotting.torus_colors(results.units.places.numpy() * (2 * np.pi / side))
     plotting.plot_torus_points(embedding.points, torus, colors, ax)
     ticks = (0, torus.period / 2, torus.period)
-    ax.set(title="Units on the torus they learned", xticks=ticks, yticks=ticks)
-    key = plotting.plot_torus_key(side, ax.inset_axes((1.12, 0.0, 0.42, 0.42)))
-    key.set(title="where a unit fires", xlabel="", ylabel="")
+    ax.set(title=f"{len(colors)} units on the torus they learned", xticks=ticks, yticks=ticks)
+    ax.spines[:].set_visible(True)
+    key = plotting.plot_torus_key(side, ax.inset_axes((1.14, 0.0, 0.4, 0.4)))
+    key.set_title("colors: the place in the\narena where a unit fires", fontsize=6.5, loc="left")
+    key.spines[:].set_visible(True)
 
 
 def _draw_weights(results: Results, ax: plotting.Axes) -> None:
     embedding, torus = _embedding(results)
     plotting.plot_weights_by_displacement(_hidden_matrix(results), embedding.points, torus, ax=ax)
-    ax.set(title="Excitation near, inhibition far")
+    half = torus.period / 2
+    ax.set(title="Excitation near, inhibition far", xticks=(-half, 0, half), yticks=(-half, 0, half))
+    ax.set(xlabel="from source to target, circle 1", ylabel="circle 2")
+    ax.spines[:].set_visible(True)
 
 
 def _draw_bars(results: Results, ax: plotting.Axes) -> None:
     verdict = results.verdict
     plotting.plot_barcode(verdict.bars_.diagrams[2], verdict.floors_, most=5, ax=ax)
+    names = {1: "loops", 2: "voids"}
+    labels = [f"{names[degree]}\np = {p:.2g}" for degree, p in sorted(verdict.p_values_.items())]
+    ax.set_yticks(ax.get_yticks(), labels)
+    ax.tick_params(axis="y", length=0)
+    numbers = ", ".join(map(str, verdict.betti_[2].numbers))
     ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance between states")
+    ax.text(
+        1.0, 0.02, f"Betti numbers {numbers}\ngray: null data's length", transform=ax.transAxes, ha="right", va="bottom"
+    )
 
 
 def _draw_errors(results: Results, ax: plotting.Axes) -> None:
     plotting.plot_error_against_sparsity(results.errors, results.floor, "cm", ax)
-    ax.set(title="Pruned to 90 %")
+    for line in ax.lines:
+        if line.get_marker() == "*":
+            line.set_markersize(8)
+    ax.set(title="Pruned while trained, to 90 % zeros", xlabel="zeros among the weights, %")
 
 
 def _draw_walk(results: Results, ax: plotting.Axes) -> None:
     true, decoded = _decoded_walk(results)
     plotting.plot_closed_paths(true, decoded, results.side, ax)
-    ax.set(title="A path, decoded")
+    ax.set(title="A path, decoded at 90 % zeros", xticks=(0, results.side), yticks=(0, results.side))
+    ax.spines[:].set_visible(True)
 
 
 def _draw_times(results: Results, ax: plotting.Axes) -> None:
     plotting.plot_paired_times(results.seconds, ax)
-    ax.set(title=f"Compressed: {results.speed_up:.1f} times faster")
+    ax.set(title=f"Compressed: {results.speed_up:.1f} x as fast", ylabel=f"{_BATCH} walks, ms")
 
 
 def _hidden_matrix(results: Results) -> Tensor:

@@ -38,37 +38,45 @@ _LETTER = {"fontsize": 10, "fontweight": "bold", "va": "baseline", "ha": "right"
 
 def save_composite(
     panels: Mapping[str, Callable[[Axes], None]],
-    rows: Sequence[Sequence[str]],
+    rows: Sequence[Mapping[str, float]],
     file: Path,
     size: tuple[float, float],
-    **ratios: Sequence[float],
+    heights: Sequence[float] | None = None,
 ) -> Path:
     """Save panels as one figure of a given size, each with its letter, in the order in which they are given.
 
     Args:
         panels: by name, a function that draws into an Axes.
-        rows: names of the panels, row by row; a name that stands in several cells spans them.
+        rows: for each row, the relative widths of its panels by name, from left to right.
         file: PNG, PDF or SVG; its folder is made if it is missing.
         size: width and height, inches.
-        ratios: `width_ratios` and `height_ratios` of the cells.
+        heights: relative heights of the rows; all equal if None.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: if rows names other panels than those that are given.
+        ValueError: if rows names other panels than those that are given, or one of them twice, or there are not as many
+            heights as rows.
     """
-    named = {name for row in rows for name in row}
-    if named != set(panels):
-        raise ValueError(f"rows must name each of the panels {sorted(panels)}, got {sorted(named)}")
+    named = sorted(name for row in rows for name in row)
+    if named != sorted(panels):
+        raise ValueError(f"rows must name each of the panels {sorted(panels)} once, got {named}")
+    heights = [1.0] * len(rows) if heights is None else heights
+    if len(heights) != len(rows):
+        raise ValueError(f"heights must be {len(rows)} numbers, one a row, got {len(heights)}")
     with mpl.rc_context(_PRINT):
         figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)  # pyright: ignore[reportOptionalMemberAccess]
-        axes = figure.subplot_mosaic([list(row) for row in rows], **ratios)
+        axes: dict[str, Axes] = {}
+        for part, row in zip(
+            figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights).flat, rows, strict=True
+        ):
+            drawn = part.subplots(1, len(row), squeeze=False, width_ratios=list(row.values())).flat
+            axes |= dict(zip(row, drawn, strict=True))
         for letter, (name, draw) in zip("abcdefghijklmnopqrstuvwxyz", panels.items(), strict=False):
             draw(axes[name])
             axes[name].annotate(
-                letter, (0, 1), xytext=(-6, 6), xycoords="axes fraction", textcoords="offset points", **_LETTER
+                letter, (0, 1), xytext=(-6, 5), xycoords="axes fraction", textcoords="offset points", **_LETTER
             )
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=300)

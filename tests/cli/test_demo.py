@@ -57,7 +57,7 @@ def test_nobody_tells_the_first_two_nets_of_a_torus(shown: tuple[Path, str]) -> 
 
 def test_the_demo_says_what_it_found(shown: tuple[Path, str]) -> None:
     out, text = shown
-    record = RunFolder(out / "points-on-the-torus").read_record()
+    record = RunFolder(out / "on-the-torus").read_record()
     for part in ("Betti numbers mod 2", "p = ", "spread", "times faster", "3 paired rounds"):
         assert part in text
     assert f"{record['metrics']['error_maximum_likelihood']['value']:.4g}" in text
