@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo     train navigation on a learned torus and without, compare, draw (runs/demo)"
+	@echo "make demo     find the torus in a net's states, learn points on it, prune, compress, draw (runs/demo)"
 	@echo "make test     lint, types and the quick tests"
 	@echo "make slow     the slow tests"
 	@echo "make faults   kills, signals, full disks, bad calls and files, NaN: what was tried, and what failed"

@@ -127,9 +127,7 @@ def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: 
         states: Number of hidden states to analyze.
         threads: CPU threads; None for the run's own number.
     """
-    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RunError(f"analyze needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
+    _need_topology("analyze")
     loaded = load(RunFolder(run))
     use_threads(loaded.config, threads)
     # scikit-learn and matplotlib are slow to import, and no other command needs both.
@@ -159,12 +157,13 @@ def show(run: RunPath) -> None:
 
 
 def demo(out: Path = Path("runs/demo")) -> None:
-    """Train and prune a navigation net on a learned torus and one without, then the ticket of the first; draw figures.
+    """Find the torus that a navigation net computes on, learn its units' points there, prune, compress; draw a figure.
 
     Args:
-        out: Folder for the three runs and the figures; finished runs in it are kept.
+        out: Folder for three runs, the compressed net and the figure; finished runs in it are kept.
     """
-    # matplotlib is needed by this command alone.
+    _need_topology("demo")
+    # matplotlib is slow to import.
     from riemod.cli.demo import run_demo
 
     run_demo(out, open_console())
@@ -235,6 +234,13 @@ def _unwritten_output() -> OSError | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error
     return None
+
+
+def _need_topology(command: str) -> None:
+    """Raise a RunError unless the libraries of topology are installed."""
+    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunError(f"{command} needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
 
 
 def _fail(error: Exception, status: int) -> None:

@@ -1,147 +1,74 @@
-"""The demo: navigation nets pruned to 90 %, one on a learned torus and one without, then the ticket of the first."""
+"""The demo: a net that nobody told of a torus, the torus in its states, and nets whose units live on it, pruned."""
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from torch import Tensor
 
 from riemod.cli.tables import comparison_table
-from riemod.manifolds import Euclidean, Torus
-from riemod.tasks.navigation import Navigation, NavigationModel
-from riemod.training import Run, RunError, RunFolder, Stream, generator_for, load
+from riemod.training import RunError, RunFolder, compress_run, load
 
-if TYPE_CHECKING:
-    from riemod.plotting import Axes
-
-TORUS, PLAIN, TICKET = "learned torus", "no regularizer", "ticket of the torus"
-EPOCHS = 32
-_OPTIONS = (
-    *("--preset", "cpu", "--sparsity", "0.9", "--threads", "1", "--quiet"),
-    *("--epochs", str(EPOCHS), "--dense-epochs", "9", "--tail-epochs", "11"),
-)
-# No run of the demo has this seed, so its streams are free for walks.
-_DECODED_SEED = 3
+UNTOLD, PLAIN, MAP = "untold", "no penalty", "on the torus"
+_TASK = ("train", "navigation", "--preset", "map-torus", "--threads", "1", "--quiet")
+_NOTHING_LEARNED = ("--manifold", "none", "--law", "unsigned", "--evidence", "weights", "--strength", "0", "--no-learn")
+_PRUNED = ("--sparsity", "0.9", "--dense-epochs", "4", "--tail-epochs", "6")
+_OPTIONS = {UNTOLD: _NOTHING_LEARNED, PLAIN: (*_NOTHING_LEARNED, *_PRUNED), MAP: _PRUNED}
+# A run is over before kernels of the penalty would have paid for their compilation.
+_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
 
 
-def run_demo(out: Path, console: Console) -> None:
-    """Train both nets side by side, then the ticket of the torus net; print a comparison and draw figures.
+def run_demo(out: Path, console: Console, options: tuple[str, ...] = (), nulls: int = 59) -> None:
+    """Train, find the torus, learn points on it, prune, compress; print what was found and draw one figure.
+
+    1. Two nets learn navigation in an arena that is a torus: one dense, one pruned to 90 %. Neither has a penalty.
+    2. Persistence of the dense net's hidden states, against null data, says which manifold they fill.
+    3. A third net pays by distance on a torus, on which its units' points follow co-activity; it is pruned to 90 %.
+    4. That net is compressed, and its forward pass timed before and after, in turn.
 
     Args:
-        out: folder of the three runs and of figures/; finished runs in it are kept, and unfinished ones are resumed.
+        out: folder of the three runs, of the compressed net and of figures/; finished runs in it are kept, and
+            unfinished ones are resumed.
         console: where to print.
+        options: more options of `riemod train navigation`, for all three nets.
+        nulls: number of null data sets of each kind; at least 39 for p-values that can be significant.
 
     Raises:
         RunError: if a training process fails.
     """
+    # scikit-learn, SciPy and matplotlib are slow to import; the nets train meanwhile.
     began = time.perf_counter()
-    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in (TORUS, PLAIN, TICKET)}
-    train = ["train", "navigation", *_OPTIONS]
-    commands = {
-        TORUS: [*train, "--manifold", "torus", "--learn", "--out", str(folders[TORUS].path)],
-        PLAIN: [*train, "--out", str(folders[PLAIN].path)],
-    }
-    _train_side_by_side(folders, commands, console)
-    lottery = ["lottery", str(folders[TORUS].path), "--out", str(folders[TICKET].path), "--threads", "2", "--quiet"]
-    _train_side_by_side(folders, {TICKET: lottery}, console)
+    torch.set_num_threads(1)
+    folders = {name: RunFolder(out / name.replace(" ", "-")) for name in _OPTIONS}
+
+    def train(*names: str) -> None:
+        commands = {name: [*_TASK, *_OPTIONS[name], *options, "--out", str(folders[name].path)] for name in names}
+        _train_side_by_side({name: folders[name] for name in names}, commands, console)
+
+    train(UNTOLD, PLAIN)
+    from riemod.cli import demo_results as results
+
+    verdict = results.find_manifold(load(folders[UNTOLD]), nulls)
+    console.print(f"\n[bold]hidden states of the net that nobody told of a torus[/bold]\n{verdict.report()}\n")
+    if verdict.manifold_ != "torus":
+        console.print("This is not the arena's torus. The points below are learned on a torus all the same.\n")
+    train(MAP)
     records = {name: folder.read_record() for name, folder in folders.items()}
-    console.print(comparison_table(f"navigation at 90 % sparsity, cpu preset with {EPOCHS} epochs, seed 0", records))
-    for path in draw_figures({name: folders[name] for name in (TORUS, PLAIN)}, out / "figures"):
-        console.print(f"figure {path}")
+    console.print(comparison_table("navigation in a torus arena", records))
+    learned = load(folders[MAP])
+    compressed = out / "compressed"
+    if not (compressed / "compression.json").is_file():
+        compress_run(learned, compressed)
+    found = results.measure(folders, verdict, compressed)
+    for line in found.lines():
+        console.print(line)
+    console.print(f"figure {results.draw(found, out / 'figures' / 'demo.png')}")
     console.print(f"done in {time.perf_counter() - began:.0f} s")
-
-
-def draw_figures(folders: dict[str, RunFolder], out: Path) -> list[Path]:
-    """Draw positions on the torus, the weight matrix, error against sparsity, and a decoded walk: five PNG files.
-
-    Args:
-        folders: finished navigation runs by name; at least one of them is on a torus.
-        out: folder of the figures; made if it is missing.
-
-    Returns:
-        The files: one for each figure, then one with all four.
-    """
-    # matplotlib is slow to import, and only figures need it.
-    from riemod import plotting
-
-    runs = {name: load(folder) for name, folder in folders.items()}
-    torus_run = next(run for run in runs.values() if run.moduli is not None)
-    task, model, moduli = torus_run.task, torus_run.model, torus_run.moduli
-    assert isinstance(task, Navigation)
-    assert isinstance(model, NavigationModel)
-    assert moduli is not None
-    points, torus, side = moduli.points, moduli.embeddings[0].manifold, task.config.side
-    assert isinstance(torus, Torus)
-    colors = plotting.position_colors(places_of_units(task, model), side)
-    errors = {
-        name: [(row["sparsity"], row["eval_error_top3"]) for row in folder.read_metrics()]
-        for name, folder in folders.items()
-    }
-    floor = next(iter(folders.values())).read_record()["levels"]["error_top3 of a perfect net"]["value"]
-    true, decoded = _decoded_walk(runs)
-    order = plotting.torus_order(points, torus)
-    weight = model.rnn.get_parameter("weight_hh_l0")
-
-    def positions(ax: "Axes") -> None:
-        plotting.plot_torus_points(points, torus, colors, ax).set_title(
-            "learned positions, colored by preferred position"
-        )
-        key = plotting.plot_position_key(side, ax.inset_axes((1.03, 0.68, 0.3, 0.3)))
-        key.set(xticks=[], yticks=[], xlabel="arena", ylabel="")
-
-    def matrix(ax: "Axes") -> None:
-        plotting.plot_weight_matrix(weight, order, ax).set_title("recurrent weights, neurons ordered along the torus")
-
-    def sparsity(ax: "Axes") -> None:
-        plotting.plot_error_against_sparsity(errors, floor, "cm", ax).set_title("top-3 error while pruning")
-
-    def walk(ax: "Axes") -> None:
-        plotting.plot_trajectory(true, decoded, side, ax).set_title("one walk, maximum-likelihood decoded, 90 % sparse")
-
-    panels = {"positions": positions, "weights": matrix, "error": sparsity, "walk": walk}
-    return plotting.save_panels(panels, out, together="demo")
-
-
-@torch.no_grad()
-def places_of_units(task: Navigation, model: NavigationModel, walks: int = 500) -> Tensor:
-    """Compute the preferred position of each hidden unit from its rate map over the box, m.
-
-    Args:
-        task: gives the walks and the box.
-        model: trained on it.
-        walks: number of random walks that the rate maps are made from.
-
-    Returns:
-        (n, 2), float64; NaN for units whose rate does not vary.
-    """
-    # SciPy's statistics are slow to import, and only figures need them.
-    from riemod.tuning import preferred_positions, rate_maps, regular_bins
-
-    half = task.config.side / 2
-    bins = regular_bins(Euclidean(2, task.config.side), 15, (-half, half))
-    trajectories = task.walks(walks, generator_for(task.device, Stream.WEIGHTS, _DECODED_SEED))
-    states = model.hidden_states(task.cells.code(trajectories.start), trajectories.velocity).flatten(0, 1)
-    maps = rate_maps(states.cpu(), trajectories.position.flatten(0, 1).cpu(), bins, smoothing=task.config.width)
-    places = torch.full((states.shape[1], 2), torch.nan, dtype=torch.float64)
-    if maps.varying.any():
-        places[torch.from_numpy(maps.varying)] = preferred_positions(maps.only(maps.varying))
-    return places
-
-
-@torch.no_grad()
-def _decoded_walk(runs: dict[str, Run]) -> tuple[Tensor, dict[str, Tensor]]:
-    task = next(iter(runs.values())).task
-    assert isinstance(task, Navigation)
-    walk = task.walks(1, generator_for(task.device, Stream.POINTS, _DECODED_SEED))
-    start_code = task.cells.code(walk.start)
-    scores = {name: run.model(start_code, walk.velocity)[:, 0] for name, run in runs.items()}
-    true = torch.cat((walk.start, walk.position[:, 0]))
-    return true, {name: task.cells.decode_maximum_likelihood(value) for name, value in scores.items()}
 
 
 def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:
@@ -149,19 +76,19 @@ def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[
     columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
     try:
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[level]}"), console=console) as progress:
-            bars = {name: progress.add_task(name, total=EPOCHS, level="") for name in commands}
+            bars = {name: progress.add_task(name, total=None, level="") for name in commands}
             for name, command in commands.items():
                 folder = folders[name]
                 if not folder.record_file.is_file():
                     started = folder.config_file.is_file()
                     arguments = ["resume", str(folder.path), "--quiet"] if started else command
-                    processes[name] = subprocess.Popen([sys.executable, "-m", "riemod", *arguments])
+                    processes[name] = subprocess.Popen(
+                        [sys.executable, "-m", "riemod", *arguments], env=os.environ | _ENVIRONMENT
+                    )
             while True:
                 running = [process for process in processes.values() if process.poll() is None]
                 for name, bar in bars.items():
-                    rows = folders[name].read_metrics()
-                    level = f"{rows[-1]['eval_error_top3']:.1f} cm at {rows[-1]['sparsity']:.0%}" if rows else ""
-                    progress.update(bar, completed=len(rows), level=level)
+                    progress.update(bar, **_state(folders[name]))
                 if not running:
                     break
                 time.sleep(0.5)
@@ -171,3 +98,12 @@ def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[
             process.wait()
     if failed := [name for name, process in processes.items() if process.returncode]:
         raise RunError(f"training failed: {', '.join(failed)}; its message is above")
+
+
+def _state(folder: RunFolder) -> dict[str, Any]:
+    """Return how far a run is, for the bar of its progress."""
+    if not folder.config_file.is_file():
+        return {}
+    rows, total = folder.read_metrics(), folder.read_description().config.training.epochs
+    level = f"{rows[-1]['eval_error_maximum_likelihood']:.1f} cm at {rows[-1]['sparsity']:.0%} zeros" if rows else ""
+    return {"completed": len(rows), "total": total, "level": level}

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 
 from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
+from riemod.plotting.composite import save_composite
 from riemod.plotting.points import (
     has_picture,
     plot_ball_points,
@@ -15,7 +16,15 @@ from riemod.plotting.points import (
     torus_order,
 )
 from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_states
-from riemod.plotting.training import plot_error_against_sparsity, plot_trajectory, plot_weight_matrix, save_panels
+from riemod.plotting.torus import plot_closed_paths, plot_torus_key, plot_weights_by_displacement, torus_colors
+from riemod.plotting.training import (
+    plot_error_against_sparsity,
+    plot_paired_times,
+    plot_trajectory,
+    plot_weight_matrix,
+    plot_weights_by_distance,
+    save_panels,
+)
 
 __all__ = [
     "Axes",
@@ -23,20 +32,27 @@ __all__ = [
     "plot_agreement",
     "plot_ball_points",
     "plot_barcode",
+    "plot_closed_paths",
     "plot_confusion",
     "plot_error_against_sparsity",
     "plot_geodesics",
     "plot_klein_points",
+    "plot_paired_times",
     "plot_persistence_diagram",
     "plot_points",
     "plot_position_key",
     "plot_sphere_points",
     "plot_states",
+    "plot_torus_key",
     "plot_torus_points",
     "plot_trajectory",
     "plot_weight_matrix",
+    "plot_weights_by_displacement",
+    "plot_weights_by_distance",
     "position_colors",
+    "save_composite",
     "save_panels",
     "sphere_colors",
+    "torus_colors",
     "torus_order",
 ]

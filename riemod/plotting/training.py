@@ -18,7 +18,14 @@ from riemod.plotting._axes import axes_or_new
 
 _LONGEST_NAME = 200
 
-__all__ = ["plot_error_against_sparsity", "plot_trajectory", "plot_weight_matrix", "save_panels"]
+__all__ = [
+    "plot_error_against_sparsity",
+    "plot_paired_times",
+    "plot_trajectory",
+    "plot_weight_matrix",
+    "plot_weights_by_distance",
+    "save_panels",
+]
 
 
 def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
@@ -58,6 +65,50 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
         ax.figure.colorbar(marks, ax=ax, label="|w|", shrink=0.8)
     ax.set(xlim=(-0.5, len(magnitude) - 0.5), ylim=(len(magnitude) - 0.5, -0.5), aspect="equal")
     ax.set(xlabel="source neuron k", ylabel="target neuron j")
+    return ax
+
+
+def plot_weights_by_distance(
+    weight: Tensor, distances: Tensor, bins: int = 12, ax: Axes | None = None, *, label: str | None = None
+) -> Axes:
+    """Draw the mean excitation, inhibition and weight of pairs of neurons against their distance.
+
+    Pairs j != k are sorted by distance into bins of equal numbers of pairs. The red area is the mean of max(w, 0), the
+    blue one that of min(w, 0), and the black line the mean of w, each at the mean distance of the bin. Pruned weights
+    count as 0.
+
+    Args:
+        weight: (n, n).
+        distances: (n, n), between the neurons.
+        bins: number of bins.
+        ax: where to draw.
+        label: of the line.
+
+    Returns:
+        The axes. `ax.lines[-1]` has the means.
+
+    Raises:
+        ValueError: if the distances have another shape than the weight, or there are fewer pairs than bins.
+    """
+    if weight.shape != distances.shape:
+        raise ValueError(f"distances must have the weight's shape {tuple(weight.shape)}, got {tuple(distances.shape)}")
+    pairs = ~np.eye(len(weight), dtype=bool)
+    values, apart = (matrix.detach().cpu().double().numpy()[pairs] for matrix in (weight, distances))
+    if not 1 <= bins <= len(apart):
+        raise ValueError(f"bins must be from 1 to the {len(apart)} pairs of neurons, got {bins}")
+    ax = axes_or_new(ax)
+    order = np.argsort(apart, kind="stable")
+    means = np.array(
+        [
+            (apart[part].mean(), values[part].clip(min=0).mean(), values[part].clip(max=0).mean(), values[part].mean())
+            for part in np.array_split(order, bins)
+        ]
+    ).T
+    ax.fill_between(means[0], means[1], color="C3", alpha=0.3, linewidth=0, label="excitation")
+    ax.fill_between(means[0], means[2], color="C0", alpha=0.3, linewidth=0, label="inhibition")
+    ax.axhline(0, color="0.6", linewidth=0.6)
+    ax.plot(means[0], means[3], color="black", label=label)
+    ax.set(xlabel="distance between neurons", ylabel="mean weight")
     return ax
 
 
@@ -124,6 +175,33 @@ def plot_trajectory(true: Tensor, decoded: Mapping[str, Tensor], side: float, ax
     ax.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach), aspect="equal")
     ax.set(xlabel="x, m", ylabel="y, m")
     ax.legend()
+    return ax
+
+
+def plot_paired_times(seconds: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
+    """Draw times that were measured in turn: a dot a round, lines between the dots of a round, bars at the medians.
+
+    Args:
+        seconds: by name, the times of the rounds, in the same order.
+        ax: where to draw.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if the numbers of rounds differ.
+    """
+    times = 1e3 * np.array(list(seconds.values())) if len(set(map(len, seconds.values()))) == 1 else None
+    if times is None or not times.size:
+        raise ValueError(f"seconds must have equally many rounds, got {[len(values) for values in seconds.values()]}")
+    ax = axes_or_new(ax)
+    places = np.arange(len(times))
+    ax.bar(places, np.median(times, axis=1), width=0.6, color=[f"C{place}" for place in places], alpha=0.35)
+    ax.plot(places, times, color="0.6", linewidth=0.4, alpha=0.6)
+    for place, values in zip(places, times, strict=True):
+        ax.plot(np.full(len(values), place), values, "o", color=f"C{place}", markersize=2)
+    ax.set_xticks(places, list(seconds))
+    ax.set(ylabel="forward pass, ms", xlim=(-0.6, len(times) - 0.4), ylim=(0, 1.3 * np.median(times, axis=1).max()))
     return ax
 
 

@@ -5,6 +5,7 @@ from riemod.sparse.files import load, save
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.order import block_occupancy, order_neurons, permute_neurons, reverse_cuthill_mckee
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
+from riemod.sparse.timing import paired_seconds
 
 __all__ = [
     "BlockMatrix",
@@ -19,6 +20,7 @@ __all__ = [
     "fastest",
     "load",
     "order_neurons",
+    "paired_seconds",
     "permute_neurons",
     "reverse_cuthill_mckee",
     "save",

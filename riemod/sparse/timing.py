@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-__all__ = ["median_seconds"]
+from riemod._checks import check_integer
+
+__all__ = ["median_seconds", "paired_seconds"]
 
 _ROUNDS = 7
 # A round repeats calls that are shorter, so that reading the clock does not count.
 _SHORTEST = 1e-3
 
 
-@torch.no_grad()
 def median_seconds(alternatives: Mapping[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
     """Return the median seconds of each alternative, after a warm-up.
 
@@ -26,12 +27,33 @@ def median_seconds(alternatives: Mapping[str, Callable[[], object]], device: tor
     >>> sorted(median_seconds({"one": lambda: sum(range(10)), "two": lambda: None}, torch.device("cpu")))
     ['one', 'two']
     """
+    return {name: statistics.median(times) for name, times in paired_seconds(alternatives, device, _ROUNDS).items()}
+
+
+@torch.no_grad()
+def paired_seconds(
+    alternatives: Mapping[str, Callable[[], object]], device: torch.device, rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each alternative in each round, after a warm-up; all of them run in turn in every round.
+
+    Entry i of every list was measured in round i: compare alternatives by the ratios of a round.
+
+    Args:
+        alternatives: functions to run without gradients, by name.
+        device: synchronized before the clock is read, if it is a GPU.
+        rounds: number of rounds, >= 1.
+
+    >>> times = paired_seconds({"one": lambda: sum(range(10)), "two": lambda: None}, torch.device("cpu"), rounds=3)
+    >>> [len(times[name]) for name in ("one", "two")]
+    [3, 3]
+    """
+    check_integer("rounds", rounds, least=1)
     repeats = {name: max(1, int(_SHORTEST / (_seconds(run, 1, device) + 1e-9))) for name, run in alternatives.items()}
     times: dict[str, list[float]] = {name: [] for name in alternatives}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for name, run in alternatives.items():
             times[name].append(_seconds(run, repeats[name], device))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def _seconds(run: Callable[[], object], repeats: int, device: torch.device) -> float:

@@ -1,7 +1,7 @@
 """Compression of a trained run's net: its units are reordered and its layers stored by their kept weights."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -54,7 +54,9 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
     task, model = run.task, copy.deepcopy(run.model).eval()
     occupancy = _reorder(run, model, order)
     batch = next(iter(task.batches(generator_for(task.device, Stream.EVALUATION, 0), 1)))
-    example = _arguments(model, lambda: task.loss(model, batch))
+    # A loss may reach into the model, past its own call; an evaluation calls it as it is used.
+    evaluation = generator_for(task.device, Stream.EVALUATION, 0)
+    example = _arguments(model, [lambda: task.loss(model, batch), lambda: task.evaluate(model, evaluation, 1)])
     timings = sparse.time_layouts(model, example)
     layouts = sparse.fastest(timings)
     compressed = sparse.compress(model, layouts, example)
@@ -109,13 +111,15 @@ def _occupancy(layer: nn.RNNBase) -> dict[int, float]:
     return {block: sparse.block_occupancy(weight, block) for block in BLOCKS}
 
 
-def _arguments(model: nn.Module, call: Callable[[], object]) -> tuple[Any, ...]:
-    """Return the arguments that a call of the model gets."""
+def _arguments(model: nn.Module, uses: Sequence[Callable[[], object]]) -> tuple[Any, ...]:
+    """Return the arguments that the first call of the model gets, in the first use that calls it."""
     caught: list[tuple[Any, ...]] = []
     handle = model.register_forward_pre_hook(lambda _, arguments: caught.append(arguments))
     try:
         with torch.no_grad():
-            call()
+            for use in uses:
+                if not caught:
+                    use()
     finally:
         handle.remove()
     return caught[0]

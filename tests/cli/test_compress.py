@@ -41,6 +41,15 @@ def test_the_compressed_net_scores_what_the_run_scores(task: str, order: Any, tm
     assert evaluate(run) == {name: metric["after"] for name, metric in record["metrics"].items()}
 
 
+def test_a_net_whose_loss_reads_its_states_is_compressed_too(tmp_path: Path):
+    """With a cost of units' parts the training loss does not call the net as a whole."""
+    run = load(small_run(tmp_path, "navigation", "--contribution-cost", "0.003"))
+    record = compress_run(run, tmp_path / "small")
+    for metric in record["metrics"].values():
+        assert metric["after"] == pytest.approx(metric["before"], rel=1e-4)
+    assert min(record["seconds_a_batch"].values()) > 0
+
+
 def test_every_layer_is_sparse_where_that_is_fastest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def favor_rows(alternatives: dict[str, Any], _: torch.device) -> dict[str, float]:
         return {name: 1.0 if name in ("csr", "compressed", "after") else 2.0 for name in alternatives}

@@ -40,8 +40,9 @@ def test_every_preset_is_valid_and_says_its_own_name(task: str, preset: str):
     values = TASKS[task].presets[preset]
     assert values.preset == preset
     assert {name for name in TASKS[task].presets if name != "steady" and "-" not in name} == {"smoke", "cpu", "paper"}
-    # Without a manifold it is the control: nothing learned, nothing pruned until the user says so.
-    assert (values.regularization.manifold, values.regularization.learn) == ("none", False)
+    # Nothing is pruned until the user says so, and nothing pays by distance except in a map.
+    learned = preset.startswith("map-")
+    assert (values.regularization.manifold == "none", values.regularization.learn) == (not learned, learned)
     assert (values.masks.sparsity, values.seed) == (0.0, 0)
 
 

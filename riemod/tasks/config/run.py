@@ -13,7 +13,20 @@ from riemod.tasks.config.optimization import Optimization
 from riemod.tasks.config.regularization import Regularization
 from riemod.tasks.config.training import Computation, Training
 
-PresetName = Literal["smoke", "cpu", "paper", "steady", "cpu-box", "cpu-circle", "cpu-torus", "cpu-sphere", "cpu-klein"]
+PresetName = Literal[
+    "smoke",
+    "cpu",
+    "paper",
+    "steady",
+    "cpu-box",
+    "cpu-circle",
+    "cpu-torus",
+    "cpu-sphere",
+    "cpu-klein",
+    "map-circle",
+    "map-torus",
+    "map-sphere",
+]
 InitializationName = Literal["default", "orthogonal", "identity", "nonnormal_chain", "sparsity_aware"]
 
 # Keys of older configurations, and what they are called now.

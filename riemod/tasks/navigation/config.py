@@ -6,7 +6,7 @@ from typing import Any
 from riemod._checks import check_at_least, check_integer, check_positive
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
-from riemod.tasks.navigation.arenas import ArenaName
+from riemod.tasks.navigation.arenas import ArenaName, arena_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,34 @@ _CPU = NavigationConfig(
 _WIDE: dict[str, Any] = {"width": 0.4, "epochs": 12, "dense_epochs": 2, "tail_epochs": 8}
 
 
+def _map(arena: ArenaName, **changes: Any) -> NavigationConfig:
+    """Configure a net whose units form a map of a closed arena on points that are learned with it (docs/learned.md).
+
+    The place code is 0.45 of the arena's diameter wide. Weights pay by the signed law, which costs 1 on average, and
+    points follow co-activity.
+    """
+    plan: dict[str, Any] = {
+        "preset": f"map-{arena}",
+        "arena": arena,
+        "landmarks": 64,
+        "width": round(0.45 * arena_by_name(arena).manifold.diameter, 3),
+        "steps": 10,
+        "batch_size": 48,
+        "epochs": 16,
+        "batches_per_epoch": 100,
+        "dense_epochs": 0,
+        "tail_epochs": 8,
+        "learning_rate": 4e-3,
+        "embedding_learning_rate": 0.1,
+        "manifold": arena,
+        "law": "signed",
+        "strength": 3.0,
+        "learn": True,
+        "evidence": "coactivity",
+    }
+    return _CPU.replace(**plan | changes)
+
+
 PRESETS: dict[str, RunConfig] = {
     # width^2 * landmarks is that of the paper: with fewer landmarks within a width, the third most active one may be
     # anywhere.
@@ -120,4 +148,7 @@ PRESETS: dict[str, RunConfig] = {
     "cpu-torus": _CPU.replace(preset="cpu-torus", arena="torus", **_WIDE),
     "cpu-sphere": _CPU.replace(preset="cpu-sphere", arena="sphere", **_WIDE),
     "cpu-klein": _CPU.replace(preset="cpu-klein", arena="klein", **_WIDE),
+    "map-circle": _map("circle", hidden_size=120),
+    "map-torus": _map("torus", contribution_cost=3e-3),
+    "map-sphere": _map("sphere"),
 }
