@@ -80,7 +80,9 @@ def check_generator(generator: Any, name: str = "generator") -> torch.Generator 
 
 def check_boolean(name: str, value: Any) -> bool:
     """Return the value as a bool; raise a TypeError unless it is True or False."""
-    return bool(check_type(name, value, (bool, np.bool_), "True or False"))
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {kind_of(value)}")
+    return bool(value)
 
 
 def check_text(name: str, value: Any) -> str:
