@@ -21,6 +21,7 @@ LARGEST = 1e30
 LARGEST_POWER = 100.0
 """The largest exponent of a weight or a distance: 2.5 to a larger power overflows float32."""
 _SHOWN = 80
+_LARGEST_PRIME = 2**31 - 1
 
 
 def shown(value: Any) -> str:
@@ -80,7 +81,9 @@ def check_generator(generator: Any, name: str = "generator") -> torch.Generator 
 
 def check_boolean(name: str, value: Any) -> bool:
     """Return the value as a bool; raise a TypeError unless it is True or False."""
-    return bool(check_type(name, value, (bool, np.bool_), "True or False"))
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {kind_of(value)}")
+    return bool(value)
 
 
 def check_text(name: str, value: Any) -> str:
@@ -200,9 +203,10 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 def check_prime(prime: Any) -> int:
     """Return the prime as an int; raise a ValueError unless it is a prime number below 2^31."""
-    known = _is_integer(prime) and 2 <= prime < 1 << 31
-    if not known or any(prime % divisor == 0 for divisor in range(2, math.isqrt(prime) + 1)):
-        raise ValueError(f"prime must be a prime number below 2^31, got {shown(prime)}")
+    if _is_integer(prime) and prime > _LARGEST_PRIME:
+        raise ValueError(f"prime must be below 2^31, got {shown(prime)}")
+    if not _is_integer(prime) or prime < 2 or any(prime % d == 0 for d in range(2, math.isqrt(prime) + 1)):
+        raise ValueError(f"prime must be a prime number, got {shown(prime)}")
     return int(prime)
 
 
