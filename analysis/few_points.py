@@ -119,8 +119,8 @@ def judged(_file: Path) -> Iterator[Case]:
 
 def ladder(file: Path) -> Iterator[Case]:
     """Yield numbers of points in turn until one is enough, as the records say by then."""
-    for cloud in CLOSED:
-        for noise in LEVELS:
+    for noise in sorted(LEVELS, key=lambda level: level != LEVELS[1]):
+        for cloud in CLOSED:
             for points in LADDER:
                 if enough(small_nets.read(file, NAMES), cloud, noise) is None:
                     yield "enough", cloud, points, noise, 5000
@@ -149,14 +149,22 @@ def enough(rows: list[Row], cloud: str, noise: float) -> int | None:
 
 
 def enough_table(rows: list[Row]) -> dict[str, tuple[tuple[float, int | None], ...]]:
-    """Return the table of `riemod.topology.power`: by manifold, rows of (relative noise, points)."""
+    """Return the table of `riemod.topology.power`: by manifold, rows of (relative noise, points).
+
+    A level of noise whose ladder has not been climbed to its end is left out.
+    """
     radius = {"circle": 1.0, "sphere": 1.0, "flat torus": math.sqrt(2)}
-    return {
-        str(CLOUDS[cloud][0]): tuple(
-            (round(noise * math.sqrt(COORDINATES) / size, 3), enough(rows, cloud, noise)) for noise in LEVELS
+    tried = {(found["cloud"], found["noise"], found["points"]) for found in rows if found["part"] == "enough"}
+    table = {}
+    for cloud, size in radius.items():
+        levels = tuple(
+            (round(noise * math.sqrt(COORDINATES) / size, 3), enough(rows, cloud, noise))
+            for noise in LEVELS
+            if enough(rows, cloud, noise) is not None or (cloud, noise, LADDER[-1]) in tried
         )
-        for cloud, size in radius.items()
-    }
+        if levels:
+            table[str(CLOUDS[cloud][0])] = levels
+    return table
 
 
 def tables(rows: list[Row]) -> str:
@@ -181,13 +189,14 @@ def tables(rows: list[Row]) -> str:
     lines.sort(key=lambda line: (int(line[0]), list(CLOUDS).index(line[1])))
     header = ("points", "cloud", "right", "a wrong closed manifold", "verdicts", "seconds, median")
     power = [
-        [name, *("more than 400" if points is None else str(points) for _, points in levels)]
+        [name, str(noise), "more than 400" if points is None else str(points)]
         for name, levels in enough_table(rows).items()
+        for noise, points in levels
     ]
     return "\n\n".join(
         (
             small_nets.markdown(header, lines),
-            small_nets.markdown(("points for 8 of 10", *(f"noise {level}" for level in LEVELS)), power),
+            small_nets.markdown(("manifold", "noise, of its size", "points for 8 of 10"), power),
             f"ENOUGH = {enough_table(rows)}",
         )
     )

@@ -131,7 +131,7 @@ def _decide(findings: FewFindings) -> tuple[Name, str]:
 
 def _absence(findings: FewFindings, text: str) -> tuple[Name, str]:
     lacking = [name for name, size in findings.needed.items() if size is None or findings.points < size]
-    if lacking or not findings.needed:
+    if lacking or set(findings.needed) != set(_NAMES.values()):
         hidden = f"a {' or a '.join(lacking)} of this noise" if lacking else "a closed manifold"
         return "undecided", f"Betti numbers {text}, but {hidden} could look like this"
     if findings.product or min(findings.p_values.values()) <= findings.alpha:
