@@ -30,7 +30,7 @@ from riemod import manifolds, topology
 from riemod.coactivity import least_squares
 from riemod.evidence import Coactivity, PointEvidence, Profiles, Source, incoming_cosine
 from riemod.evidence.sources import as_source, cosines
-from riemod.manifolds import Sphere, Torus
+from riemod.manifolds import Manifold, Sphere, Torus
 from riemod.optim import PointAdam
 from riemod.regularization import ModuliRegularizer
 from riemod.tasks.navigation import Navigation, NavigationModel
@@ -115,13 +115,13 @@ def rows(arena: str, seed: int) -> list[Row]:
     small_nets.train(task, model, watch=read_outs)
     units, score = units_of(task, model), small_nets.errors(task, model)
     found = {rule: points[units.awake] for rule, points in read_outs.points().items()}
-    found["places"] = embedded(units.places, arena)
+    assert task.arena is not None
+    found["places"] = embedded(units.places, task.arena.manifold)
     return [{"rule": rule, **score, **measure(points, units, arena, seed)} for rule, points in found.items()]
 
 
-def embedded(places: Tensor, arena: str) -> Tensor:
+def embedded(places: Tensor, space: Manifold) -> Tensor:
     """Return places in R^k: as they are, or for a torus by the product of its circles."""
-    space = manifolds.by_name(arena)
     if not isinstance(space, Torus):
         return places
     angles = places * (2 * torch.pi / space.period)
