@@ -107,8 +107,7 @@ def _panels_of_points(judged: Points, arena: NavigationArena | None, found: Tuni
         test = judged.record["agreement"]["with"]["tuning"]
         title = f"agreement with tuning: {test['rank_correlation']:.2f}, p = {test['p_value']:.2g}"
         distances = distance_matrix(points, manifold)
-        draw = partial(plotting.plot_agreement, distances, tuning)
-        panels["agreement"] = _titled(draw, title)
+        panels["agreement"] = _titled(partial(plotting.plot_agreement, distances, tuning), title)
     return panels
 
 

@@ -194,7 +194,8 @@ def plot_sphere_points(
             ends = np.array([-1.0, 1.0])
             ax.plot(center + ends * math.cos(longitude), ends * math.sin(longitude), **_LINE)
         ax.annotate("z ≥ 0" if center == 0 else "z < 0", (center, -1.05), ha="center", va="top")
-    scatter(ax, *_hemispheres(unit).T, colors, _SIZE)
+    x, y = _hemispheres(unit).T
+    scatter(ax, x, y, colors, _SIZE)
     ax.set(xlim=(-1.05, 3.05), ylim=(-1.25, 1.05), aspect="equal")
     ax.set_axis_off()
     return ax

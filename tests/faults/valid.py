@@ -102,7 +102,6 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "alignment.distance_matrix": {"points": lambda: values.array(6, 3)},
     "alignment.rank_correlation": {"first": values.distances, "second": values.distances},
     "alignment.distance_correlation": {"first": values.distances, "second": values.distances},
-    "coactivity.evidence_by_name": {"name": lambda: "coactivity"},
     "coactivity.fit_positions": {
         "batches": lambda: [values.tensor(5, 2, 3)],
         "restarts": lambda: 1,
@@ -278,8 +277,6 @@ LEFT_OUT = {
     "pruning.Schedule",
     "pruning.lottery_ticket",
     "pruning.semi_structured_weight",
-    "regularization.GatheredEvidence",
-    "regularization.PointEvidence",
     "regularization.inhibitors.Inhibitor",
     "sparse.StoredMatrix",
     "tasks.AddingConfig",
