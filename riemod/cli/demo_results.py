@@ -29,7 +29,7 @@ _WALKS = 1500
 # Walks at once when the forward pass is timed, and rounds of timing.
 _BATCH, _ROUNDS = 48, 31
 # Decoded walks are longer than those of training, so that they go somewhere.
-_PATHS, _LONGER = 5, 4
+_PATHS, _LONGER = 6, 3
 _ERROR = "eval_error_maximum_likelihood"
 
 
@@ -195,7 +195,7 @@ def draw(results: Results, file: Path) -> Path:
         "walk": partial(_draw_walk, results),
         "times": partial(_draw_times, results),
     }
-    rows = ({"points": 2.15, "weights": 1.5, "bars": 1.4}, {"errors": 1.75, "walk": 1.85, "times": 1.2})
+    rows = ({"points": 2.05, "weights": 1.45, "bars": 1.55}, {"errors": 1.75, "walk": 1.85, "times": 1.2})
     return plotting.save_composite(panels, rows, file, (7.0, 4.6), heights=(1.12, 1.0))
 
 
@@ -209,8 +209,9 @@ def _embedding(results: Results) -> tuple[NeuronEmbedding, Torus]:
 
 def _draw_points(results: Results, ax: plotting.Axes) -> None:
     (embedding, torus), side = _embedding(results), results.side
-    colors = plotting.torus_colors(results.units.places.numpy() * (2 * np.pi / side))
-    plotting.plot_torus_points(embedding.points, torus, colors, ax)
+    fires = results.units.places.isfinite().all(1)
+    colors = plotting.torus_colors(results.units.places[fires].numpy() * (2 * np.pi / side))
+    plotting.plot_torus_points(embedding.points[fires], torus, colors, ax)
     ticks = (0, torus.period / 2, torus.period)
     ax.set(title=f"{len(colors)} units on the torus they learned", xticks=ticks, yticks=ticks)
     ax.spines[:].set_visible(True)
@@ -237,8 +238,10 @@ def _draw_bars(results: Results, ax: plotting.Axes) -> None:
     ax.set_yticks(ax.get_yticks(), labels)
     ax.tick_params(axis="y", length=0)
     numbers = ", ".join(map(str, verdict.betti_[2].numbers))
-    ax.set(title=f"Hidden states: a {verdict.manifold_}", xlabel="distance (gray: as in null data)")
-    ax.text(1.0, 0.03, f"Betti numbers\n{numbers}", transform=ax.transAxes, ha="right", va="bottom")
+    ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance of states", ylim=(ax.get_ylim()[0] + 3, -1))
+    ax.text(
+        1.0, 0.03, f"Betti numbers {numbers}\ngray: reached by nulls", transform=ax.transAxes, ha="right", va="bottom"
+    )
 
 
 def _draw_errors(results: Results, ax: plotting.Axes) -> None:
@@ -253,13 +256,13 @@ def _draw_walk(results: Results, ax: plotting.Axes) -> None:
     true, decoded = _decoded_walks(results)
     plotting.plot_closed_paths(true, {"decoded": decoded}, results.side, ax)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
-    ax.set(title="Paths, at 90 % zeros", xticks=(0, results.side), yticks=(0, results.side))
+    ax.set(title="Paths decoded, 90 % zeros", xticks=(0, results.side), yticks=(0, results.side))
     ax.spines[:].set_visible(True)
 
 
 def _draw_times(results: Results, ax: plotting.Axes) -> None:
     plotting.plot_paired_times(results.seconds, ax)
-    ax.set(title=f"Compressed: {results.speed_up:.1f} x as fast", ylabel=f"{_BATCH} walks, ms")
+    ax.set(title=f"{results.speed_up:.1f} times as fast", ylabel=f"{_BATCH} walks, ms")
 
 
 def _hidden_matrix(results: Results) -> Tensor:
