@@ -88,9 +88,6 @@ class Results:
         return [
             f"points: spread {units.spread:.2f} of uniform points; rank correlation of their distances with tuning "
             f"{units.tuning:.2f}, with preferred places {units.near:.2f}",
-            "error at 90 % sparsity: "
-            + ", ".join(f"{name} {pairs[-1][1]:.2f} cm" for name, pairs in self.errors.items())
-            + f"; a perfect net {self.floor:.2f} cm",
             f"compressed: {_BATCH} walks in {fast:.2f} ms, dense {dense:.2f} ms, {self.speed_up:.2f} times faster "
             f"(median of {_ROUNDS} paired rounds, 1 thread)",
         ]
