@@ -16,7 +16,7 @@ __all__ = ["plot_closed_paths", "plot_torus_key", "plot_weights_by_displacement"
 
 _SILENT = (0.8, 0.8, 0.8)
 # OKLCh: mean lightness and chroma, and how far the second angle moves them. Nearly all colors are inside sRGB.
-_LIGHTNESS, _CHROMA = (0.70, 0.19), (0.11, 0.03)
+_LIGHTNESS, _CHROMA = (0.70, 0.19), (0.11, 0.045)
 # Columns are L, a, b; rows the cube roots of the cone responses, then these to linear red, green and blue.
 _OKLAB_TO_CONES = np.array(
     [[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728], [1.0, -0.0894841775, -1.2914855480]]
@@ -34,7 +34,7 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
     """Color points of a torus by both of their angles, without a seam: near points have near colors, far ones differ.
 
     The torus is laid into the color space OKLab as a ring: the first angle is the hue; the second one moves lightness
-    and chroma around a circle, L = .7 + .19 sin t and C = .11 + .03 cos t. Colors outside sRGB are clipped.
+    and chroma around a circle, L = .7 + .19 sin t and C = .11 + .045 cos t. Colors outside sRGB are clipped.
 
     Args:
         angles: (n, 2), rad; NaN (no position) is gray.
@@ -47,8 +47,8 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
 
     Reference: Ottosson 2020, https://bottosson.github.io/posts/oklab (the color space)
 
-    >>> torus_colors(np.array([[0.0, 0.0], [2 * np.pi, -2 * np.pi]])).round(6).tolist()[0]
-    [0.963087, 0.462551, 0.603459]
+    >>> torus_colors(np.array([[0.0, 0.0], [2 * np.pi, -2 * np.pi]])).round(3).tolist()
+    [[0.915, 0.441, 0.605], [0.915, 0.441, 0.605]]
     """
     angles = np.asarray(angles, dtype=float)
     if angles.ndim != 2 or angles.shape[1] != 2:
