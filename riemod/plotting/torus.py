@@ -53,7 +53,7 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
     angles = np.asarray(angles, dtype=float)
     if angles.ndim != 2 or angles.shape[1] != 2:
         raise ValueError(f"angles must have the shape (n, 2), got {angles.shape}")
-    known = np.isfinite(angles).all(axis=1)
+    known = np.asarray(np.isfinite(angles).all(axis=1))
     hue, second = np.where(known[:, None], angles, 0.0).T
     lightness = _LIGHTNESS[0] + _LIGHTNESS[1] * np.sin(second)
     chroma = _CHROMA[0] + _CHROMA[1] * np.cos(second)
