@@ -230,9 +230,9 @@ def _draw_weights(results: Results, ax: plotting.Axes) -> None:
 def _draw_bars(results: Results, ax: plotting.Axes) -> None:
     verdict = results.verdict
     plotting.plot_barcode(verdict.bars_.diagrams[2], verdict.floors_, most=5, ax=ax)
-    names = {1: "loops", 2: "voids"}
-    labels = [f"{names[degree]}\np = {p:.2g}" for degree, p in sorted(verdict.p_values_.items())]
-    ax.set_yticks(ax.get_yticks(), labels)
+    names = {f"degree {k}": f"{name}\np = {verdict.p_values_[k]:.2g}" for k, name in ((1, "loops"), (2, "voids"))}
+    # Only degrees that have bars are labeled.
+    ax.set_yticks(ax.get_yticks(), [names[label.get_text()] for label in ax.get_yticklabels()])
     ax.tick_params(axis="y", length=0)
     numbers = ", ".join(map(str, verdict.betti_[2].numbers))
     ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance of states", ylim=(ax.get_ylim()[0] + 3, -1))
