@@ -28,8 +28,8 @@ _SUBSAMPLES = 5
 _WALKS = 1500
 # Walks at once when the forward pass is timed, and rounds of timing.
 _BATCH, _ROUNDS = 48, 31
-# The decoded walk is longer than those of training, so that it goes somewhere.
-_LONGER = 4
+# Decoded walks are longer than those of training, so that they go somewhere.
+_PATHS, _LONGER = 6, 3
 _ERROR = "eval_error_maximum_likelihood"
 
 
@@ -88,9 +88,6 @@ class Results:
         return [
             f"points: spread {units.spread:.2f} of uniform points; rank correlation of their distances with tuning "
             f"{units.tuning:.2f}, with preferred places {units.near:.2f}",
-            "error at 90 % sparsity: "
-            + ", ".join(f"{name} {pairs[-1][1]:.2f} cm" for name, pairs in self.errors.items())
-            + f"; a perfect net {self.floor:.2f} cm",
             f"compressed: {_BATCH} walks in {fast:.2f} ms, dense {dense:.2f} ms, {self.speed_up:.2f} times faster "
             f"(median of {_ROUNDS} paired rounds, 1 thread)",
         ]
@@ -117,7 +114,7 @@ def measure(folders: dict[str, RunFolder], verdict: ModuliRecovery, compressed: 
     loaded = [(name, load(folder)) for name, folder in reversed(folders.items())]
     runs = {name: run for name, run in loaded if run.config.masks.sparsity > 0}
     learned = next(run for run in runs.values() if run.moduli is not None)
-    errors = {name: [(row["sparsity"], row[_ERROR]) for row in folders[name].read_metrics()] for name in reversed(runs)}
+    errors = {name: [(row["sparsity"], row[_ERROR]) for row in folders[name].read_metrics()] for name in runs}
     levels = learned.folder.read_record()["levels"]
     return Results(
         runs,
@@ -170,15 +167,14 @@ def _time(run: Run, compressed: Path) -> dict[str, list[float]]:
 
 
 @torch.no_grad()
-def _decoded_walk(results: Results) -> tuple[Tensor, dict[str, Tensor]]:
-    task = results.learned.task
+def _decoded_walks(results: Results) -> tuple[Tensor, Tensor]:
+    """Return walks with their starts, (T + 1, p, 2), and what the net with points decodes, (T, p, 2), m."""
+    task, model = results.learned.task, results.learned.model
     assert isinstance(task, Navigation)
     longer = Navigation(task.config.replace(steps=_LONGER * task.config.steps))
-    walk = longer.walks(1, generator_for(task.device, Stream.ANALYSIS, 2))
-    start_code = task.cells.code(walk.start)
-    scores = {name: run.model(start_code, walk.velocity)[:, 0] for name, run in results.runs.items()}
-    true = torch.cat((walk.start, walk.position[:, 0]))
-    return true, {name: task.cells.decode_maximum_likelihood(value) for name, value in scores.items()}
+    walks = longer.walks(_PATHS, generator_for(task.device, Stream.ANALYSIS, 2))
+    scores = model(task.cells.code(walks.start), walks.velocity)
+    return torch.cat((walks.start[None], walks.position)), task.cells.decode_maximum_likelihood(scores)
 
 
 def draw(results: Results, file: Path) -> Path:
@@ -196,8 +192,8 @@ def draw(results: Results, file: Path) -> Path:
         "walk": partial(_draw_walk, results),
         "times": partial(_draw_times, results),
     }
-    rows = ({"points": 1.75, "weights": 1.25, "bars": 1.0}, {"errors": 1.2, "walk": 1.1, "times": 0.8})
-    return plotting.save_composite(panels, rows, file, (7.0, 4.8), heights=(1.1, 1.0))
+    rows = ({"points": 2.05, "weights": 1.45, "bars": 1.55}, {"errors": 1.75, "walk": 1.85, "times": 1.2})
+    return plotting.save_composite(panels, rows, file, (7.0, 4.6), heights=(1.12, 1.0))
 
 
 def _embedding(results: Results) -> tuple[NeuronEmbedding, Torus]:
@@ -210,13 +206,15 @@ def _embedding(results: Results) -> tuple[NeuronEmbedding, Torus]:
 
 def _draw_points(results: Results, ax: plotting.Axes) -> None:
     (embedding, torus), side = _embedding(results), results.side
-    colors = plotting.torus_colors(results.units.places.numpy() * (2 * np.pi / side))
-    plotting.plot_torus_points(embedding.points, torus, colors, ax)
+    fires = results.units.places.isfinite().all(1)
+    colors = plotting.torus_colors(results.units.places[fires].numpy() * (2 * np.pi / side))
+    plotting.plot_torus_points(embedding.points[fires], torus, colors, ax)
     ticks = (0, torus.period / 2, torus.period)
     ax.set(title=f"{len(colors)} units on the torus they learned", xticks=ticks, yticks=ticks)
     ax.spines[:].set_visible(True)
-    key = plotting.plot_torus_key(side, ax.inset_axes((1.14, 0.0, 0.4, 0.4)))
-    key.set_title("colors: the place in the\narena where a unit fires", fontsize=6.5, loc="left")
+    key = plotting.plot_torus_key(side, ax.inset_axes((1.12, 0.12, 0.4, 0.4)))
+    key.set_title("where in the\narena it fires", fontsize=6.5, loc="left")
+    key.set(xticks=(0, side), xticklabels=("0", f"{side:g} m"), yticks=(), xlabel="", ylabel="")
     key.spines[:].set_visible(True)
 
 
@@ -232,14 +230,14 @@ def _draw_weights(results: Results, ax: plotting.Axes) -> None:
 def _draw_bars(results: Results, ax: plotting.Axes) -> None:
     verdict = results.verdict
     plotting.plot_barcode(verdict.bars_.diagrams[2], verdict.floors_, most=5, ax=ax)
-    names = {1: "loops", 2: "voids"}
-    labels = [f"{names[degree]}\np = {p:.2g}" for degree, p in sorted(verdict.p_values_.items())]
-    ax.set_yticks(ax.get_yticks(), labels)
+    names = {f"degree {k}": f"{name}\np = {verdict.p_values_[k]:.2g}" for k, name in ((1, "loops"), (2, "voids"))}
+    # Only degrees that have bars are labeled.
+    ax.set_yticks(ax.get_yticks(), [names[label.get_text()] for label in ax.get_yticklabels()])
     ax.tick_params(axis="y", length=0)
     numbers = ", ".join(map(str, verdict.betti_[2].numbers))
-    ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance between states")
+    ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance of states", ylim=(ax.get_ylim()[0] + 3, -1))
     ax.text(
-        1.0, 0.02, f"Betti numbers {numbers}\ngray: null data's length", transform=ax.transAxes, ha="right", va="bottom"
+        1.0, 0.03, f"Betti numbers {numbers}\ngray: reached by nulls", transform=ax.transAxes, ha="right", va="bottom"
     )
 
 
@@ -252,15 +250,16 @@ def _draw_errors(results: Results, ax: plotting.Axes) -> None:
 
 
 def _draw_walk(results: Results, ax: plotting.Axes) -> None:
-    true, decoded = _decoded_walk(results)
-    plotting.plot_closed_paths(true, decoded, results.side, ax)
-    ax.set(title="A path, decoded at 90 % zeros", xticks=(0, results.side), yticks=(0, results.side))
+    true, decoded = _decoded_walks(results)
+    plotting.plot_closed_paths(true, {"decoded": decoded}, results.side, ax)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    ax.set(title="Paths decoded, 90 % zeros", xticks=(0, results.side), yticks=(0, results.side))
     ax.spines[:].set_visible(True)
 
 
 def _draw_times(results: Results, ax: plotting.Axes) -> None:
     plotting.plot_paired_times(results.seconds, ax)
-    ax.set(title=f"Compressed: {results.speed_up:.1f} x as fast", ylabel=f"{_BATCH} walks, ms")
+    ax.set(title=f"{results.speed_up:.1f} times as fast", ylabel=f"{_BATCH} walks, ms")
 
 
 def _hidden_matrix(results: Results) -> Tensor:

@@ -65,7 +65,7 @@ def save_composite(
     heights = [1.0] * len(rows) if heights is None else heights
     if len(heights) != len(rows):
         raise ValueError(f"heights must be {len(rows)} numbers, one a row, got {len(heights)}")
-    with mpl.rc_context(_PRINT):  # pyright: ignore[reportArgumentType]
+    with mpl.rc_context(_PRINT):  # pyright: ignore[reportArgumentType], the names are those of matplotlib
         figure = Figure(figsize=size, layout="constrained")
         axes: dict[str, Axes] = {}
         for part, row in zip(

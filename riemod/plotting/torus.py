@@ -16,7 +16,7 @@ __all__ = ["plot_closed_paths", "plot_torus_key", "plot_weights_by_displacement"
 
 _SILENT = (0.8, 0.8, 0.8)
 # OKLCh: mean lightness and chroma, and how far the second angle moves them. Nearly all colors are inside sRGB.
-_LIGHTNESS, _CHROMA = (0.70, 0.19), (0.095, 0.055)
+_LIGHTNESS, _CHROMA = (0.70, 0.19), (0.11, 0.045)
 # Columns are L, a, b; rows the cube roots of the cone responses, then these to linear red, green and blue.
 _OKLAB_TO_CONES = np.array(
     [[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728], [1.0, -0.0894841775, -1.2914855480]]
@@ -34,7 +34,7 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
     """Color points of a torus by both of their angles, without a seam: near points have near colors, far ones differ.
 
     The torus is laid into the color space OKLab as a ring: the first angle is the hue; the second one moves lightness
-    and chroma around a circle, L = .7 + .19 sin t and C = .095 + .055 cos t. Colors outside sRGB are clipped.
+    and chroma around a circle, L = .7 + .19 sin t and C = .11 + .045 cos t. Colors outside sRGB are clipped.
 
     Args:
         angles: (n, 2), rad; NaN (no position) is gray.
@@ -47,14 +47,14 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
 
     Reference: Ottosson 2020, https://bottosson.github.io/posts/oklab (the color space)
 
-    >>> torus_colors(np.array([[0.0, 0.0], [2 * np.pi, -2 * np.pi]])).round(6).tolist()[0]
-    [0.963087, 0.462551, 0.603459]
+    >>> torus_colors(np.array([[0.0, 0.0], [2 * np.pi, -2 * np.pi]])).round(3).tolist()
+    [[0.915, 0.441, 0.605], [0.915, 0.441, 0.605]]
     """
     angles = np.asarray(angles, dtype=float)
     if angles.ndim != 2 or angles.shape[1] != 2:
         raise ValueError(f"angles must have the shape (n, 2), got {angles.shape}")
-    known = np.isfinite(angles).all(axis=1)
-    hue, second = np.where(known.reshape(-1, 1), angles, 0.0).T
+    known = np.asarray(np.isfinite(angles).all(axis=1))
+    hue, second = np.where(known[:, None], angles, 0.0).T
     lightness = _LIGHTNESS[0] + _LIGHTNESS[1] * np.sin(second)
     chroma = _CHROMA[0] + _CHROMA[1] * np.cos(second)
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
@@ -113,9 +113,11 @@ def plot_weights_by_displacement(
     means = _smoothed(sums) / np.maximum(_smoothed(counts), 1e-12)
     most, least = max(float(means.max()), 1e-12), min(float(means.min()), -1e-12)
     half = period / 2
-    norm = TwoSlopeNorm(0, max(least, -most), most)
+    # Red and blue have scales of their own, as the bar says: inhibition is spread over more pairs than excitation.
+    norm = TwoSlopeNorm(0, least, most)
     image = ax.imshow(means, origin="lower", extent=(-half, half, -half, half), cmap="RdBu_r", norm=norm)
-    ax.figure.colorbar(image, ax=ax, label="mean weight", shrink=0.8)
+    bar = ax.figure.colorbar(image, ax=ax, label="mean weight", fraction=0.045, pad=0.04)
+    bar.set_ticks([least, 0, most], labels=[f"{least:.2g}", "0", f"{most:.2g}"])
     ax.set(xlabel="target - source, first circle", ylabel="target - source, second circle")
     return ax
 
@@ -124,8 +126,8 @@ def plot_closed_paths(true: Tensor, decoded: Mapping[str, Tensor], side: float, 
     """Draw paths on a square whose opposite edges are glued; a path that leaves on one side comes in on the other.
 
     Args:
-        true: (T + 1, 2), m, with the start first.
-        decoded: by name, (T, 2), m.
+        true: (T + 1, 2) or, for several paths, (T + 1, p, 2), m, with the start first.
+        decoded: by name, (T, 2) or (T, p, 2), m.
         side: of the square, m.
         ax: where to draw.
 
@@ -135,24 +137,30 @@ def plot_closed_paths(true: Tensor, decoded: Mapping[str, Tensor], side: float, 
     ax = axes_or_new(ax)
     ax.plot(*_broken(true, side).T, color="black", linewidth=1.6, label="true path")
     for name, path in decoded.items():
-        ax.plot(*_broken(path, side).T, marker="o", markersize=2, linewidth=0.8, label=name)
-    ax.plot(*true[0].cpu().numpy(), marker="o", markersize=5, color="black", linestyle="none", label="start")
+        ax.plot(*_broken(path, side).T, marker="o", markersize=1.8, linewidth=0.7, label=name)
+    starts = np.mod(true[0].reshape(-1, 2).cpu().numpy(), side)
+    ax.plot(*starts.T, marker="o", markersize=4.5, color="black", linestyle="none", label="start")
     ax.set(xlim=(0, side), ylim=(0, side), aspect="equal", xlabel="x, m", ylabel="y, m")
     ax.legend()
     return ax
 
 
-def _broken(path: Tensor, side: float) -> np.ndarray:
-    """Return a path (T, 2), inside the square, with an edge crossed on both sides and NaN in between."""
-    places = np.mod(path.detach().cpu().numpy().astype(float), side)
-    rows = [places[0]]
-    for before, after in itertools.pairwise(places):
-        shift = side * np.round((after - before) / side)
-        if shift.any():
-            # The step is drawn twice, once beyond each edge; the axes cut off what lies outside.
-            rows += [after - shift, np.full(2, math.nan), before + shift]
-        rows.append(after)
-    return np.stack(rows)
+def _broken(paths: Tensor, side: float) -> np.ndarray:
+    """Return paths (T, 2) or (T, p, 2), inside the square, as one line with NaN where it is broken.
+
+    A step across an edge is drawn twice, once beyond each edge; the axes cut off what lies outside.
+    """
+    places = np.mod(paths.detach().cpu().numpy().astype(float), side)
+    gap, rows = np.full(2, math.nan), []
+    for path in places.reshape(len(places), -1, 2).swapaxes(0, 1):
+        rows.append(path[0])
+        for before, after in itertools.pairwise(path):
+            shift = side * np.round((after - before) / side)
+            if shift.any():
+                rows += [after - shift, gap, before + shift]
+            rows.append(after)
+        rows.append(gap)
+    return np.stack(rows[:-1])
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jaxtyping
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_the_demo_says_what_it_found(shown: tuple[Path, str]) -> None:
 
 
 def test_the_figure_is_drawn(shown: tuple[Path, str]) -> None:
-    pixels = mpl.image.imread(shown[0] / "figures" / "demo.png")
+    pixels = matplotlib.image.imread(shown[0] / "figures" / "demo.png")
     assert pixels.shape[1] == 2100
     assert np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0).shape[0] > 500
 

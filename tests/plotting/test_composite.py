@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_composite_has_its_size_and_a_letter_for_each_panel(tmp_path: Path) ->
     before = dict(mpl.rcParams)
     panels, rows = dict.fromkeys(("wide", "left", "right"), keep), ({"wide": 1}, {"left": 2, "right": 1})
     file = save_composite(panels, rows, tmp_path / "new" / "all.png", (3.0, 2.0), heights=(1, 2))
-    assert np.asarray(mpl.image.imread(file)).shape[:2] == (600, 900)
+    assert np.asarray(matplotlib.image.imread(file)).shape[:2] == (600, 900)
     assert [ax.texts[-1].get_text() for ax in drawn.values()] == ["a", "b", "c"]
     (_, left, right), boxes = drawn.values(), [ax.get_window_extent() for ax in drawn.values()]
     assert boxes[1].width > 1.5 * boxes[2].width > boxes[0].width / 8
