@@ -9,7 +9,11 @@ from riemod.topology.few import size_and_noise
 # By manifold, rows of (noise, points): the root of the noise's total variance over that of the manifold's, and the
 # smallest number tried at which at least 8 of 10 draws were recognized with 40 nulls; None if none was.
 # `python -m analysis.few_points` computes them, and tests/topology/test_power.py holds them to its records.
-ENOUGH: dict[str, tuple[tuple[float, int | None], ...]] = {"circle": ((0.245, 40),), "sphere": ((0.245, 80),)}
+ENOUGH: dict[str, tuple[tuple[float, int | None], ...]] = {
+    "circle": ((0.122, 40), (0.245, 40), (0.49, 120)),
+    "sphere": ((0.122, 80), (0.245, 80), (0.49, None)),
+    "torus": ((0.087, 120), (0.173, 150)),
+}
 
 
 def needed_points(coordinates: np.ndarray) -> dict[str, int | None]:
