@@ -92,11 +92,11 @@ def test_a_net_learns_to_find_its_way(arena: ArenaName):
     torch.manual_seed(0)
     model = problem.build_model()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for batch in problem.batches(generator(4), 150):
+    for batch in problem.batches(generator(4), 300):
         optimizer.zero_grad()
         problem.loss(model, batch).backward()
         optimizer.step()
-    error = problem.evaluate(model, generator(5), 5)["error_maximum_likelihood"]
+    error = problem.evaluate(model, generator(5), 20)["error_maximum_likelihood"]
     # Measured: 0.2 on the circle, 0.6 to 0.7 on the others; nets that do not integrate hold the start at best.
     assert error < 0.8 * problem.reference_levels(generator(5))["error_top3 of holding the start"]
 
