@@ -1,11 +1,11 @@
 """Checks of arrays and tensors that several rooms share: points, distances, and tensors as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import sys
 from typing import Any
 
 import numpy as np
+import Sequence
 import torch
-from scipy.sparse import issparse
 
 from riemod._checks import kind_of, shown
 
@@ -96,10 +96,10 @@ def check_distances(distances: Any, name: str = "distances") -> Any:
 
     A distance matrix is square, symmetric up to rounding, >= 0, and zero on the diagonal.
     """
-    array: Any = distances.tocsr().astype(np.float64) if issparse(distances) else as_array(distances, name)
+    array: Any = distances.tocsr().astype(np.float64) if _is_sparse(distances) else as_array(distances, name)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got the shape {array.shape}")
-    values = array.data if issparse(array) else array
+    values = array.data if _is_sparse(array) else array
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, but {int((~np.isfinite(values)).sum())} entries are NaN or infinite")
     if values.size and values.min() < 0:
@@ -134,3 +134,9 @@ def _layout_of(tensor: torch.Tensor) -> str:
     if tensor.is_meta:
         return "a tensor without numbers, on the meta device"
     return f"{tensor.dtype}" if tensor.is_complex() else f"the layout {tensor.layout}"
+
+
+def _is_sparse(value: object) -> bool:
+    # Only who has imported scipy.sparse can have made one. Its import changes the filters of warnings.
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and sparse.issparse(value)

@@ -68,7 +68,8 @@ PUBLIC = {
     "riemod.tuning": ["rate_maps", "preferred_positions", "grid_scores", "shuffle_test"],
     "riemod.alignment": ["graph_distances", "distance_correlation", "mantel_test", "manifold_procrustes"],
     "riemod.dynamics": ["recurrent_map", "jacobians", "lyapunov_exponents", "slow_points"],
-    "riemod.coactivity": ["Coactivity", "RunningCorrelations", "fit_positions", "least_squares"],
+    "riemod.coactivity": ["RunningCorrelations", "fit_positions", "least_squares"],
+    "riemod.evidence": ["Coactivity", "EvidenceLaw", "PointEvidence", "incoming_cosine", "signed_weights"],
     "riemod.masks": ["apply_masks", "attach_masks"],
     "riemod.regularization": ["ModuliRegularizer", "NeuronEmbedding", "moduli_penalty"],
 }

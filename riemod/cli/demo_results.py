@@ -232,7 +232,8 @@ def _draw_bars(results: Results, ax: plotting.Axes) -> None:
     plotting.plot_barcode(verdict.bars_.diagrams[2], verdict.floors_, most=5, ax=ax)
     names = {f"degree {k}": f"{name}\np = {verdict.p_values_[k]:.2g}" for k, name in ((1, "loops"), (2, "voids"))}
     # Only degrees that have bars are labeled.
-    ax.set_yticks(ax.get_yticks(), [names[label.get_text()] for label in ax.get_yticklabels()])
+    labels = [names[text] for label in ax.get_yticklabels() if (text := label.get_text()) in names]
+    ax.set_yticks(ax.get_yticks()[: len(labels)], labels)
     ax.tick_params(axis="y", length=0)
     numbers = ", ".join(map(str, verdict.betti_[2].numbers))
     ax.set(title=f"Hidden states: {verdict.manifold_}", xlabel="distance of states", ylim=(ax.get_ylim()[0] + 3, -1))

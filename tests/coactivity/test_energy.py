@@ -52,7 +52,7 @@ def test_the_natural_scale_is_a_length(period: float) -> None:
 BAD_ENERGY = {
     "off": (torch.full((3, 2), 12.0), torch.eye(3), ValueError, "points must lie on Torus"),
     "shape": (torch.zeros(3, 2), torch.eye(4), ValueError, "points must hold 4 points"),
-    "dtype": (torch.zeros(3, 2), torch.eye(3, dtype=torch.float64), TypeError, "must have the weight's dtype"),
+    "dtype": (torch.zeros(3, 2), torch.eye(3, dtype=torch.float64), TypeError, "must have the correlations's dtype"),
 }
 
 

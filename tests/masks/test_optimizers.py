@@ -436,8 +436,3 @@ def test_a_wrapper_without_hooks_is_attached_by_the_optimizer_inside():
     layer(torch.ones(1, 2)).sum().backward()
     wrapper.step()
     assert (layer.weight == 0).tolist() == [[False, True]]
-
-
-def test_an_optimizer_that_calls_no_hooks_is_refused():
-    with pytest.raises(TypeError, match="optimizer must call hooks at its steps, got a WithoutHooks without any"):
-        attach_masks(WithoutHooks(None), torch.nn.Linear(2, 1))

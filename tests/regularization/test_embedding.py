@@ -100,7 +100,7 @@ def test_modules_must_fill_a_layer(neurons):
         ([(Torus(2), 3), (Torus(2), 1.5)], 1.0, ValueError, "the sizes of parts must be an integer >= 1, got 1.5"),
         ([(Torus(2), None), (Torus(2), None)], 1.0, ValueError, "parts may leave the size of one manifold open"),
         ([("torus", 3), (Torus(2), 3)], 1.0, TypeError, r"parts must hold \(Manifold, size\) pairs, got a str"),
-        ([Torus(2), Torus(2)], 1.0, TypeError, r"parts must hold \(Manifold, size\) pairs, got Torus"),
+        ([Torus(2), Torus(2)], 1.0, TypeError, r"parts must hold \(Manifold, size\) pairs, got a module Torus"),
         ([(Torus(2), 3), (Torus(2), 3)], -1.0, ValueError, "between must be finite and >= 0, got -1.0"),
         ([(Torus(2), 3), (Torus(2), 3)], math.nan, ValueError, "between must be finite and >= 0, got nan"),
         ([(Torus(2), 3), (Torus(2), 3)], math.inf, ValueError, "between must be finite and >= 0, got inf"),
@@ -154,7 +154,7 @@ def test_a_layer_used_twice_is_found_once():
         (nn.Linear(2, 2), ValueError, "module must be or hold a recurrent layer or cell of torch.nn, got Linear"),
         (nn.LSTM(2, 4, proj_size=2), ValueError, "module must not project its hidden state"),
         (torch.zeros(2, 2), TypeError, "module must be a torch.nn.Module, got Tensor"),
-        (None, TypeError, "module must be a torch.nn.Module, got NoneType"),
+        (None, TypeError, "module must be a torch.nn.Module, got None"),
     ],
 )
 def test_a_module_without_recurrent_weights_is_refused(module, error, message):

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from riemod.cli.tables import record_table
-from riemod.training import RunFolder, evaluate, load, train
+from riemod.training import CheckpointError, RunFolder, evaluate, load, train
 
 OLD = Path(__file__).parent / "old_layout"
-STOPPED = sorted(path.parent.name for path in OLD.glob("*/expected.json"))
+# Its points followed co-activity by a law that is gone.
+ANOTHER_LAW = "navigation-learned"
+STOPPED = sorted(path.parent.name for path in OLD.glob("*/expected.json") if path.parent.name != ANOTHER_LAW)
 
 
 @pytest.mark.parametrize("name", STOPPED)
@@ -34,7 +36,13 @@ def test_a_stopped_run_goes_on(name: str, tmp_path: Path) -> None:
 
 
 def test_there_is_a_run_of_each_kind() -> None:
-    assert len(STOPPED) == 4
+    assert len(STOPPED) == 3
+
+
+def test_a_run_whose_points_followed_another_law_is_refused_by_name(tmp_path: Path) -> None:
+    shutil.copytree(OLD / ANOTHER_LAW, tmp_path / ANOTHER_LAW)
+    with pytest.raises(CheckpointError, match="followed evidence by the law of an earlier version"):
+        load(RunFolder(tmp_path / ANOTHER_LAW))
 
 
 def test_a_finished_run_is_shown_and_not_trained_again() -> None:
