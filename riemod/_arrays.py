@@ -1,10 +1,10 @@
 """Checks of arrays and tensors that several rooms share: points, distances, and tensors as arrays."""
 
-from collections.abc import sys
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import Sequence
 import torch
 
 from riemod._checks import kind_of, shown
