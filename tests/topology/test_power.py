@@ -24,7 +24,9 @@ def test_planted_noise_finds_its_own_row(noise: float) -> None:
     for cloud in few_points.CLOSED:
         name = str(few_points.CLOUDS[cloud][0])
         drawn = few_points.draw(cloud, 300, noise, 4000)
-        assert power.needed_points(drawn)[name] == power.ENOUGH[name][column][1]
+        rows = power.ENOUGH[name]
+        # A level that was not tried, the torus' last one, needs more points than were tried.
+        assert power.needed_points(drawn)[name] == (rows[column][1] if column < len(rows) else None)
 
 
 def test_points_without_size_or_with_much_noise_need_more_than_was_tried() -> None:
