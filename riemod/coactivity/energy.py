@@ -152,7 +152,7 @@ def mean_distance(manifold: Manifold) -> float:
     """Estimate the mean distance of uniform points; they are drawn by a fixed seed, with an error of about 1 %.
 
     >>> from riemod.manifolds import Sphere
-    >>> round(mean_distance(Sphere(1)), 1)  # exactly pi / 2
+    >>> round(mean_distance(Sphere(1, radius=1.0)), 1)  # exactly pi / 2
     1.6
     """
     return uniform_pairs(manifold).sqrt().mean().item()
