@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import logging
 import math
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ _DRAWING = threading.Lock()
 @contextlib.contextmanager
 def _process_left_as_found() -> Iterator[None]:
     dtype, root = torch.get_default_dtype(), logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    level, handlers, environment = root.level, list(root.handlers), set(os.environ)
     needs_trapz = "trapz" not in np.__dict__
     if needs_trapz:
         np.__dict__["trapz"] = np.trapezoid
@@ -40,6 +41,9 @@ def _process_left_as_found() -> Iterator[None]:
         root.setLevel(level)
         root.handlers[:] = handlers
         torch.set_default_dtype(dtype)
+        # scikit-learn, which geomstats imports, sets variables of OpenMP.
+        for name in set(os.environ) - environment:
+            del os.environ[name]
 
 
 def _load(name: str) -> Any:

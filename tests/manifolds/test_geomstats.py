@@ -244,9 +244,3 @@ def test_adapter_leaves_the_process_as_it_was(environment, imported_before, back
     assert found["error"] < 1e-6
     assert found["single"] < 1e-4
     assert found["kind"] == ["ndarray", "float64"]
-
-
-def test_draws_inside_a_compiled_function_are_those_outside_of_it() -> None:
-    source, same, torus = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0), Torus(2)
-    compiled = torch.compile(lambda x: x + torus.sample(5, generator=source), backend="eager")
-    assert torch.equal(compiled(torch.zeros(5, 2)), torus.sample(5, generator=same))
