@@ -25,11 +25,10 @@ from analysis import small_nets
 from analysis.points import agreement, units_of
 from analysis.small_nets import RECORDS, Row, markdown, run_study, summary
 from riemod import inhibitors, manifolds
-from riemod.coactivity.energy import mean_distance
 from riemod.evidence import Coactivity, Permuted, PointEvidence, Source, incoming_cosine, signed_weights
 from riemod.evidence.sources import as_source
 from riemod.manifolds import Manifold
-from riemod.manifolds._uniform_pairs import uniform_pairs
+from riemod.manifolds._uniform_pairs import mean_distance, uniform_pairs
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.inhibitors import CostLaw, DifferenceOfGaussians
 from riemod.tasks.navigation import Navigation

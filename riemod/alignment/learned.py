@@ -22,8 +22,8 @@ _UNIFORM_POINTS = 1000
 def spread(points: Tensor, manifold: Manifold) -> float:
     """Compute the mean distance of all pairs of points over that of 1,000 uniform points; 1 is uniform, 0 one place.
 
-    The uniform points are those of `manifold.sample` with seed 0. The ratio of n other uniform points has a standard
-    deviation of about 0.4 / n around 1 on the circle, and the 1,000 points themselves add less than 0.01.
+    The uniform points are those of `manifold.sample` with seed 0. That ratio of n other uniform points deviates from 1
+    by about 0.9 / n on the circle, 0.3 / n on the sphere and 0.6 / n on the torus (15 draws of n = 100).
 
     Args:
         points: (n, coordinate_dim), n >= 2.

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from riemod import plotting, sparse
-from riemod.coactivity.energy import mean_distance
+from riemod.alignment import distance_matrix, rank_correlation, spread
 from riemod.inspection import draw_states
 from riemod.inspection.navigation import arena_of
 from riemod.manifolds import Torus
@@ -143,15 +142,11 @@ def units_of(run: Run) -> Units:
     places = torch.full((states.shape[1], positions.shape[1]), torch.nan, dtype=torch.float64)
     places[varying] = preferred_positions(maps.only(maps.varying), peak=True)
     embedding = moduli.layer_embeddings(0)[0]
-    apart = embedding.distances().detach().cpu()
-    truths = {
-        "tuning": 1 - np.corrcoef(maps.rates[maps.varying]),
-        "places": arena.manifold.distance(places[varying], places[varying]).numpy(),
-    }
-    pairs = np.triu_indices(int(varying.sum()), 1)
-    own = apart[varying][:, varying].numpy()[pairs]
-    tuning, near = (float(np.asarray(spearmanr(own, truth[pairs]))[0]) for truth in truths.values())
-    return Units(places, tuning, near, apart.mean().item() / mean_distance(embedding.manifold))
+    points, manifold = embedding.points.detach().cpu(), embedding.manifold
+    apart = distance_matrix(points[varying], manifold)
+    tuning = rank_correlation(apart, distance_matrix(maps.rates[maps.varying], "correlation"))
+    near = rank_correlation(apart, distance_matrix(places[varying], arena.manifold))
+    return Units(places, tuning, near, spread(points, manifold))
 
 
 def _time(run: Run, compressed: Path) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive, check_type
 from riemod._torch import outside_graphs
-from riemod.manifolds._uniform_pairs import uniform_pairs
+from riemod.manifolds._uniform_pairs import mean_distance
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
 from riemod.regularization.penalty import check_weight, penalty_of_coordinates
@@ -146,13 +146,3 @@ def natural_scale(manifold: Manifold) -> float:
     2.0
     """
     return _REACH * mean_distance(manifold)
-
-
-def mean_distance(manifold: Manifold) -> float:
-    """Estimate the mean distance of uniform points; they are drawn by a fixed seed, with an error of about 1 %.
-
-    >>> from riemod.manifolds import Sphere
-    >>> round(mean_distance(Sphere(1, radius=1.0)), 1)  # exactly pi / 2
-    1.6
-    """
-    return uniform_pairs(manifold).sqrt().mean().item()

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from riemod._checks import check_at_least, check_positive
-from riemod.coactivity.energy import mean_distance
 from riemod.evidence.sources import normalized
+from riemod.manifolds._uniform_pairs import mean_distance
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import CostLaw, Crowding, Gaussian, Inhibitor, Scaled, Signed, as_inhibitor
 from riemod.regularization.penalty import penalty_of_coordinates

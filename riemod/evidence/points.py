@@ -193,8 +193,9 @@ class PointEvidence(nn.Module):
             raise ValueError(
                 f"evidence about {self.moduli.weights[layer].parameter} must be finite, got NaN or infinity"
             )
-        silent = int(_without_evidence(evidence).sum())
-        if silent and not self._told:
+        # Counted until it was told, because the number makes a GPU wait.
+        silent = 0 if self._told else int(_without_evidence(evidence).sum())
+        if silent:
             self._told = True
             _logger.warning(
                 "%d of %d neurons of %s have no evidence about where they belong (silent units or rows of zeros): only "

@@ -1,15 +1,15 @@
 """Sources made of another source: its profiles, and a control with the same numbers about other neurons."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from riemod._checks import check_integer
 from riemod.evidence.sources import Gathered, Source, as_source, cosines
 from riemod.regularization.penalized import RecurrentWeight
 
 
-@dataclass(frozen=True)
 class Profiles(Source):
     """Describes the cosine of two rows of a source's matrix: neurons belong together if the same others belong to both.
 
@@ -24,17 +24,13 @@ class Profiles(Source):
     Coactivity(forget=0.05)
     """
 
-    source: object
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "source", as_source(self.source))  # pyright: ignore[reportArgumentType]
+    def __init__(self, source: Source | Callable[[Tensor], Tensor]) -> None:
+        self.source = as_source(source)
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
-        assert isinstance(self.source, Source)
         return _Profiles(self.source.gather(weight))
 
 
-@dataclass(frozen=True)
 class Permuted(Source):
     """Describes a source whose matrix is permuted over neurons at random: what a neuron is told is true of another.
 
@@ -50,14 +46,10 @@ class Permuted(Source):
     3
     """
 
-    source: object
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "source", as_source(self.source))  # pyright: ignore[reportArgumentType]
+    def __init__(self, source: Source | Callable[[Tensor], Tensor], seed: int = 0) -> None:
+        self.source, self.seed = as_source(source), check_integer("seed", seed, least=0)
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
-        assert isinstance(self.source, Source)
         order = torch.randperm(weight.neurons, generator=torch.Generator().manual_seed(self.seed))
         return _Permuted(self.source.gather(weight), order.to(weight.tensor.device))
 

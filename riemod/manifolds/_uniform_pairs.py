@@ -31,3 +31,13 @@ def uniform_pairs(manifold: Manifold) -> Tensor:
         manifold.sample(_POINTS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1)
     )
     return manifold.squared_distance(manifold.coordinates(x), manifold.coordinates(y))
+
+
+def mean_distance(manifold: Manifold) -> float:
+    """Estimate the mean distance of uniform points from `uniform_pairs`.
+
+    >>> from riemod.manifolds import Sphere
+    >>> round(mean_distance(Sphere(1, radius=1.0)), 1)  # exactly pi / 2
+    1.6
+    """
+    return uniform_pairs(manifold).sqrt().mean().item()

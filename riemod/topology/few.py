@@ -22,7 +22,7 @@ from riemod.topology.verdict import PRIMES, pieces, ratios
 
 # Fewer distinct points than this are read as described here.
 FEW = 500
-# More points are thinned to this many, as evenly as max-min landmarks are; all bars of 120 points take 0.1 s.
+# More points are thinned to this many, as evenly as max-min landmarks are.
 MOST_FEW = 120
 # The void of a sphere dies at 0.82 of the enclosing radius, the loops of a torus at 0.61.
 REACH_FEW = 0.85

@@ -62,8 +62,8 @@ class ModuliRecovery(BaseEstimator):
     undecided verdict says how many points of this noise would be enough. A Klein bottle is not recognized.
 
     Points that were learned on a manifold fill it because it was given to them: its Betti numbers are no evidence.
-    Learn them in a neutral space, R^k or S^k with k > 2, which has none of these classes, or compare them with points
-    of permuted evidence, which a function in `nulls` may return.
+    Learn them in a neutral space, R^k or S^k with k > 2, which has none of these classes. Evidence that is permuted
+    over neurons gives the same points in another order: a verdict cannot tell the two apart, agreement with tuning can.
 
     docs/topology.md and docs/confusion.md say how much time this takes, and how often it is right.
 

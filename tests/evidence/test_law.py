@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from riemod.coactivity.energy import mean_distance
 from riemod.evidence import EvidenceLaw
+from riemod.manifolds._uniform_pairs import mean_distance
 from riemod.regularization.inhibitors import Crowding, Gaussian, Ricker
 from tests.strategies import MANIFOLDS, generator
 

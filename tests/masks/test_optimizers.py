@@ -18,6 +18,7 @@ from riemod.masks import (
 )
 from riemod.optim import riemannian_adam
 from riemod.pruning import MagnitudePruner
+from tests.masks.nets import net, pruned_entries, state_at_pruned, train
 
 ELEMENTWISE = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -37,33 +38,6 @@ ELEMENTWISE = {
 
 # These lift a state of 0 to their own least value in the step itself.
 FLOORED = ("adamax", "rprop")
-
-
-def net():
-    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
-
-
-def train(model, optimizer, steps, after=None):
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (model(torch.randn(11, 5)) - 1).square().sum().backward()
-        optimizer.step()
-        if after is not None:
-            after()
-
-
-def pruned_entries(model):
-    return torch.cat([parameter[~mask] for _, parameter, mask in masked_parameters(model)])
-
-
-def state_at_pruned(model, optimizer):
-    values = [
-        value[~mask]
-        for _, parameter, mask in masked_parameters(model)
-        for value in optimizer.state[parameter].values()
-        if isinstance(value, torch.Tensor) and value.shape == parameter.shape
-    ]
-    return torch.cat(values) if values else torch.zeros(0)
 
 
 @pytest.mark.filterwarnings("ignore:.* its floor:UserWarning")
@@ -321,56 +295,6 @@ def test_attach_masks_refuses():
         attach_masks(torch.optim.SGD(model.parameters(), lr=0.1), "model")
 
 
-class Wrapper(torch.optim.Optimizer):
-    """Steps the optimizer that it holds, by another way than its own `step`, and keeps a copy of the weights aside."""
-
-    def __init__(self, base):
-        super().__init__(base.param_groups, {})
-        self.base, self.aside = base, {}
-
-    def other_step(self):
-        self.aside = {p: p.detach().clone() for group in self.param_groups for p in group["params"]}
-        self.base.step()
-
-
-class HooklessWrapper(torch.optim.Optimizer):
-    """Never calls torch's constructor, as Accelerate's."""
-
-    def __init__(self, optimizer):
-        self.optimizer = optimizer
-
-    def step(self, closure=None):
-        self.optimizer.step(closure)
-
-    def zero_grad(self, set_to_none=True):
-        self.optimizer.zero_grad(set_to_none)
-
-
-@pytest.mark.parametrize("kind", [Wrapper, HooklessWrapper])
-def test_optimizers_inside_a_wrapper_are_attached(kind):
-    model = net()
-    inner = torch.optim.Adam(model.parameters(), lr=0.1)
-    optimizer = kind(inner)
-    handle = attach_masks(optimizer, model)
-    optimizer.step = getattr(optimizer, "other_step", optimizer.step)
-    train(model, optimizer, 2)
-    pruner = MagnitudePruner(model)
-    pruner.prune(0.7)
-    train(model, optimizer, 3)
-    assert not pruned_entries(model).any()
-    assert not state_at_pruned(model, inner).any()
-    assert pruner.sparsity()["total"] == pytest.approx(0.7, abs=0.01)
-    handle.remove()
-    train(model, optimizer, 1)
-    assert pruned_entries(model).any()
-
-
-def test_an_optimizer_without_hooks_is_refused():
-    optimizer = HooklessWrapper(None)
-    with pytest.raises(TypeError, match="optimizer must take hooks around its steps, got HooklessWrapper"):
-        attach_masks(optimizer, net())
-
-
 def muon(model):
     kind = getattr(torch.optim, "Muon", None)
     return [] if kind is None else [kind([model[0].weight])]
@@ -416,23 +340,3 @@ def test_mask_gradients_before_clipping():
     model.zero_grad()
     mask_gradients((p, m) for _, p, m in masked_parameters(model))
     assert model[0].weight.grad is None
-
-
-class WithoutHooks(torch.optim.Optimizer):
-    """Like Accelerate's wrapper: an optimizer by its class alone, which steps the one inside."""
-
-    def __init__(self, optimizer: object) -> None:
-        self.optimizer = optimizer
-
-    def step(self, closure=None):
-        return self.optimizer.step(closure)
-
-
-def test_a_wrapper_without_hooks_is_attached_by_the_optimizer_inside():
-    layer = torch.nn.Linear(2, 1)
-    wrapper = WithoutHooks(torch.optim.Adam(layer.parameters(), lr=0.1))
-    attach_masks(wrapper, layer)
-    register_mask(layer, "weight")[0, 1] = False
-    layer(torch.ones(1, 2)).sum().backward()
-    wrapper.step()
-    assert (layer.weight == 0).tolist() == [[False, True]]

@@ -177,10 +177,17 @@ def test_a_collapsing_inhibitor_does_run_points_together():
     """What the permission is about: under the Gaussian the cloud shrinks, the difference of Gaussians spaces it out."""
     spreads = []
     for f in (inhibitors.Gaussian(width=50.0), inhibitors.DifferenceOfGaussians()):
-        # From some starts two clusters end at opposite places of the torus, where the Gaussian's pull cancels.
+        # From a third of the torus: seeds 0 to 5 give 0.016 to 0.030, and 0.853 to 0.893 around the cheapest distance.
         torch.manual_seed(3)
+        start = 2 * torch.rand(12, 2)
         moduli = ModuliRegularizer(
-            torch.nn.RNN(2, 12), Torus(2, period=6.0), inhibitor=f, learn=True, allow_collapse=True, reduction="sum"
+            torch.nn.RNN(2, 12),
+            Torus(2, period=6.0),
+            inhibitor=f,
+            learn=True,
+            points=start,
+            allow_collapse=True,
+            reduction="sum",
         )
         embedding = moduli.layer_embeddings(0)[0]
         optimizer = torch.optim.SGD([moduli.points], lr=0.01)

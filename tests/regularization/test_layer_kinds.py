@@ -252,7 +252,12 @@ BAD = {
     "path": (lambda: (CELL, "cell.transition"), TORUS, ValueError, "parameter 'cell.transition' does not exist"),
     "recurrent parameter": (lambda: recurrent(CELL, "weight_hh"), TORUS, ValueError, "it has transition, reading"),
     "method": (lambda: (CELL, "forward"), TORUS, ValueError, "parameter 'forward' does not exist"),
-    "vector": (lambda: (CELL, "offset"), TORUS, ValueError, r"'offset' of the module must be .*, got shape \(5,\)"),
+    "vector": (
+        lambda: (CELL, "offset"),
+        TORUS,
+        ValueError,
+        r"'offset' of the module must be \(n, m\) or .*, got shape \(5,\)",
+    ),
     "integers": (lambda: (CELL, "steps"), TORUS, ValueError, "'steps' must be floating-point, got torch.int64"),
     "not square": (lambda: recurrent(CELL, "reading"), TORUS, ValueError,
                    r"parameter 'reading' must be \(gates \* n, n\) to be recurrent, got \(5, 3\)"),

@@ -169,9 +169,11 @@ def test_the_width_of_the_hat():
     for width in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="width must be positive and finite, got"):
             Signed.mexican_hat(Torus(2), width)
-    for width in (30.0, 1e300, 1e-3, 1e-300):
-        message = r"width must (give .* a mean over uniform pairs from 1e-06 to 0\.5|be from 1e-30 to 1e\+30)"
-        with pytest.raises(ValueError, match=message):
+    for width in (30.0, 1e20, 1e-3, 1e-20):
+        with pytest.raises(ValueError, match=r"width must give .* a mean over uniform pairs from 1e-06 to 0\.5"):
+            Signed.mexican_hat(Torus(2), width)
+    for width in (1e300, 1e-300):
+        with pytest.raises(ValueError, match=r"width must be from 1e-30 to 1e\+30"):
             Signed.mexican_hat(Torus(2), width)
     with pytest.raises(TypeError, match="manifold must be a Manifold, got int"):
         Signed.mexican_hat(3)  # pyright: ignore[reportArgumentType]

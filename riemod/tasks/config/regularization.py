@@ -25,9 +25,6 @@ else:
 # In these arms all pairs of neurons cost the same.
 _FLAT_ARMS = ("none", "matched_l1")
 
-EVIDENCE_EVERY = 5
-"""Steps of the net for each step of points that follow evidence."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Regularization:
@@ -126,4 +123,4 @@ class Regularization:
         source = evidence_by_name(self.evidence)
         if moduli is None or source is None:
             return None
-        return PointEvidence(moduli, source, every=EVIDENCE_EVERY)
+        return PointEvidence(moduli, source)
