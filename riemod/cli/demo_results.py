@@ -144,7 +144,8 @@ def units_of(run: Run) -> Units:
     embedding = moduli.layer_embeddings(0)[0]
     points, manifold = embedding.points.detach().cpu(), embedding.manifold
     apart = distance_matrix(points[varying], manifold)
-    tuning = rank_correlation(apart, distance_matrix(maps.rates[maps.varying], "correlation"))
+    visited = maps.rates[maps.varying][:, np.isfinite(maps.rates).all(axis=0)]
+    tuning = rank_correlation(apart, distance_matrix(visited, "correlation"))
     near = rank_correlation(apart, distance_matrix(places[varying], arena.manifold))
     return Units(places, tuning, near, spread(points, manifold))
 

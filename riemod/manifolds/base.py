@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import check_integer
+from riemod._checks import check_generator, check_integer
+from riemod._machine import check_fits, check_place
 from riemod._torch import outside_graphs
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
@@ -324,9 +325,13 @@ class Manifold(nn.Module, ABC):
             (n, k), float64, in the representation of the space.
 
         Raises:
-            ValueError: if n is not an integer >= 0.
+            TypeError: if the generator is something else.
+            ValueError: if n is not an integer >= 0, the points do not fit the memory, or torch has no such device here.
         """
-        n = check_integer("n", n, least=0)
+        check_fits("n", check_integer("n", n, least=0), 8 * n * self.coordinate_dim)
+        check_generator(generator)
+        if device is not None:
+            check_place(device)
         source = device if generator is None else generator.device
         seed = torch.randint(2**63 - 1, (), generator=generator, device=source)
         if seed.is_meta:

@@ -94,6 +94,7 @@ def names_of_optimization() -> dict[str, Any]:
 # What a page takes for granted: the names that its reader has already.
 SETUP: dict[str, Callable[[], dict[str, Any]]] = {
     "coactivity.md": names_of_coactivity,
+    "learned.md": names_of_coactivity,
     "topology.md": names_of_topology,
     "api/alignment.md": names_of_alignment,
     "api/dynamics.md": names_of_dynamics,
