@@ -118,3 +118,13 @@ def test_position_colors_are_gray_where_unknown():
     colors = plotting.position_colors(torch.tensor([[0.5, 0.0], [float("nan"), float("nan")]]), 2.2)
     assert np.ptp(colors[1]) == 0
     assert np.ptp(colors[0]) > 0.3
+
+
+def test_the_key_of_positions_shows_each_position_in_its_color() -> None:
+    ax = plotting.plot_position_key(2.0, Figure().subplots())
+    (image,) = ax.images
+    assert tuple(image.get_extent()) == (-1, 1, -1, 1)
+    corner, middle = plotting.position_colors(torch.tensor([[-1.0, -1.0], [0.5, -0.5]], dtype=torch.float64), 2.0)
+    pixels = np.asarray(image.get_array())
+    np.testing.assert_allclose(pixels[0, 0], corner)
+    np.testing.assert_allclose(pixels[25, 75], middle)
