@@ -76,7 +76,10 @@ def test_a_single_step_needs_no_recurrent_weights():
     assert not stacked["weight_hh_l0"].grad.any()
 
 
-@pytest.mark.parametrize("cell", get_args(Cell))
+@pytest.mark.parametrize(
+    "cell",
+    [cell if cell in ("rnn_tanh", "lstm") else pytest.param(cell, marks=pytest.mark.slow) for cell in get_args(Cell)],
+)
 def test_every_replica_ends_as_its_single_run(cell: Cell, tmp_path: Path, begin: Begin, bits: Bits):
     together = [begin(tmp_path / "a" / name, **COMMON, cell=cell, **own) for name, own in RUNS.items()]
     apart = [begin(tmp_path / "b" / name, **COMMON, cell=cell, **own) for name, own in RUNS.items()]
