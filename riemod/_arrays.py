@@ -64,6 +64,22 @@ def check_array(name: str, values: Any, shape: Sequence[int | str | None]) -> np
     return array
 
 
+def check_square(name: str, values: Any, least: int = 1) -> np.ndarray:
+    """Return the values as a float64 array; raise a ValueError unless they are a finite (n, n) with n >= `least`.
+
+    >>> check_square("weight", [[1.0, 2.0]])
+    Traceback (most recent call last):
+    ValueError: weight must be a finite square matrix, got the shape (1, 2)
+    """
+    array = as_array(values, name)
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < least:
+        of_size = f" of {least} rows or more" if least > 1 else ""
+        raise ValueError(f"{name} must be a finite square matrix{of_size}, got the shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be a finite square matrix, got NaN or infinity in it")
+    return array
+
+
 def check_order(name: str, values: Any, count: int) -> np.ndarray:
     """Return the values as an int64 array; raise an error unless they are a permutation of 0 to count - 1."""
     array = check_array(name, values, (count,))

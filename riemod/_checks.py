@@ -210,6 +210,30 @@ def check_prime(prime: Any) -> int:
     return int(prime)
 
 
+def check_setting(
+    owner: object,
+    name: str,
+    value: Any,
+    fixed: Mapping[str, str],
+    checks: Mapping[str, Callable[[str, Any], Any]] | None = None,
+) -> Any:
+    """Return the value that an attribute is about to be set to, checked; refuse what would have no effect.
+
+    Args:
+        owner: the object.
+        name: of the attribute.
+        value: what it is set to.
+        fixed: attributes that are set at construction alone, each with what to do instead.
+        checks: of attributes that may be set at any time.
+
+    Raises:
+        AttributeError: the attribute is fixed, and was set before.
+    """
+    if name in fixed and hasattr(owner, name):
+        raise AttributeError(f"{name} of a {type(owner).__name__} cannot be set after construction: {fixed[name]}")
+    return checks[name](name, value) if checks and name in checks else value
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -24,6 +24,9 @@ from riemod.regularization.regularizer import ModuliRegularizer
 
 Trained = nn.Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
+# What torch's schedulers call the momentum that they cycle: that of gradient descent, and Adam's first beta.
+_MOMENTA = {"momentum", "betas"}
+
 
 class PointAdam(geoopt.optim.RiemannianAdam):
     """Runs geoopt's Riemannian Adam, and continues with the same bits after its state was loaded or copied.
@@ -47,7 +50,9 @@ class JointOptimizer(torch.optim.Optimizer):
 
     Learning-rate schedulers work on it, because the parameter groups are those of the members themselves. Its
     `defaults` are those that all members have, with the values of the first, so that `OneCycleLR` and `CyclicLR` find
-    the momentum (`betas`) that they cycle in all groups.
+    the momentum (`betas`) that they cycle in all groups. Where some members have a momentum and the others `betas`,
+    as gradient descent beside Adam, these schedulers set `group["momentum"]` in all groups, and a step of a member
+    with `betas` takes it as its first beta. Where a member has neither, they refuse it: use `cycle_momentum=False`.
 
     Args:
         members: optimizers of disjoint parameters.
@@ -68,6 +73,8 @@ class JointOptimizer(torch.optim.Optimizer):
         super().__init__([group for member in self.members for group in member.param_groups], {})
         shared = set.intersection(*(set(member.defaults) for member in self.members))
         self.defaults = {key: value for key, value in self.members[0].defaults.items() if key in shared}
+        if not shared & _MOMENTA and all(_MOMENTA & member.defaults.keys() for member in self.members):
+            self.defaults["momentum"] = next(m.defaults["momentum"] for m in self.members if "momentum" in m.defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group of a member, as torch's constructor does.
@@ -98,6 +105,7 @@ class JointOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for member in self.members:
+            _take_momentum(member)
             member.step()
         return loss
 
@@ -134,6 +142,14 @@ class JointOptimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         # torch's own method leaves the members out.
         return {"defaults": self.defaults, "members": self.members, "param_groups": self.param_groups}
+
+
+def _take_momentum(member: torch.optim.Optimizer) -> None:
+    """Make the momentum that a scheduler has set for a group the first of its betas, if its member has betas alone."""
+    if _MOMENTA & member.defaults.keys() == {"betas"}:
+        for group in member.param_groups:
+            if "momentum" in group:
+                group["betas"] = (group["momentum"], *group["betas"][1:])
 
 
 def riemannian_adam(
@@ -222,8 +238,9 @@ def sgd_with_riemannian_adam(
     """Build one optimizer: gradient descent for the model's weights, Riemannian Adam for the neurons' points.
 
     A weight moves by w <- w - lr (gradient + weight_decay w). Points have no weight decay. Masks, parameter groups and
-    their names are as in `riemannian_adam`. Only Adam's group has `betas`, so with points use `OneCycleLR` and
-    `CyclicLR` with `cycle_momentum=False`.
+    their names are as in `riemannian_adam`. `OneCycleLR` and `CyclicLR` by their defaults give momentum to plain
+    gradient descent, as they do for `torch.optim.SGD`, and with it the first beta of the points; with
+    `cycle_momentum=False` weights move as above.
 
     Args:
         model: its parameters are trained with `lr`, except points on a manifold, which are trained with `embedding_lr`;
@@ -257,9 +274,17 @@ def sgd_with_riemannian_adam(
 def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[str, Any]], list[Tensor]]:
     """Return groups of weights to train, and the points and manifold parameters to train, each parameter once."""
     if moduli is not None:
-        check_type("moduli", moduli, nn.Module, "a ModuliRegularizer or None")
+        what = "a ModuliRegularizer or None"
+        # A compiled or a wrapped regularizer is a module that holds it.
+        regularizers = [
+            part
+            for part in check_type("moduli", moduli, nn.Module, what).modules()
+            if isinstance(part, ModuliRegularizer)
+        ]
+        if not regularizers:
+            raise TypeError(f"moduli must be {what}, got {kind_of(moduli)}")
         if isinstance(model, nn.Module):
-            _warn_of_another_model(model, moduli)
+            _warn_of_another_model(model, regularizers)
     points: dict[int, Tensor] = {id(p): p for p in moduli.parameters() if p.requires_grad} if moduli is not None else {}
     fixed = {id(p) for p in moduli.parameters()} if moduli is not None else set()
     groups = []
@@ -279,10 +304,11 @@ def _split(model: Trained, moduli: ModuliRegularizer | None) -> tuple[list[dict[
     return groups, list(points.values())
 
 
-def _warn_of_another_model(model: nn.Module, moduli: ModuliRegularizer) -> None:
+def _warn_of_another_model(model: nn.Module, regularizers: list[ModuliRegularizer]) -> None:
     """Warn if none of the penalized layers is a part of the model, as after it was copied or compressed alone."""
-    if not {weight.module for weight in moduli.weights} & set(model.modules()):
-        weight = moduli.weights[0]
+    weights = [weight for moduli in regularizers for weight in moduli.weights]
+    if not {weight.module for weight in weights} & set(model.modules()):
+        weight = weights[0]
         warnings.warn(
             f"moduli penalizes {weight.parameter} of a {type(weight.module).__name__} that is no part of model, which "
             "the penalty does not reach: copy model and regularizer together, or build the regularizer on this model",

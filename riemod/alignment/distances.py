@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import pdist, squareform
 
-from riemod._arrays import as_array
+from riemod._arrays import check_square
 from riemod._checks import check_choice, check_positive
 
 __all__ = ["graph_distances"]
@@ -42,9 +42,7 @@ def graph_distances(
     >>> (graph_distances(ring) / np.log(2)).round(6)[0]
     array([0., 1., 2., 3., 2., 1.])
     """
-    array = as_array(weight, "weight")
-    if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) == 0 or not np.isfinite(array).all():
-        raise ValueError(f"weight must be a finite square matrix, got the shape {array.shape}")
+    array = check_square("weight", weight)
     check_choice("method", method, ("log", "diffusion"))
     check_positive("steps", steps)
     affinity = (np.abs(array) + np.abs(array.T)) / 2

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._arrays import as_array
-from riemod._checks import check_integer
+from riemod._arrays import as_array, check_square
+from riemod._checks import check_integer, check_type
 from riemod.manifolds import Manifold, geodesic_distances
 
 __all__ = ["dissimilarities", "neutral_points", "spread"]
@@ -40,7 +40,7 @@ def spread(points: Tensor, manifold: Manifold) -> float:
     >>> spread(torch.zeros(5, 2), Torus(2))
     0.0
     """
-    manifold.check_points(points)
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
     if len(points) < 2:
         raise ValueError(f"points must be at least 2, got {len(points)}")
     uniform = manifold.sample(_UNIFORM_POINTS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -70,9 +70,7 @@ def dissimilarities(similarities: Any) -> Square:
            [0., 0., 2.],
            [4., 2., 0.]])
     """
-    array = as_array(similarities)
-    if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2 or not np.isfinite(array).all():
-        raise ValueError(f"similarities must be a finite square matrix of 2 units or more, got shape {array.shape}")
+    array = check_square("similarities", similarities, least=2)
     mean = (array + array.T) / 2
     np.fill_diagonal(mean, -math.inf)
     distances = mean.max() - mean
@@ -104,7 +102,7 @@ def neutral_points(rows: Any, dim: int = 5) -> Float[np.ndarray, "n k"]:
     >>> bool(np.allclose(points @ points.T, np.cos(turn - turn[:, None])))
     True
     """
-    array, dim = as_array(rows), check_integer("dim", dim, least=1)
+    array, dim = as_array(rows, "rows"), check_integer("dim", dim, least=1)
     if array.ndim != 2 or not np.isfinite(array).all():
         raise ValueError(f"rows must be a finite matrix, got shape {array.shape}")
     if len(array) <= dim:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from riemod._arrays import check_tensor
-from riemod._checks import check_integer, check_share
+from riemod._checks import check_integer, check_share, check_type
 from riemod._machine import check_fits
 
 
@@ -88,7 +88,13 @@ class RunningCorrelations(nn.Module):
         self.count.copy_(total)
 
     def correlations(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "n n"]:
-        """Return the correlations of all that was seen, in [-1, 1]; all are 0 until two different states were seen."""
+        """Return the correlations of all that was seen, in [-1, 1]; all are 0 until two different states were seen.
+
+        Raises:
+            TypeError: if the dtype is not a floating-point one.
+        """
+        if not check_type("dtype", dtype, torch.dtype, "a torch.dtype").is_floating_point:
+            raise TypeError(f"dtype must be floating-point, got {dtype}")
         variances = self.comoments.diagonal()
         inverse = torch.where(variances > 0, variances.clamp_min(torch.finfo(torch.float64).tiny).rsqrt(), 0.0)
         return (self.comoments * inverse * inverse.unsqueeze(1)).clamp_(-1, 1).to(dtype)

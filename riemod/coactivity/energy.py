@@ -22,12 +22,6 @@ from riemod.regularization.penalty import check_weight, penalty_of_coordinates
 _REACH = 0.28
 
 
-def _inhibitor(name: str, law: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
-    if not callable(law):
-        raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {type(law).__name__}")
-    return as_inhibitor(law)
-
-
 @dataclass(frozen=True)
 class CoactivityLaw:
     """Says what a pair of units at distance d adds to the energy: f(d / scale) c + r(d / scale), c their correlation.
@@ -51,16 +45,23 @@ class CoactivityLaw:
     repulsion: Inhibitor | Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inhibitor", _inhibitor("inhibitor", self.inhibitor))
+        object.__setattr__(self, "inhibitor", as_inhibitor(self.inhibitor))
         if self.repulsion is not None:
-            object.__setattr__(self, "repulsion", _inhibitor("repulsion", self.repulsion))
+            object.__setattr__(self, "repulsion", as_inhibitor(self.repulsion, "repulsion"))
         if self.scale is not None:
             check_positive("scale", self.scale)
 
     def on(self, manifold: Manifold, factor: float = 1.0) -> "CoactivityLaw":
-        """Return the law with `factor` times its scale, which is the manifold's natural one if the law has none."""
+        """Return the law with `factor` times its scale, which is the manifold's natural one if the law has none.
+
+        Raises:
+            ValueError: if the factor is not positive and finite, or the scale leaves the range from 1e-30 to 1e30.
+            TypeError: if `manifold` is not a Manifold.
+        """
+        check_type("manifold", manifold, Manifold, "a Manifold")
+        factor = check_positive("factor", factor)
         scale = natural_scale(manifold) if self.scale is None else self.scale
-        return CoactivityLaw(self.inhibitor, factor * scale, self.repulsion)
+        return CoactivityLaw(self.inhibitor, check_positive("factor times scale", factor * scale), self.repulsion)
 
     def energy(self, coordinates: Tensor, evidence: Tensor, manifold: Manifold) -> Tensor:
         """Compute mean_jk [f a_jk + r] from tile coordinates, unchecked: evidence a takes the place of correlations."""

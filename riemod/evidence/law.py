@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_at_least, check_positive
+from riemod._checks import check_at_least, check_positive, check_type, shown
 from riemod.evidence.sources import normalized
 from riemod.manifolds._uniform_pairs import mean_distance
 from riemod.manifolds.base import Manifold
@@ -49,7 +49,7 @@ class EvidenceLaw:
 
     Raises:
         ValueError: if a number is out of its range, f and g are the same, so that the sign of the evidence has no
-            effect, or both are constant, so that no point would move.
+            effect, both are constant, so that no point would move, or u(0) is not positive.
         TypeError: if f, g or u is neither an Inhibitor nor callable.
 
     The widths of the defaults, 0.63 and 0.2 of the mean distance, come from trials on nets of other seeds
@@ -69,10 +69,7 @@ class EvidenceLaw:
 
     def __post_init__(self) -> None:
         for name in ("attraction", "repulsion", "crowding"):
-            law: Inhibitor | Callable[[Tensor], Tensor] = getattr(self, name)
-            if not callable(law):
-                raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {type(law).__name__}")
-            object.__setattr__(self, name, as_inhibitor(law))
+            object.__setattr__(self, name, as_inhibitor(getattr(self, name), name))
         check_at_least("uniformity", self.uniformity, 0)
         if self.scale is not None:
             check_positive("scale", self.scale)
@@ -82,11 +79,14 @@ class EvidenceLaw:
             raise ValueError(
                 f"repulsion must differ from attraction, or the evidence's sign has no effect, got {self.repulsion}"
             )
+        if not float(as_inhibitor(self.crowding)(_PROBE[:1])) > 0:
+            raise ValueError(f"crowding must be positive at distance 0, got {shown(self.crowding)}")
         if not any(bool(slope.abs().max() > 0) for slope in slopes):
             raise ValueError("attraction and repulsion must depend on the distance, got two constants")
 
     def on(self, manifold: Manifold) -> "EvidenceLaw":
         """Return the law with a scale, which is the mean distance of uniform points on the manifold if it has none."""
+        check_type("manifold", manifold, Manifold, "a Manifold")
         return self if self.scale is not None else replace(self, scale=mean_distance(manifold))
 
     def energy(

@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import check_integer, check_positive
+from riemod._checks import check_integer, check_positive, check_setting, kind_of
 from riemod._torch import outside_graphs
 from riemod.coactivity.states import watching
 from riemod.evidence.law import EvidenceLaw, PointLaw
@@ -20,6 +20,10 @@ from riemod.regularization.penalized import Owner, RecurrentWeight
 
 _logger = logging.getLogger(__name__)
 
+_REBUILD = "build a new PointEvidence on the same regularizer"
+_FIXED: dict[str, str] = dict.fromkeys(("law", "gathered", "moduli"), _REBUILD)
+_SETTINGS = {"strength": check_positive}
+
 
 @final
 class PointEvidence(nn.Module):
@@ -28,7 +32,8 @@ class PointEvidence(nn.Module):
     Calling it returns a scalar 0 whose gradient in the points is that of strength * the law's energy, summed over the
     layers; weights get none. From its construction on, the penalty itself gives the points no gradient. The points and
     a learned curvature stay the regularizer's: hand model and regularizer to `riemod.optim.riemannian_adam`, as
-    before. What was observed and the number of calls are in the `state_dict`.
+    before. What was observed and the number of calls are in the `state_dict`. `strength` and `every` may be set at any
+    time; setting another attribute that is read at construction alone is an error that says what to do.
 
     Args:
         moduli: has learned points and penalizes recurrent weights alone. Its strength may be 0: the points are then a
@@ -68,10 +73,10 @@ class PointEvidence(nn.Module):
         super().__init__()
         weights = _recurrent_weights(moduli)
         self.law = EvidenceLaw() if law is None else law
-        if not isinstance(self.law, PointLaw):
-            raise TypeError(f"law must be an EvidenceLaw or a CoactivityLaw, got {type(self.law).__name__}")
-        self.strength = check_positive("strength", strength)
-        self.every = check_integer("every", every, least=1)
+        if not isinstance(self.law, PointLaw) or isinstance(self.law, type):
+            raise TypeError(f"law must be an EvidenceLaw or a CoactivityLaw, got {kind_of(self.law)}")
+        self.strength = strength
+        check_integer("every", every, least=1)
         source = as_source(source)
         self.gathered = nn.ModuleList(source.gather(weight) for weight in weights)
         self._laws = [
@@ -84,7 +89,20 @@ class PointEvidence(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self._calls: int | None = 0
         self.register_load_state_dict_post_hook(_forget_calls)
-        moduli.release_points(every)
+        self.every = every
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, check_setting(self, name, value, _FIXED, _SETTINGS))
+
+    @property
+    def every(self) -> int:
+        """Return k: only every k-th differentiable call has a gradient."""
+        return self._every
+
+    @every.setter
+    def every(self, every: int) -> None:
+        self._every = check_integer("every", every, least=1)
+        self.moduli.release_points(self._every)
 
     @property
     def moduli(self) -> ModuliRegularizer:
@@ -104,7 +122,7 @@ class PointEvidence(nn.Module):
 
         Raises:
             RuntimeError: if a source has not observed states yet.
-            ValueError: if the evidence holds NaN or infinity.
+            ValueError: if the evidence holds NaN or infinity, or points are on another device than their weights.
 
         Warns:
             UserWarning: once, if the regularizer's points are frozen.
@@ -208,6 +226,11 @@ class PointEvidence(nn.Module):
         for embedding, law in zip(self.moduli.layer_embeddings(layer), self._laws[layer], strict=True):
             part = slice(start, start + embedding.size)
             start += embedding.size
+            if embedding.points.device != evidence.device:
+                raise ValueError(
+                    f"moduli must have its points on the device of its weights, {evidence.device}, got "
+                    f"{embedding.points.device}: move the regularizer with the model"
+                )
             own = evidence[part, part].to(embedding.points.dtype).contiguous()
             parts.append(law.energy(embedding.coordinates(), own, embedding.manifold))
         return torch.stack(parts).sum()
@@ -224,7 +247,7 @@ def _without_evidence(evidence: Tensor) -> Tensor:
 
 def _recurrent_weights(moduli: ModuliRegularizer) -> list[RecurrentWeight]:
     if not isinstance(moduli, ModuliRegularizer):
-        raise TypeError(f"moduli must be a ModuliRegularizer, got {type(moduli).__name__}")
+        raise TypeError(f"moduli must be a ModuliRegularizer, got {kind_of(moduli)}")
     if not moduli.learn:
         raise ValueError("moduli must have points to learn, got learn=False")
     weights = [weight for weight in moduli.weights if isinstance(weight, RecurrentWeight)]

@@ -5,6 +5,7 @@ the law normalizes the matrix. Functions of the hidden matrix are sources as the
 needs more than the hidden matrix is a `Source`, which makes a `Gathered` for each layer.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from riemod._checks import check_share
+from riemod._arrays import check_tensor
+from riemod._checks import check_items, check_share, is_number, kind_of, shown, takes
 from riemod.coactivity import RunningCorrelations
 from riemod.regularization.embedding import working_dtype
 from riemod.regularization.penalized import Owner, RecurrentWeight
@@ -54,13 +56,17 @@ def absolute_weights(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]
     Args:
         weight: hidden blocks, one for each gate; entry [g, j, k] joins source k to target j.
 
+    Raises:
+        ValueError: if the weight is not (gates, n, n).
+        TypeError: if it is not a floating-point tensor.
+
     Reference: Eq. 6 of https://arxiv.org/abs/2406.06290.
 
     >>> absolute_weights(torch.tensor([[[0.0, -2.0], [1.0, 0.0]]]))
     tensor([[0., 3.],
             [3., 0.]])
     """
-    return _symmetric(weight.abs().sum(0))
+    return _symmetric(_checked(weight).abs().sum(0))
 
 
 def signed_weights(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
@@ -69,11 +75,15 @@ def signed_weights(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
     Args:
         weight: hidden blocks, one for each gate.
 
+    Raises:
+        ValueError: if the weight is not (gates, n, n).
+        TypeError: if it is not a floating-point tensor.
+
     >>> signed_weights(torch.tensor([[[0.0, -2.0], [1.0, 0.0]]]))
     tensor([[ 0., -1.],
             [-1.,  0.]])
     """
-    return _symmetric(weight.sum(0))
+    return _symmetric(_checked(weight).sum(0))
 
 
 def incoming_cosine(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
@@ -84,10 +94,14 @@ def incoming_cosine(weight: Float[Tensor, "gates n n"]) -> Float[Tensor, "n n"]:
     Args:
         weight: hidden blocks, one for each gate.
 
+    Raises:
+        ValueError: if the weight is not (gates, n, n).
+        TypeError: if it is not a floating-point tensor.
+
     >>> round(incoming_cosine(torch.tensor([[[0.0, 1.0], [1.0, 1.0]]]))[0, 1].item(), 4)
     0.7071
     """
-    return cosines(weight.transpose(0, 1).flatten(1))
+    return cosines(_checked(weight).transpose(0, 1).flatten(1))
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,7 @@ class DecoderCosine(Source):
         decoder: reads the layer's neurons, weight (outputs, n).
 
     Raises:
-        TypeError: if it is not an `nn.Linear`.
+        TypeError: if it is not an `nn.Linear`, or its weight is on the meta device.
 
     >>> DecoderCosine(nn.Linear(8, 3)).decoder.in_features
     8
@@ -133,7 +147,8 @@ class DecoderCosine(Source):
 
     def __post_init__(self) -> None:
         if not isinstance(self.decoder, nn.Linear):
-            raise TypeError(f"decoder must be an nn.Linear, got {type(self.decoder).__name__}")
+            raise TypeError(f"decoder must be an nn.Linear, got {kind_of(self.decoder)}")
+        check_tensor("decoder", self.decoder.weight)
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
         if self.decoder.in_features != weight.neurons:
@@ -162,13 +177,17 @@ class Mixed(Source):
     def __init__(
         self, sources: "Sequence[Source | Callable[[Tensor], Tensor]]", shares: Sequence[float] | None = None
     ) -> None:
-        self.sources = tuple(as_source(source) for source in sources)
+        self.sources = tuple(
+            as_source(source, "sources") for source in check_items("sources", sources, "a list of sources")
+        )
         if not self.sources:
             raise ValueError("sources must hold at least one source, got none")
-        shares = [1.0] * len(self.sources) if shares is None else [float(share) for share in shares]
-        if len(shares) != len(self.sources) or not all(0 < share < float("inf") for share in shares):
-            raise ValueError(f"shares must be {len(self.sources)} finite numbers > 0, one a source, got {shares}")
-        self.shares = tuple(share / sum(shares) for share in shares)
+        given = [1.0] * len(self.sources) if shares is None else check_items("shares", shares, "a list of numbers")
+        if len(given) != len(self.sources) or not all(is_number(share) and 0 < share < math.inf for share in given):
+            raise ValueError(f"shares must be {len(self.sources)} finite numbers > 0, one a source, got {shown(given)}")
+        largest = max(map(float, given))
+        relative = [float(share) / largest for share in given]
+        self.shares = tuple(share / sum(relative) for share in relative)
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
         return _Sum([source.gather(weight) for source in self.sources], self.shares)
@@ -178,32 +197,38 @@ class FromWeights(Source):
     """Describes a function of the hidden blocks (gates, n, n) as evidence.
 
     Args:
-        function: returns (n, n), symmetric.
-
-    Raises:
-        TypeError: if it is not callable.
+        function: returns (n, n), symmetric; unchecked.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        if not callable(function) or isinstance(function, type | nn.Module):
-            raise TypeError(f"evidence must be a Source or a function of the hidden blocks, got {function!r}")
         self.function = function
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
         return _OfWeight(weight, self.function)
 
 
-def as_source(source: "Source | Callable[[Tensor], Tensor] | Sequence[Source | Callable[[Tensor], Tensor]]") -> Source:
+def as_source(
+    source: "Source | Callable[[Tensor], Tensor] | Sequence[Source | Callable[[Tensor], Tensor]]", name: str = "source"
+) -> Source:
     """Return a source as it is, wrap a function of the hidden blocks, and mix a sequence in equal shares.
+
+    Args:
+        source: what to convert.
+        name: of the argument, for errors.
 
     Raises:
         TypeError: if it is none of these.
+        ValueError: if the sequence is empty.
     """
     if isinstance(source, Source):
         return source
     if isinstance(source, list | tuple):
-        return as_source(source[0]) if len(source) == 1 else Mixed(source)
-    return FromWeights(source)  # pyright: ignore[reportArgumentType]
+        if not source:
+            raise ValueError(f"{name} must hold at least one source, got none")
+        return as_source(source[0], name) if len(source) == 1 else Mixed([as_source(part, name) for part in source])
+    if not callable(source) or isinstance(source, type | nn.Module) or not takes(source, None):
+        raise TypeError(f"{name} must be a Source or a function of the hidden blocks, got {shown(source)}")
+    return FromWeights(source)
 
 
 def normalized(matrix: Tensor) -> Tensor:
@@ -231,7 +256,7 @@ class _OfWeight(Gathered):
         found = self._function(blocks)
         if not isinstance(found, Tensor) or found.shape != (n, n):
             what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"evidence must return a matrix of shape ({n}, {n}), got {what}")
+            raise ValueError(f"source must return a matrix of shape ({n}, {n}), got {what}")
         return found.detach()
 
 
@@ -245,6 +270,8 @@ class _OfDecoder(Gathered):
         decoder = self._owner.module
         assert isinstance(decoder, nn.Linear)
         columns = decoder.weight.detach().T
+        if not bool(columns.isfinite().all()):
+            raise ValueError("decoder must have finite weights, got NaN or infinity")
         columns = columns.to(working_dtype(columns.dtype))
         return cosines(columns - columns.mean(1, keepdim=True))
 
@@ -285,6 +312,16 @@ class _Sum(Gathered):
 
     def _gathered(self) -> list[Gathered]:
         return [part for part in self.parts if isinstance(part, Gathered)]
+
+
+def _checked(weight: Tensor) -> Tensor:
+    """Return hidden blocks; raise an error unless they are floating-point and (gates, n, n)."""
+    check_tensor("weight", weight, ("gates", "n", "n"))
+    if not weight.is_floating_point():
+        raise TypeError(f"weight must be floating-point, got {weight.dtype}")
+    if weight.shape[1] != weight.shape[2] or not weight.numel():
+        raise ValueError(f"weight must have the shape (gates, n, n), got {tuple(weight.shape)}")
+    return weight
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

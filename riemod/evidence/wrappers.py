@@ -9,6 +9,8 @@ from riemod._checks import check_integer
 from riemod.evidence.sources import Gathered, Source, as_source, cosines
 from riemod.regularization.penalized import RecurrentWeight
 
+_LARGEST_SEED = 2**63 - 1
+
 
 class Profiles(Source):
     """Describes the cosine of two rows of a source's matrix: neurons belong together if the same others belong to both.
@@ -39,7 +41,7 @@ class Permuted(Source):
 
     Args:
         source: the evidence, a `Source` or a function of the hidden blocks.
-        seed: of the permutation.
+        seed: of the permutation, from 0 to 2^63 - 1.
 
     >>> from riemod.evidence import signed_weights
     >>> Permuted(signed_weights, seed=3).seed
@@ -47,7 +49,7 @@ class Permuted(Source):
     """
 
     def __init__(self, source: Source | Callable[[Tensor], Tensor], seed: int = 0) -> None:
-        self.source, self.seed = as_source(source), check_integer("seed", seed, least=0)
+        self.source, self.seed = as_source(source), check_integer("seed", seed, 0, _LARGEST_SEED)
 
     def gather(self, weight: RecurrentWeight) -> Gathered:
         order = torch.randperm(weight.neurons, generator=torch.Generator().manual_seed(self.seed))

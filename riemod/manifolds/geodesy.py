@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod._checks import check_integer
+from riemod._arrays import check_array
+from riemod._checks import check_integer, check_type
+from riemod._machine import check_fits
 from riemod.manifolds import _geomstats
 from riemod.manifolds.base import Manifold
 
@@ -45,7 +47,8 @@ def geodesic_distances(points: Float[Tensor, "n k"], manifold: Manifold) -> Floa
            [2., 0., 3.],
            [5., 3., 0.]])
     """
-    manifold.check_points(points)
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
+    check_fits("points", len(points), 8 * len(points) ** 2)
     if not len(points):
         return np.zeros((0, 0))
     array = manifold.to_space(points)
@@ -77,11 +80,12 @@ def geodesics(x: Float[Tensor, "n k"], y: Float[Tensor, "n k"], manifold: Manifo
     >>> geodesics(torch.tensor([[9.0]]), torch.tensor([[1.0]]), Torus(1), 3).squeeze().round(decimals=6) % 10
     tensor([9., 0., 1.], dtype=torch.float64)
     """
-    manifold.check_points(x, "x")
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(x, "x")
     manifold.check_points(y, "y")
     if x.shape != y.shape:
         raise ValueError(f"y must hold as many points as x, {len(x)}, got {len(y)}")
-    times = np.linspace(0, 1, check_integer("steps", steps, least=2))
+    check_fits("steps", check_integer("steps", steps, least=2), 8 * steps * max(1, x.numel()))
+    times = np.linspace(0, 1, steps)
     if not len(x):
         return torch.empty(0, steps, manifold.coordinate_dim, dtype=torch.float64)
     found = _geomstats.geodesics(manifold.space, manifold.to_space(x), manifold.to_space(y), times)
@@ -106,7 +110,8 @@ def frechet_means(
         (n, coordinate_dim), float64, on the CPU.
 
     Raises:
-        TypeError: if the points are not a floating-point tensor, or the manifold does not define `from_space`.
+        TypeError: if the points are not a floating-point tensor, the weights are not numbers, or the manifold does not
+            define `from_space`.
         ValueError: if they are not points of the manifold, or the weights are not as described.
 
     Reference: Karcher 1977, https://doi.org/10.1002/cpa.3160300502
@@ -116,10 +121,10 @@ def frechet_means(
     >>> frechet_means(corners, torch.tensor([[1.0, 1.0]]), Sphere(2)).square().round(decimals=6)
     tensor([[0.5000, 0.5000, 0.0000]], dtype=torch.float64)
     """
-    manifold.check_points(points)
-    weights = torch.as_tensor(weights).detach().double().cpu()
-    if weights.ndim != 2 or weights.shape[1] != len(points):
-        raise ValueError(f"weights must have the shape (n, {len(points)}), got {tuple(weights.shape)}")
+    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
+    if not len(points):
+        raise ValueError("points must be at least one, got none")
+    weights = torch.tensor(check_array("weights", weights, ("n", len(points))))
     total = weights.sum(1, keepdim=True)
     if not bool(weights.isfinite().all() and (weights >= 0).all() and (total > 0).all()):
         raise ValueError("weights must be finite and >= 0, with a positive sum in each row")

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from riemod._arrays import as_array
 from riemod._checks import check_type
+from riemod.manifolds import Manifold
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
@@ -39,6 +41,13 @@ def check_colors(colors: Any, count: int) -> np.ndarray | None:
     if array.ndim == 2 and array.size and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"colors must be in [0, 1], got {array.min():.3g} to {array.max():.3g}")
     return array
+
+
+def check_flat(name: str, manifold: Manifold, kind: type[Manifold], dim: int, points: Tensor) -> None:
+    """Check the manifold of a picture, which is of one kind and dimension, and its points."""
+    if check_type(name, manifold, kind, f"a {kind.__name__}").dim != dim:
+        raise ValueError(f"{name} must be of dimension {dim} to be drawn, got {manifold.dim}")
+    manifold.check_points(points)
 
 
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colors: np.ndarray | None, size: float, edge: float = 0.3) -> None:

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from torch import Tensor
 
+from riemod._arrays import check_square, check_tensor
 from riemod.manifolds import Manifold, geodesics
 from riemod.plotting._axes import axes_or_new
 from riemod.plotting.points import flat_points
@@ -35,9 +36,9 @@ def plot_geodesics(x: Tensor, y: Tensor, manifold: Manifold, ax: Axes | None = N
         ValueError: if the manifold has no picture, or the points do not lie on it.
         TypeError: if the points are not floating-point tensors.
     """
-    ax = axes_or_new(ax)
     curves = geodesics(x, y, manifold, _STEPS)
     flat = flat_points(curves.flatten(0, 1), manifold).reshape(len(x), _STEPS, 2)
+    ax = axes_or_new(ax)
     steps = np.linalg.norm(np.diff(flat, axis=1), axis=-1)
     # A step across a seam is many times as long as the others of its line.
     broken = steps > 4 * np.median(steps, axis=1, keepdims=True) + 1e-9
@@ -57,7 +58,14 @@ def plot_agreement(first: np.ndarray, second: np.ndarray, ax: Axes | None = None
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: if a matrix is not square and finite, they are of different shapes, or n < 2.
+        TypeError: if one holds something else than numbers.
     """
+    first, second = check_square("first", first, least=2), check_square("second", second, least=2)
+    if first.shape != second.shape:
+        raise ValueError(f"second must have the shape of first, {first.shape}, got {second.shape}")
     ax = axes_or_new(ax)
     rows, columns = np.triu_indices(len(first), 1)
     x, y = first[rows, columns], second[rows, columns]
@@ -81,8 +89,15 @@ def sphere_colors(places: Tensor) -> np.ndarray:
 
     Returns:
         (n, 3), red, green and blue in [0, 1].
+
+    Raises:
+        ValueError: if a vector is zero or not finite, or has not 3 entries.
+        TypeError: if the places are not a tensor of real numbers.
     """
-    unit = places.double() / places.double().norm(dim=1, keepdim=True)
-    x, y, z = unit.numpy().T
+    vectors = check_tensor("places", places, ("n", 3)).detach().double().cpu()
+    lengths = vectors.norm(dim=1, keepdim=True)
+    if not bool((lengths.isfinite() & (lengths > 0)).all()):
+        raise ValueError("places must be finite vectors that are not zero, got others")
+    x, y, z = (vectors / lengths).numpy().T
     hue = np.mod(np.arctan2(y, x) / (2 * np.pi), 1.0)
     return hsv_to_rgb(np.stack([hue, np.clip(1 - z, 0, 1) ** 0.7, 0.95 * np.clip(1 + z, 0.12, 1) ** 0.7], axis=-1))

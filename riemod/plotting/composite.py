@@ -2,11 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from riemod._checks import (
+    check_function,
+    check_items,
+    check_mapping,
+    check_positive,
+    check_text,
+    check_type,
+    is_number,
+    shown,
+)
 
 __all__ = ["save_composite"]
 
@@ -33,6 +45,9 @@ _PRINT: dict[str, Any] = {
     "legend.handlelength": 1.4,
     "lines.linewidth": 1.2,
 }
+_ENDINGS = (".png", ".pdf", ".svg")
+# Inches; beyond the larger one matplotlib cannot make a PNG of 300 dots an inch.
+_SMALLEST, _LARGEST = 0.5, 200.0
 _LETTER = {"fontsize": 10, "fontweight": "bold", "va": "baseline", "ha": "right"}
 
 
@@ -56,15 +71,33 @@ def save_composite(
         The file.
 
     Raises:
-        ValueError: if rows names other panels than those that are given, or one of them twice, or there are not as many
-            heights as rows.
+        ValueError: if rows names other panels than those that are given, or one of them twice, there are more panels
+            than letters, there are not as many heights as rows, a width or height is not positive, the figure is not
+            from 0.5 to 200 inches wide and high, or the file has another ending.
+        TypeError: if an argument is of another type.
     """
-    named = sorted(name for row in rows for name in row)
+    panels = check_mapping("panels", panels, "a mapping from name to a function that draws")
+    for name, draw in panels.items():
+        check_function(f"panels[{check_text('a name in panels', name)!r}]", draw, "a function of Axes")
+    if len(panels) > len(ascii_lowercase):
+        raise ValueError(f"panels must be at most {len(ascii_lowercase)}, one a letter, got {len(panels)}")
+    rows = [
+        check_mapping("rows", row, "a list of mappings from name to width")
+        for row in check_items("rows", rows, "a list of mappings")
+    ]
+    for row in rows:
+        for width in row.values():
+            check_positive("a width in rows", width)
+    if check_type("file", file, Path, "a Path").suffix.lower() not in _ENDINGS:
+        raise ValueError(f"file must end with {', '.join(_ENDINGS)}, got {shown(file.name)}")
+    size = _check_size(size)
+    named = sorted(check_text("a name in rows", name) for row in rows for name in row)
     if named != sorted(panels):
         raise ValueError(f"rows must name each of the panels {sorted(panels)} once, got {named}")
-    heights = [1.0] * len(rows) if heights is None else heights
+    heights = [1.0] * len(rows) if heights is None else check_items("heights", heights, "a list of numbers")
     if len(heights) != len(rows):
         raise ValueError(f"heights must be {len(rows)} numbers, one a row, got {len(heights)}")
+    heights = [check_positive("heights", height) for height in heights]
     with mpl.rc_context(_PRINT):  # pyright: ignore[reportArgumentType], the names are those of matplotlib
         figure = Figure(figsize=size, layout="constrained")
         axes: dict[str, Axes] = {}
@@ -73,7 +106,7 @@ def save_composite(
         ):
             drawn = part.subplots(1, len(row), squeeze=False, width_ratios=list(row.values())).flat
             axes |= dict(zip(row, drawn, strict=True))
-        for letter, (name, draw) in zip("abcdefghijklmnopqrstuvwxyz", panels.items(), strict=False):
+        for letter, (name, draw) in zip(ascii_lowercase, panels.items(), strict=False):
             draw(axes[name])
             axes[name].annotate(
                 letter, (0, 1), xytext=(-6, 5), xycoords="axes fraction", textcoords="offset points", **_LETTER
@@ -81,3 +114,10 @@ def save_composite(
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=300)
     return file
+
+
+def _check_size(size: Any) -> tuple[float, float]:
+    pair = check_items("size", size, "width and height, inches")
+    if len(pair) != 2 or not all(is_number(length) and _SMALLEST <= length <= _LARGEST for length in pair):
+        raise ValueError(f"size must be two lengths from {_SMALLEST} to {_LARGEST:g} inches, got {shown(size)}")
+    return float(pair[0]), float(pair[1])

@@ -17,7 +17,7 @@ from torch import Tensor
 from riemod._arrays import check_tensor
 from riemod._checks import check_positive, check_type
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Sphere, Torus
-from riemod.plotting._axes import axes_or_new, check_colors, scatter
+from riemod.plotting._axes import axes_or_new, check_colors, check_flat, scatter
 
 __all__ = [
     "flat_points",
@@ -90,7 +90,7 @@ def torus_order(points: Tensor, torus: Torus) -> np.ndarray:
     Returns:
         (n,), the neurons in order.
     """
-    _check("torus", torus, Torus, 2, points)
+    check_flat("torus", torus, Torus, 2, points)
     x, y = points.detach().cpu().numpy().T / torus.period
     bands = max(2, round(len(x) ** 0.5 / 2))
     band = np.minimum((x * bands).astype(int), bands - 1)
@@ -109,7 +109,7 @@ def plot_torus_points(points: Tensor, torus: Torus, colors: np.ndarray | None = 
     Returns:
         The axes.
     """
-    _check("torus", torus, Torus, 2, points)
+    check_flat("torus", torus, Torus, 2, points)
     colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     x, y = points.detach().cpu().numpy().T
@@ -133,7 +133,7 @@ def plot_klein_points(
     Returns:
         The axes.
     """
-    _check("bottle", bottle, KleinBottle, 2, points)
+    check_flat("bottle", bottle, KleinBottle, 2, points)
     colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     period = bottle.period
@@ -218,7 +218,7 @@ def plot_ball_points(
     Raises:
         ValueError: if the ball has another dimension.
     """
-    _check("ball", ball, PoincareBall, 2, points)
+    check_flat("ball", ball, PoincareBall, 2, points)
     colors = check_colors(colors, len(points))
     ax = axes_or_new(ax)
     turn = np.linspace(0, 2 * np.pi, 181)
@@ -340,10 +340,3 @@ def _plot_plane_points(points: Tensor, plane: Euclidean, colors: np.ndarray | No
     scatter(ax, x, y, colors, _SIZE)
     ax.set(xlabel="x", ylabel="y", aspect="equal")
     return ax
-
-
-def _check(name: str, manifold: Manifold, kind: type[Manifold], dim: int, points: Tensor) -> None:
-    """Check the manifold of a picture, which is of one kind and dimension, and its points."""
-    if check_type(name, manifold, kind, f"a {kind.__name__}").dim != dim:
-        raise ValueError(f"{name} must be of dimension {dim} to be drawn, got {manifold.dim}")
-    manifold.check_points(points)

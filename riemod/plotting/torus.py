@@ -9,8 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from torch import Tensor
 
+from riemod._arrays import as_array, check_array, check_square, check_tensor
+from riemod._checks import check_integer, check_mapping, check_positive, shown
+from riemod._machine import check_fits
 from riemod.manifolds import Torus
-from riemod.plotting._axes import axes_or_new
+from riemod.plotting._axes import axes_or_new, check_flat
 
 __all__ = ["plot_closed_paths", "plot_torus_key", "plot_weights_by_displacement", "torus_colors"]
 
@@ -44,15 +47,14 @@ def torus_colors(angles: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: if there are not two angles a point.
+        TypeError: if they are not numbers.
 
     Reference: Ottosson 2020, https://bottosson.github.io/posts/oklab (the color space)
 
     >>> torus_colors(np.array([[0.0, 0.0], [2 * np.pi, -2 * np.pi]])).round(3).tolist()
     [[0.915, 0.441, 0.605], [0.915, 0.441, 0.605]]
     """
-    angles = np.asarray(angles, dtype=float)
-    if angles.ndim != 2 or angles.shape[1] != 2:
-        raise ValueError(f"angles must have the shape (n, 2), got {angles.shape}")
+    angles = check_array("angles", angles, ("n", 2))
     known = np.asarray(np.isfinite(angles).all(axis=1))
     hue, second = np.where(known[:, None], angles, 0.0).T
     lightness = _LIGHTNESS[0] + _LIGHTNESS[1] * np.sin(second)
@@ -74,6 +76,7 @@ def plot_torus_key(side: float, ax: Axes | None = None) -> Axes:
     Returns:
         The axes.
     """
+    side = check_positive("side", side)
     ax = axes_or_new(ax)
     axis = (np.arange(96) + 0.5) * (2 * np.pi / 96)
     grid = np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1)
@@ -100,9 +103,18 @@ def plot_weights_by_displacement(
 
     Returns:
         The axes. `ax.images[0]` has the means, (bins, bins), the second circle along its rows.
+
+    Raises:
+        ValueError: if the weight is not a finite matrix of as many rows and columns as there are points, the torus has
+            another dimension than 2, the points do not lie on it, or bins is not an integer >= 1.
+        TypeError: if an argument is of another type.
     """
+    check_flat("torus", torus, Torus, 2, points)
+    values, places, period = check_square("weight", weight), points.detach().cpu().numpy(), torus.period
+    if len(values) != len(places):
+        raise ValueError(f"weight must have a row for each of the {len(places)} points, got {len(values)}")
+    check_fits("bins", check_integer("bins", bins, least=1), 16 * bins**2)
     ax = axes_or_new(ax)
-    values, places, period = weight.detach().cpu().numpy(), points.detach().cpu().numpy(), torus.period
     apart = places[:, None] - places[None]
     apart -= period * np.round(apart / period)
     pairs = ~np.eye(len(places), dtype=bool)
@@ -133,16 +145,32 @@ def plot_closed_paths(true: Tensor, decoded: Mapping[str, Tensor], side: float, 
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: if a path is empty, not finite or of another shape, or the side is not positive.
+        TypeError: if a path is not a tensor, or decoded is not a mapping.
     """
+    side = check_positive("side", side)
+    _check_paths("true", true)
+    for path in check_mapping("decoded", decoded, "a mapping from name to path").values():
+        _check_paths("decoded", path)
     ax = axes_or_new(ax)
     ax.plot(*_broken(true, side).T, color="black", linewidth=1.6, label="true path")
     for name, path in decoded.items():
         ax.plot(*_broken(path, side).T, marker="o", markersize=1.8, linewidth=0.7, label=name)
-    starts = np.mod(true[0].reshape(-1, 2).cpu().numpy(), side)
+    starts = np.mod(true[0].detach().reshape(-1, 2).cpu().numpy().astype(float), side)
     ax.plot(*starts.T, marker="o", markersize=4.5, color="black", linestyle="none", label="start")
     ax.set(xlim=(0, side), ylim=(0, side), aspect="equal", xlabel="x, m", ylabel="y, m")
     ax.legend()
     return ax
+
+
+def _check_paths(name: str, paths: Tensor) -> None:
+    array = as_array(check_tensor(name, paths), name)
+    if array.ndim not in (2, 3) or array.shape[-1] != 2 or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must hold positions of shape (T, 2) or (T, p, 2), at least one and all finite, got {shown(paths)}"
+        )
 
 
 def _broken(paths: Tensor, side: float) -> np.ndarray:

@@ -12,8 +12,16 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
-from riemod._arrays import check_array, check_order, check_tensor
-from riemod._checks import check_function, check_mapping, check_positive, check_text, check_type
+from riemod._arrays import check_array, check_order, check_square, check_tensor
+from riemod._checks import (
+    check_function,
+    check_integer,
+    check_mapping,
+    check_positive,
+    check_text,
+    check_type,
+    shown,
+)
 from riemod.plotting._axes import axes_or_new
 
 _LONGEST_NAME = 200
@@ -39,12 +47,9 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
     Returns:
         The axes.
     """
-    count = len(check_tensor("weight", weight, ("n", "n")))
-    if weight.shape[1] != count or not bool(weight.isfinite().all()):
-        raise ValueError(f"weight must be a finite square matrix, got the shape {tuple(weight.shape)}")
-    magnitude = weight.detach().double().abs().cpu().numpy()
+    magnitude = np.abs(check_square("weight", weight))
     if order is not None:
-        order = check_order("order", order, count)
+        order = check_order("order", order, len(magnitude))
         magnitude = magnitude[np.ix_(order, order)]
     ax = axes_or_new(ax)
     kept = magnitude[magnitude > 0]
@@ -88,14 +93,19 @@ def plot_weights_by_distance(
         The axes. `ax.lines[-1]` has the means.
 
     Raises:
-        ValueError: if the distances have another shape than the weight, or there are fewer pairs than bins.
+        ValueError: if the weight or the distances are not square and finite, they have different shapes, or there are
+            fewer pairs than bins.
+        TypeError: if one holds something else than numbers, or the label is not a string.
     """
-    if weight.shape != distances.shape:
-        raise ValueError(f"distances must have the weight's shape {tuple(weight.shape)}, got {tuple(distances.shape)}")
-    pairs = ~np.eye(len(weight), dtype=bool)
-    values, apart = (matrix.detach().cpu().double().numpy()[pairs] for matrix in (weight, distances))
-    if not 1 <= bins <= len(apart):
-        raise ValueError(f"bins must be from 1 to the {len(apart)} pairs of neurons, got {bins}")
+    matrices = check_square("weight", weight), check_square("distances", distances)
+    if matrices[0].shape != matrices[1].shape:
+        raise ValueError(f"distances must have the weight's shape {matrices[0].shape}, got {matrices[1].shape}")
+    pairs = ~np.eye(len(matrices[0]), dtype=bool)
+    values, apart = (matrix[pairs] for matrix in matrices)
+    if check_integer("bins", bins, least=1) > len(apart):
+        raise ValueError(f"bins must be from 1 to the {len(apart)} pairs of neurons, got {shown(bins)}")
+    if label is not None:
+        check_text("label", label)
     ax = axes_or_new(ax)
     order = np.argsort(apart, kind="stable")
     means = np.array(
@@ -189,11 +199,16 @@ def plot_paired_times(seconds: Mapping[str, Sequence[float]], ax: Axes | None = 
         The axes.
 
     Raises:
-        ValueError: if the numbers of rounds differ.
+        ValueError: if the numbers of rounds differ, there is none, or a time is negative or not finite.
+        TypeError: if seconds is not a mapping, or holds something else than numbers.
     """
-    times = 1e3 * np.array(list(seconds.values())) if len(set(map(len, seconds.values()))) == 1 else None
-    if times is None or not times.size:
-        raise ValueError(f"seconds must have equally many rounds, got {[len(values) for values in seconds.values()]}")
+    rows = check_mapping("seconds", seconds, "a mapping from name to the times of the rounds").values()
+    rounds = [check_array("seconds", values, ("rounds",)) for values in rows]
+    if len(set(map(len, rounds))) != 1 or not len(rounds[0]):
+        raise ValueError(f"seconds must have equally many rounds, got {[len(values) for values in rounds]}")
+    times = 1e3 * np.array(rounds)
+    if not (np.isfinite(times) & (times >= 0)).all():
+        raise ValueError("seconds must be finite and >= 0, got others")
     ax = axes_or_new(ax)
     places = np.arange(len(times))
     ax.bar(places, np.median(times, axis=1), width=0.6, color=[f"C{place}" for place in places], alpha=0.35)

@@ -99,6 +99,7 @@ def semi_structured_weight(weight: Float[Tensor, "rows m"]) -> Tensor:
         )
     if not weight.is_contiguous():
         raise ValueError("weight must be contiguous, got a strided view: call contiguous()")
+    check_tensor("weight", weight)
     full = (weight.unflatten(1, (-1, 4)) != 0).sum(-1) > 2
     if bool(full.any()):
         row, group = (int(index) for index in full.nonzero()[0])

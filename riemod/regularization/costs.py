@@ -7,6 +7,7 @@ new kind of cost is one subclass of `Costs`, in one file, and one entry of `cont
 """
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -238,6 +239,7 @@ def _check_signs(connections: Sequence[Connection], inhibitor: CostLaw) -> None:
             )
 
 
+_EVIDENCE = "evidence."
 _OLD_NAMES = re.compile(r"^(means|seed|coefficients_\d+)$")
 
 
@@ -246,10 +248,19 @@ def current_names(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Controls once kept their buffers beside the points.
 
+    Warns:
+        UserWarning: the state holds evidence, which is left out.
+
     >>> current_names({"means": 1, "embeddings.0.points": 2})
     {'costs.means': 1, 'embeddings.0.points': 2}
     """
-    own = {name: value for name, value in state.items() if not name.startswith("evidence.")}
+    own = {name: value for name, value in state.items() if not name.startswith(_EVIDENCE)}
+    if left_out := [name for name in state if name not in own]:
+        warnings.warn(
+            f"{', '.join(left_out)} of the state dict are not loaded: evidence is an object of its own now, "
+            "riemod.PointEvidence(moduli, source), which observes anew",
+            stacklevel=2,
+        )
     return {_OLD_NAMES.sub(r"costs.\1", name): value for name, value in own.items()}
 
 

@@ -135,7 +135,12 @@ class Modules:
         check_at_least("between", self.between, 0)
 
     def sizes(self, neurons: int) -> list[int]:
-        """Return the number of neurons of each part in a layer of that many neurons."""
+        """Return the number of neurons of each part in a layer of that many neurons.
+
+        Raises:
+            ValueError: if it is not an integer >= 1, or the parts do not fit it.
+        """
+        check_integer("neurons", neurons, least=1)
         stated = sum(size for _, size in self.parts if size is not None)
         rest = neurons - stated
         sizes = [rest if size is None else size for _, size in self.parts]

@@ -53,7 +53,7 @@ def evidence_energy(
     """
     if not isinstance(manifold, Manifold):
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
-    law = law if isinstance(law, CostLaw) else as_inhibitor(law)
+    law = law if isinstance(law, CostLaw) else as_inhibitor(law, "law")
     check_choice("reduction", reduction, ("mean", "sum"))
     manifold.check_points(points, "points")
     sources = points if source_points is None else source_points

@@ -7,7 +7,15 @@ from typing import Any, Literal, Self, final
 import torch
 from torch import Tensor, nn
 
-from riemod._checks import LARGEST_POWER, check_at_least, check_boolean, check_choice, check_generator, check_integer
+from riemod._checks import (
+    LARGEST_POWER,
+    check_at_least,
+    check_boolean,
+    check_choice,
+    check_generator,
+    check_integer,
+    check_setting,
+)
 from riemod._torch import inside_torch_func, outside_graphs
 from riemod.masks.loading import warn_of_masks_left_out
 from riemod.regularization._double_use import register, watch
@@ -29,6 +37,18 @@ from riemod.regularization.neurons import (
     wire,
 )
 from riemod.regularization.penalty import Reduction
+
+_REBUILD = "build a new regularizer on the same layer, with points=moduli.points to keep the points"
+_FIXED = dict.fromkeys(("inhibitor", "costs", "refresh_every", "weights", "sides", "spaces"), _REBUILD) | {
+    "embeddings": "copy points into those that there are, under torch.no_grad(): moduli.points.copy_(points)",
+    "points": "copy into those that there are, under torch.no_grad(): moduli.points.copy_(points)",
+    "learn": f"freeze() holds the points; to learn them, {_REBUILD}",
+}
+_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
+    "strength": lambda name, value: check_at_least(name, value, 0),
+    "power": lambda name, value: check_at_least(name, value, 1, LARGEST_POWER),
+    "reduction": lambda name, value: check_choice(name, value, ("mean", "sum")),
+}
 
 
 @final
@@ -72,6 +92,9 @@ class ModuliRegularizer(nn.Module):
     whole pickled model needs `torch.load(..., weights_only=False)`, which runs code of the file, so only for files of
     your own: no list of allowed globals will do, because geoopt rebuilds points by a `functools.partial` object.
 
+    `strength`, `power` and `reduction` may be set at any time. Setting another attribute that is read at construction
+    alone, such as `inhibitor`, is an error that says what to do.
+
     A regularizer may be built again on the same layer, as when a notebook's cell runs twice: the newest is used like
     the first. Two whose penalties reach the same weight between two optimizer steps would count it twice: the backward
     pass of the second raises a RuntimeError.
@@ -112,11 +135,8 @@ class ModuliRegularizer(nn.Module):
     ) -> None:
         super().__init__()
         self.inhibitor = DifferenceOfGaussians() if inhibitor is None else as_law(inhibitor)
-        self.strength, self.power = (
-            check_at_least("strength", strength, 0),
-            check_at_least("power", power, 1, LARGEST_POWER),
-        )
-        self.reduction: Reduction = check_choice("reduction", reduction, ("mean", "sum"))  # pyright: ignore[reportAttributeAccessIssue]
+        self.strength, self.power = strength, power
+        self.reduction: Reduction = reduction
         costs = Geometric() if costs is None else costs
         check_boolean("learn", learn)
         check_boolean("allow_collapse", allow_collapse)
@@ -140,6 +160,9 @@ class ModuliRegularizer(nn.Module):
         register(self, self.weights)
         self.register_load_state_dict_pre_hook(_take_current_names)
         self.register_load_state_dict_post_hook(_forget_calls)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, check_setting(self, name, value, _FIXED, _SETTINGS))
 
     @outside_graphs
     def forward(self) -> Tensor:
@@ -206,15 +229,19 @@ class ModuliRegularizer(nn.Module):
 
     def layer_embeddings(self, layer: int) -> list[NeuronEmbedding]:
         """Return the embeddings of a weight's targets, a recurrent layer's neurons: one, or one for each module."""
-        return self._set_embeddings(self.sides[layer].targets)
+        return self._set_embeddings(self.sides[self._checked(layer)].targets)
 
     def source_embeddings(self, layer: int) -> list[NeuronEmbedding]:
         """Return the embeddings of a weight's sources; those of its targets if it is recurrent."""
-        return self._set_embeddings(self.sides[layer].sources)
+        return self._set_embeddings(self.sides[self._checked(layer)].sources)
 
     def start_epoch(self, epoch: int) -> None:
-        """Prepare the costs for an epoch, counted from 0; a training loop calls it before each."""
-        self.costs.start_epoch(epoch)
+        """Prepare the costs for an epoch, counted from 0; a training loop calls it before each.
+
+        Raises:
+            ValueError: if it is not an integer >= 0.
+        """
+        self.costs.start_epoch(check_integer("epoch", epoch, least=0))
 
     @torch.no_grad()
     def coefficients(
@@ -232,13 +259,19 @@ class ModuliRegularizer(nn.Module):
             (last - first, m), in memory of that size, without a graph.
 
         Raises:
-            ValueError: if both signs do not cost the same and `sign` is None, or it is another number.
+            ValueError: if there is no such layer, the rows are none of its own, or both signs do not cost the same and
+                `sign` is None, or it is another number.
         """
-        return of_sign(self.costs.rows(layer, first, self.weights[layer].neurons if last is None else last), sign)
+        count = self.weights[self._checked(layer)].neurons
+        last = count if last is None else check_integer("last", last, least=0, most=count)
+        return of_sign(self.costs.rows(layer, check_integer("first", first, least=0, most=last), last), sign)
 
     def extra_repr(self) -> str:
         names = ", ".join(weight.parameter for weight in self.weights)
         return f"{names}, inhibitor={self.inhibitor}, strength={self.strength}, reduction={self.reduction!r}"
+
+    def _checked(self, layer: int) -> int:
+        return check_integer("layer", layer, least=0, most=len(self.weights) - 1)
 
     def _set_embeddings(self, index: int) -> list[NeuronEmbedding]:
         counts = [len(space.parts) if isinstance(space, Modules) else 1 for space in self.spaces]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from riemod._arrays import check_tensor
 from riemod._checks import check_integer, shown
+from riemod._machine import check_fits
 from riemod.sparse import kernels
 
 __all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "StoredMatrix"]
@@ -122,7 +123,13 @@ class CSRMatrix(StoredMatrix):
 
     @classmethod
     def of(cls, weight: Float[Tensor, "n m"], kept: Bool[Tensor, "n m"]) -> Self:
-        """Store the entries of `weight` where `kept` is True."""
+        """Store the entries of `weight` where `kept` is True.
+
+        Raises:
+            ValueError: if the weight is not (n, m), or `kept` has another shape.
+            TypeError: if the weight is not a floating-point tensor, or `kept` not a bool one.
+        """
+        _check_kept(weight, kept)
         rows, columns = kept.nonzero(as_tuple=True)
         counts = torch.bincount(rows, minlength=weight.shape[0])
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -194,7 +201,14 @@ class BlockMatrix(StoredMatrix):
 
     @classmethod
     def of(cls, weight: Float[Tensor, "n m"], kept: Bool[Tensor, "n m"], size: int) -> Self:
-        """Store the blocks of `weight` in which any entry is kept."""
+        """Store the blocks of `weight`, (size, size), in which any entry is kept.
+
+        Raises:
+            ValueError: if the weight is not (n, m), `kept` has another shape, or size is not an integer >= 1.
+            TypeError: if the weight is not a floating-point tensor, or `kept` not a bool one.
+        """
+        _check_kept(weight, kept)
+        check_fits("size", check_integer("size", size, least=1), weight.element_size() * size**2)
         kept_tiles = _tiles(kept, size)
         occupied = kept_tiles.flatten(2).any(2)
         rows, columns = occupied.nonzero(as_tuple=True)
@@ -256,6 +270,13 @@ def _pair(shape: tuple[int, int]) -> tuple[int, int]:
         raise TypeError(f"shape must be two integers, got {shown(shape)}")
     n, m = (check_integer("shape", extent, 0, _LARGEST) for extent in shape)
     return n, m
+
+
+def _check_kept(weight: Tensor, kept: Tensor) -> None:
+    if not check_tensor("weight", weight, ("n", "m")).is_floating_point():
+        raise TypeError(f"weight must be floating-point, got {weight.dtype}")
+    if check_tensor("kept", kept, weight.shape).dtype != torch.bool:
+        raise TypeError(f"kept must be bool, got {kept.dtype}")
 
 
 def _check_values(values: Tensor) -> None:

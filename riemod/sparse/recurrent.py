@@ -164,7 +164,7 @@ class CompressedRecurrent(nn.Module):
 
     def _check_features(self, x: Tensor) -> None:
         _check_input(x, next(self.parameters()))
-        if x.shape[-1] != self.input_size:
+        if x.ndim == 0 or x.shape[-1] != self.input_size:
             raise ValueError(f"x must have {self.input_size} features in its last dimension, got {tuple(x.shape)}")
 
     def _states(self, hx: Any, step: Tensor, order: Tensor | None) -> list[State]:

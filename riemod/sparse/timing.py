@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from riemod._checks import check_integer
+from riemod._checks import check_function, check_mapping, check_repeats, check_type, shown, takes
 
 __all__ = ["median_seconds", "paired_seconds"]
 
@@ -43,11 +43,20 @@ def paired_seconds(
         device: synchronized before the clock is read, if it is a GPU.
         rounds: number of rounds, >= 1.
 
+    Raises:
+        TypeError: an alternative is not a function without arguments, or the device is no `torch.device`.
+        ValueError: `rounds` is not an integer from 1 to 10^9.
+
     >>> times = paired_seconds({"one": lambda: sum(range(10)), "two": lambda: None}, torch.device("cpu"), rounds=3)
     >>> [len(times[name]) for name in ("one", "two")]
     [3, 3]
     """
-    check_integer("rounds", rounds, least=1)
+    check_repeats("rounds", rounds)
+    check_type("device", device, torch.device, "a torch.device")
+    what = "a mapping from name to a function without arguments"
+    for name, run in check_mapping("alternatives", alternatives, what).items():
+        if not takes(check_function(f"alternatives[{name!r}]", run)):
+            raise TypeError(f"alternatives[{name!r}] must take no arguments, got {shown(run)}")
     repeats = {name: max(1, int(_SHORTEST / (_seconds(run, 1, device) + 1e-9))) for name, run in alternatives.items()}
     times: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(rounds):

@@ -115,6 +115,9 @@ def uniform_sphere(n: int, dim: int, generator: torch.Generator) -> Points:
     >>> np.linalg.norm(uniform_sphere(2, 3, torch.Generator().manual_seed(0)), axis=1).round(6)
     array([1., 1.])
     """
+    check_integer("dim", dim, 1)
+    check_fits("n", check_integer("n", n, 0), 8 * n * (dim + 1))
+    check_type("generator", generator, torch.Generator, "a torch.Generator")
     drawn = torch.randn(n, dim + 1, generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm(dim=1, keepdim=True)).numpy()
 

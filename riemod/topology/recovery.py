@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from riemod._arrays import check_distances, check_points
-from riemod._checks import check_choice, check_integer, check_repeats, shown
+from riemod._checks import check_choice, check_fraction, check_integer, check_repeats, shown
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
@@ -73,7 +73,7 @@ class ModuliRecovery(BaseEstimator):
             Euclidean distance exceeds 1.4; or "precomputed" if X is a distance matrix, which is not denoised.
         n_nulls: null data sets of each kind, >= 1.
         n_subsamples: how many subsamples, >= 1.
-        alpha: significance level of the corrected p-values.
+        alpha: significance level of the corrected p-values, between 0 and 1.
         nulls: kinds of nulls. "shuffled" and "gaussian" are drawn from the principal components (from classical
             scaling, if precomputed), "uniform" in a ball of the data's dimension, "rolled" from rows in the order of
             time. A function (X, generator) -> X is called with the X that is fitted.
@@ -99,7 +99,8 @@ class ModuliRecovery(BaseEstimator):
 
     Raises:
         ValueError: from `fit`: NaN or infinity in X or in a null, fewer than 10 distinct points, only constant columns,
-            distances that are not symmetric or not zero on the diagonal, or an unknown metric or null.
+            distances that are not symmetric or not zero on the diagonal, an unknown metric or null, or a number out of
+            its range.
         ImportError: from `fit`: without gudhi or ripser.
 
     Reference: Besag and Clifford, https://doi.org/10.1093/biomet/78.2.301
@@ -267,6 +268,7 @@ class ModuliRecovery(BaseEstimator):
         check_choice("metric", self.metric, ("auto", "euclidean", "geodesic", "precomputed"))
         check_fits("n_nulls", check_repeats("n_nulls", self.n_nulls), 8 * self.n_nulls)
         check_repeats("n_subsamples", self.n_subsamples)
+        check_fraction("alpha", self.alpha)
         if self.n_jobs is not None:
             check_integer("n_jobs", self.n_jobs, -_MOST_JOBS, _MOST_JOBS)
         if not isinstance(self.nulls, list | tuple) or not self.nulls:

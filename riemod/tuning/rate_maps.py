@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from riemod._arrays import as_array, check_array, check_points
+from riemod._arrays import as_array, check_array, check_indices, check_points
 from riemod._checks import (
     check_at_least,
     check_boolean,
@@ -87,8 +87,17 @@ class RateMaps:
         return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
 
     def only(self, units: Any) -> "RateMaps":
-        """Return the maps of the units that a mask or indices select."""
-        return RateMaps(self.bins, self.rates[np.asarray(units)], self.occupancy)
+        """Return the maps of the units that a mask (n,) or indices select.
+
+        Raises:
+            ValueError: if it is neither a mask of all units nor some of their indices.
+        """
+        count, chosen = len(self.rates), np.asarray(units)
+        if chosen.dtype != bool:
+            chosen = check_indices("units", units, count)
+        elif chosen.shape != (count,):
+            raise ValueError(f"units must have the shape ({count},) as a mask, got {chosen.shape}")
+        return RateMaps(self.bins, self.rates[chosen], self.occupancy)
 
 
 class ShuffleTest(NamedTuple):

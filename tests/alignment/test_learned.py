@@ -34,7 +34,7 @@ def test_similar_units_are_near() -> None:
     assert np.array_equal(found, found.T)
     assert rank_correlation(found, dissimilarities(3 * similarities - 7)) == pytest.approx(1)
     for bad in (np.ones((2, 3)), np.full((2, 2), np.nan), np.ones((1, 1))):
-        with pytest.raises(ValueError, match="similarities must be a finite square matrix of 2 units or more"):
+        with pytest.raises(ValueError, match="similarities must be a finite square matrix"):
             dissimilarities(bad)
 
 
@@ -54,3 +54,12 @@ def test_bad_rows_are_named() -> None:
         neutral_points(np.diag([1.0, 1.0, 0.0]), 1)
     with pytest.raises(ValueError, match="rows must be a finite matrix"):
         neutral_points(np.full((9, 9), np.nan))
+    with pytest.raises(TypeError, match="rows must be an array of numbers, got 'x'"):
+        neutral_points("x")
+
+
+def test_what_is_no_manifold_and_no_matrix_is_named() -> None:
+    with pytest.raises(TypeError, match="manifold must be a Manifold, got str"):
+        spread(torch.zeros(3, 2), "torus")
+    with pytest.raises(TypeError, match="similarities must be an array of numbers, got 'x'"):
+        dissimilarities("x")

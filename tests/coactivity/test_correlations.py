@@ -125,3 +125,13 @@ def test_bad_states_are_named_and_not_taken_up(name: str) -> None:
 def test_bad_numbers_are_named(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_correlations_are_floating_point():
+    seen = RunningCorrelations(3)
+    for dtype, message in (
+        (torch.int64, "dtype must be floating-point, got torch.int64"),
+        ("x", "dtype must be a torch"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            seen.correlations(dtype)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemod.coactivity import RING, CoactivityLaw, coactivity_energy, natural_scale
+from riemod.coactivity import RING, WIDE, CoactivityLaw, coactivity_energy, natural_scale
 from riemod.manifolds import Manifold, Torus
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Ricker
 from tests.strategies import MANIFOLDS, generator
@@ -61,3 +61,11 @@ def test_bad_energies_are_named(name: str) -> None:
     points, c, error, message = BAD_ENERGY[name]
     with pytest.raises(error, match=message):
         coactivity_energy(points, c, Torus(2), RING)
+
+
+def test_a_law_on_no_manifold_and_at_no_scale_is_named():
+    with pytest.raises(TypeError, match="manifold must be a Manifold, got str"):
+        WIDE.on("torus")
+    for factor, message in ((0.0, "factor must be positive and finite, got 0.0"), (1e30, "factor times scale must be")):
+        with pytest.raises(ValueError, match=message):
+            WIDE.on(Torus(2, period=1e3), factor)

@@ -54,9 +54,10 @@ def test_a_scale_that_was_given_stays() -> None:
         (
             {"attraction": "gaussian"},
             TypeError,
-            "attraction must be an Inhibitor or a callable of the distance, got str",
+            "attraction must be an Inhibitor or a function of the distance, got 'gaussian'",
         ),
         ({"uniformity": -1.0}, ValueError, "uniformity must be finite and >= 0, got -1.0"),
+        ({"crowding": Gaussian()}, ValueError, r"crowding must be positive at distance 0, got Gaussian\("),
         ({"scale": 0.0}, ValueError, "scale must be positive and finite, got 0.0"),
         ({"attraction": Gaussian, "repulsion": Crowding()}, TypeError, "must be an instance, got the class Gaussian"),
     ],

@@ -264,9 +264,9 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no source": (
         lambda: build("signed"),
         TypeError,
-        "evidence must be a Source or a function of the hidden blocks, got 'signed'",
+        "source must be a Source or a function of the hidden blocks, got 'signed'",
     ),
-    "empty": (lambda: build([]), ValueError, "sources must hold at least one source"),
+    "empty": (lambda: build([]), ValueError, "source must hold at least one source"),
     "law": (lambda: build(law=Ricker()), TypeError, "law must be an EvidenceLaw or a CoactivityLaw, got Ricker"),
     "every": (lambda: build(every=0), ValueError, "every must be an integer >= 1, got 0"),
     "strength": (lambda: build(Coactivity(forget=1.0)), ValueError, "forget must be in"),
@@ -285,7 +285,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "shape": (
         lambda: build(lambda blocks: blocks)[2](),
         ValueError,
-        r"evidence must return a matrix of shape \(8, 8\)",
+        r"source must return a matrix of shape \(8, 8\)",
     ),
     "NaN": (
         lambda: build(lambda blocks: blocks[0] / 0)[2](),
@@ -344,7 +344,7 @@ def test_a_permuted_control_has_the_same_numbers_about_other_neurons() -> None:
     order = control.gathered[0].order
     assert order.tolist() != list(range(8))
     assert torch.equal(control.matrix(), own.matrix()[order][:, order])
-    with pytest.raises(TypeError, match="evidence must be a Source or a function"):
+    with pytest.raises(TypeError, match="source must be a Source or a function"):
         Permuted("signed")
 
 
@@ -354,3 +354,46 @@ def test_profiles_are_the_cosines_of_the_rows_of_a_source() -> None:
     rows = torch.corrcoef(STATES.T)
     expected = torch.nn.functional.cosine_similarity(rows.unsqueeze(1), rows.unsqueeze(0), dim=-1)
     torch.testing.assert_close(evidence.matrix(), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["law", "gathered", "moduli"])
+def test_what_is_read_at_construction_alone_cannot_be_set_later(name: str) -> None:
+    evidence, other = build()[2], build()[2]
+    with pytest.raises(
+        AttributeError, match=f"{name} of a PointEvidence cannot be set after construction: build a new"
+    ):
+        setattr(evidence, name, getattr(other, name))
+
+
+def test_the_strength_and_the_number_of_calls_may_be_set_and_are_checked() -> None:
+    _, _, evidence = build(every=5)
+    evidence.every = 2
+    moved = []
+    for _ in range(4):
+        moved.append(evidence().requires_grad)
+    assert moved == [True, False, True, False]
+    for name, value, message in (
+        ("every", 0, "every must be an integer >= 1"),
+        ("strength", 0.0, "strength must be po"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            setattr(evidence, name, value)
+    assert (evidence.every, evidence.strength) == (2, 1.0)
+
+
+def test_fewer_calls_need_more_patience_with_points_that_stay() -> None:
+    net, moduli, evidence = build(every=1)
+    evidence.every = 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(50):
+            moduli()
+            with torch.no_grad():
+                net.rnn.weight_hh_l0.add_(0.01)
+
+
+def test_points_on_another_device_than_the_weights_are_named() -> None:
+    _, moduli, evidence = build()
+    moduli.to("meta")
+    with pytest.raises(ValueError, match="moduli must have its points on the device of its weights, cpu, got meta"):
+        evidence()

@@ -1,5 +1,7 @@
 """Sources of evidence against plain formulas in float64, and their symmetries."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from riemod import ModuliRegularizer, PointEvidence
-from riemod.evidence import Coactivity, Mixed, absolute_weights, evidence_by_name, incoming_cosine, signed_weights
+from riemod.evidence import (
+    Coactivity,
+    DecoderCosine,
+    Mixed,
+    Permuted,
+    Profiles,
+    absolute_weights,
+    evidence_by_name,
+    incoming_cosine,
+    signed_weights,
+)
 from riemod.evidence.sources import normalized
 from riemod.manifolds import Torus
 from tests.strategies import generator, seeds
@@ -61,6 +73,12 @@ def test_a_normalized_matrix_has_magnitude_one_and_no_diagonal() -> None:
     [
         (lambda: Mixed([signed_weights], shares=[0.0]), "shares must be 1 finite numbers > 0"),
         (lambda: Mixed([signed_weights], shares=[1.0, 2.0]), "shares must be 1 finite numbers > 0"),
+        (lambda: Mixed([signed_weights], shares=[10**400]), "shares must be 1 finite numbers > 0"),
+        (lambda: Mixed([]), "sources must hold at least one source, got none"),
+        (lambda: Profiles([]), "source must hold at least one source, got none"),
+        (lambda: Permuted(signed_weights, 2**63), "seed must be an integer from 0 to 9223372036854775807"),
+        (lambda: signed_weights(torch.zeros(4, 4)), r"weight must have the shape \(gates, n, n\), got \(4, 4\)"),
+        (lambda: incoming_cosine(torch.zeros(1, 3, 4)), r"weight must have the shape \(gates, n, n\), got \(1, 3, 4\)"),
         (lambda: Coactivity(forget=-0.1), r"forget must be in \[0, 1\), got -0.1"),
         (lambda: evidence_by_name("states"), "evidence must be 'weights', 'absolute', 'signed', 'cosine'"),
     ],
@@ -68,3 +86,30 @@ def test_a_normalized_matrix_has_magnitude_one_and_no_diagonal() -> None:
 def test_bad_numbers_and_names_are_named(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Mixed([signed_weights, None]),
+            "sources must be a Source or a function of the hidden blocks, got None",
+        ),
+        (lambda: Mixed(signed_weights), "sources must be a list of sources, got function"),
+        (lambda: Mixed([signed_weights], shares=1.0), "shares must be a list of numbers, got float"),
+        (lambda: Permuted(lambda: None), "source must be a Source or a function of the hidden blocks, got <function"),
+        (lambda: absolute_weights(torch.ones(1, 2, 2).bool()), "weight must be floating-point, got torch.bool"),
+        (lambda: DecoderCosine(nn.Linear), "decoder must be an nn.Linear, got the class Linear"),
+    ],
+)
+def test_what_is_no_source_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_decoder_of_nan_is_named() -> None:
+    decoder = nn.Linear(6, 3)
+    nn.init.constant_(decoder.weight, torch.nan)
+    moduli = ModuliRegularizer(nn.RNN(2, 6), Torus(2), learn=True, generator=generator(0))
+    with pytest.raises(ValueError, match="decoder must have finite weights, got NaN or infinity"):
+        PointEvidence(moduli, DecoderCosine(decoder))()

@@ -52,7 +52,9 @@ LOOKED_UP = ("name", "arm", "initializer", "task", "evidence", "inhibitor", "man
 # What holds NaN gives NaN, as torch's users expect: a penalty of such weights, a step on them, a matrix of them.
 PASSED_ON = re.compile(
     r"regularization\.(moduli_penalty\(weight|ModuliRegularizer\(module|proximal_step\(moduli)"
-    r"|coactivity\.coactivity_energy\(correlations=with|optim\.\w+\(model=with|sparse\.(\w+Matrix\(values|CompressedLinear\.forward)"
+    r"|evidence\.(PointEvidence\(moduli|(absolute|signed)_weights\(weight|incoming_cosine\(weight)=with"
+    r"|coactivity\.coactivity_energy\(correlations=with|optim\.\w+\(model=with|sparse\.(\w+Matrix(\.of)?\((values|weight)"
+    r"|Compressed\w+\.forward)"
 )
 
 

@@ -4,18 +4,21 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+import riemod
 from tests.faults import __main__ as faults
 from tests.faults import calls, disks, kills, memory, nonfinite, optimizers, signals
 from tests.faults.bad import ANYWHERE, variants
 from tests.faults.processes import Child, End
+from tests.faults.rooms import LEFT_OUT, ROOMS
 from tests.faults.runs import workplace
 from tests.faults.tally import Failure, Tally, table
-from tests.faults.uses import every_call
+from tests.faults.uses import every_call, public_names
 from tests.faults.valid import Call
 
 
@@ -123,6 +126,19 @@ def test_the_judge_of_calls_sees_what_a_refused_call_has_changed():
     outcome = calls.judge(calls.Case(call, "size", "0", lambda: 0))
     assert outcome is not None
     assert outcome[0] == "is refused, but has changed layer"
+
+
+def test_every_room_of_the_library_is_attacked():
+    swept = {id(getattr(room, name)) for room in ROOMS.values() for name in public_names(room)}
+    for name in riemod.__all__:
+        public = getattr(riemod, name)
+        if isinstance(public, ModuleType):
+            assert public in ROOMS.values() or name == "integrations", name  # whose callbacks are among the methods
+        else:
+            assert id(public) in swept, name
+    for name in LEFT_OUT:
+        room, _, attribute = name.rpartition(".")
+        assert attribute in public_names(ROOMS[room]), name
 
 
 @pytest.mark.slow

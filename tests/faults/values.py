@@ -1,6 +1,7 @@
 """Valid values of the types that the public API takes, made anew at each call."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from riemod import alignment, dynamics, manifolds, pruning, regularization, sparse, tasks, training, tuning
+
+Maker = Callable[[], Any]
 
 TORUS = manifolds.Torus(2)
 

@@ -123,6 +123,19 @@ def test_bad_arguments_are_named():
     for bad in (-1.0, math.nan, 0.0):
         with pytest.raises(ValueError, match="weights must be finite and >= 0, with a positive sum in each row"):
             frechet_means(points, torch.full((1, 3), bad), torus)
+    with pytest.raises(TypeError, match="weights must be an array of numbers, got 'x'"):
+        frechet_means(points, "x", torus)
+    with pytest.raises(ValueError, match="points must be at least one, got none"):
+        frechet_means(points[:0], torch.ones(1, 0), torus)
+    with pytest.raises(ValueError, match=r"steps must fit the .* of memory here, got 1000000000000"):
+        geodesics(points, points, torus, 10**12)
+    for call in (
+        lambda: geodesic_distances(points, "torus"),
+        lambda: geodesics(points, points, "torus", 3),
+        lambda: frechet_means(points, torch.ones(1, 3), "torus"),
+    ):
+        with pytest.raises(TypeError, match="manifold must be a Manifold, got str"):
+            call()
     with pytest.raises(ValueError, match="points must have shape"):
         geodesic_distances(torch.zeros(3, 3), torus)
     with pytest.raises(TypeError, match="manifold must define the method 'from_space'"):

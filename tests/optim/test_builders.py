@@ -319,3 +319,13 @@ def test_a_regularizer_of_another_model_is_told(builder):
     loaded = pickle.loads(pickle.dumps(moduli))
     with pytest.warns(UserWarning, match="no part of model"):
         builder(net, loaded)
+
+
+@pytest.mark.parametrize("builder", [riemannian_adam, sgd_with_riemannian_adam])
+def test_a_module_that_holds_a_regularizer_may_stand_for_it_and_no_other(builder):
+    net, moduli = build()
+    held = builder(net, nn.Sequential(moduli))
+    assert [group["name"] for group in held.param_groups] == ["weights", "points"]
+    for other in (nn.Identity(), net):
+        with pytest.raises(TypeError, match=f"moduli must be a ModuliRegularizer or None, got {type(other).__name__}"):
+            builder(net, other)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from riemod.optim import JointOptimizer, riemannian_adam, sgd_with_riemannian_adam
+from riemod.optim import JointOptimizer, PointAdam, riemannian_adam, sgd_with_riemannian_adam
 from tests.regularization.nets import assert_same_bits, build, everything, task_loss, train
 
 
@@ -100,15 +100,14 @@ def test_schedulers_act_on_every_group_and_come_back(kind, made):
     assert_same_bits(everything(other_net, other_moduli), everything(net, moduli))
 
 
+CYCLIC = {
+    "OneCycleLR": lambda optimizer, **options: lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20, **options),
+    "CyclicLR": lambda optimizer, **options: lr_scheduler.CyclicLR(optimizer, 1e-3, 0.1, step_size_up=5, **options),
+}
+
+
 @pytest.mark.parametrize("points", [True, False])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.1, total_steps=20),
-        lambda o: lr_scheduler.CyclicLR(o, base_lr=1e-3, max_lr=0.1, step_size_up=5),
-    ],
-    ids=["OneCycleLR", "CyclicLR"],
-)
+@pytest.mark.parametrize("make", CYCLIC.values(), ids=CYCLIC)
 def test_cyclic_schedulers_with_their_defaults_cycle_rates_and_momenta(make, points):
     net, moduli = build()
     optimizer = riemannian_adam(net, moduli if points else None, lr=1e-2)
@@ -128,9 +127,39 @@ def test_defaults_are_those_that_all_members_share():
     net, moduli = build()
     assert riemannian_adam(net, moduli, betas=(0.8, 0.9)).defaults["betas"] == (0.8, 0.9)
     mixed = sgd_with_riemannian_adam(net, moduli)
-    assert not {"betas", "momentum"} & mixed.defaults.keys()
-    lr_scheduler.OneCycleLR(mixed, max_lr=0.1, total_steps=20, cycle_momentum=False)
-    lr_scheduler.OneCycleLR(sgd_with_riemannian_adam(net), max_lr=0.1, total_steps=20)
+    assert "betas" not in mixed.defaults
+    assert mixed.defaults["momentum"] == 0
+    neither = JointOptimizer([torch.optim.Adagrad(net.parameters()), *mixed.members[1:]])
+    with pytest.raises(ValueError, match="must support momentum or beta1 with `cycle_momentum`"):
+        lr_scheduler.CyclicLR(neither, base_lr=1e-3, max_lr=0.1)
+    lr_scheduler.CyclicLR(neither, base_lr=1e-3, max_lr=0.1, cycle_momentum=False)
+
+
+@pytest.mark.parametrize("make", CYCLIC.values(), ids=CYCLIC)
+@pytest.mark.parametrize("options", [{}, {"cycle_momentum": False}], ids=["momentum", "rates"])
+def test_gradient_descent_beside_adam_cycles_as_both_do_alone(make, options):
+    (net, moduli), (twin, twin_moduli) = build(), build()
+    joint = sgd_with_riemannian_adam(net, moduli, lr=1e-2)
+    alone = [
+        torch.optim.SGD(twin.parameters(), lr=1e-2, fused=joint.members[0].defaults["fused"]),
+        PointAdam([p for p in twin_moduli.parameters() if p.requires_grad], lr=1e-3),
+    ]
+    scheduler, schedulers = make(joint, **options), [make(optimizer, **options) for optimizer in alone]
+    for step in range(12):
+        train(net, moduli, joint, 1, start=step)
+        scheduler.step()
+        train(twin, twin_moduli, JointOptimizer(alone), 1, start=step)
+        for own in schedulers:
+            own.step()
+        if step == 5:
+            # The cycle goes on in an optimizer and a scheduler that were loaded.
+            states = copy.deepcopy((joint.state_dict(), scheduler.state_dict()))
+            joint = sgd_with_riemannian_adam(net, moduli, lr=1e-2)
+            scheduler = make(joint, **options)
+            joint.load_state_dict(states[0])
+            scheduler.load_state_dict(states[1])
+    assert_same_bits(everything(net, moduli), everything(twin, twin_moduli))
+    assert (joint.state.get(next(net.parameters()), {}).get("momentum_buffer") is None) == bool(options)
 
 
 def test_groups_keep_their_names_when_an_older_state_is_loaded():

@@ -93,6 +93,8 @@ def test_what_cannot_be_compressed_is_named():
     kept = torch.tensor([1.0, 0.0, 2.0, 0.0], dtype=torch.float16).repeat(32, 16)
     with pytest.raises(ValueError, match=r"weight must be on a CUDA device, .* got cpu"):
         semi_structured_weight(kept)
+    with pytest.raises(TypeError, match="weight must be a dense tensor of real numbers, got a tensor without numbers"):
+        semi_structured_weight(kept.to("meta"))
     full = kept.clone()
     full[3, 4:8] = 1
     full[5, 0:4] = 1

@@ -12,6 +12,7 @@ from riemod import ModuliRegularizer
 from riemod.manifolds import KleinBottle, PoincareBall, Product, Sphere, Torus
 from riemod.manifolds._geoopt import geoopt
 from riemod.regularization import Modules
+from riemod.regularization.inhibitors import Ricker
 from tests.regularization.formulas import MANIFOLDS
 from tests.strategies import generator
 
@@ -273,3 +274,58 @@ def test_states_load_in_safe_mode_and_whole_models_as_their_page_says(tmp_path):
     loaded = torch.load(tmp_path / "whole.pt", weights_only=False)
     assert torch.equal(loaded["moduli"](), model["moduli"]())
     assert loaded["moduli"].weights[0].module is loaded["rnn"]
+
+
+@pytest.mark.parametrize("name", ["inhibitor", "costs", "refresh_every", "weights", "embeddings", "points", "learn"])
+def test_what_is_read_at_construction_alone_cannot_be_set_later(name):
+    moduli = ModuliRegularizer(nn.RNN(2, 4), Torus(2), learn=True, generator=generator(0))
+    before, other = moduli().item(), ModuliRegularizer(nn.RNN(2, 4), Torus(2), inhibitor=Ricker())
+    with pytest.raises(AttributeError, match=f"{name} of a ModuliRegularizer cannot be set after construction: "):
+        setattr(moduli, name, getattr(other, name))
+    assert moduli().item() == before
+    assert moduli.learn
+
+
+def test_strength_power_and_reduction_may_be_set_and_are_checked():
+    layer = nn.RNN(2, 4)
+    moduli = ModuliRegularizer(layer, Torus(2), generator=generator(0))
+    moduli.strength, moduli.power, moduli.reduction = 2.0, 2, "sum"
+    expected = ModuliRegularizer(layer, Torus(2), strength=2.0, power=2, reduction="sum", points=moduli.points)
+    assert torch.equal(moduli(), expected())
+    for name, value, message in (
+        ("strength", -1.0, "strength must be finite and >= 0, got -1.0"),
+        ("power", 0.5, "power must be finite and >= 1, got 0.5"),
+        ("reduction", "median", "reduction must be 'mean' or 'sum', got 'median'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            setattr(moduli, name, value)
+    assert torch.equal(moduli(), expected())
+
+
+def test_evidence_in_the_state_of_an_old_regularizer_is_named_when_it_is_left_out():
+    moduli = ModuliRegularizer(nn.RNN(2, 4), Torus(2), learn=True, generator=generator(0))
+    state = {**moduli.state_dict(), "evidence.seen.count": torch.zeros(()), "evidence.seen.mean": torch.zeros(4)}
+    with pytest.warns(UserWarning, match="^evidence.seen.count, evidence.seen.mean of the state dict are not") as told:
+        moduli.load_state_dict(state)
+    assert len(told) == 1
+    model = nn.Module()
+    model.moduli = moduli
+    with pytest.warns(UserWarning, match=r"PointEvidence\(moduli, source\), which observes anew"):
+        model.load_state_dict({f"moduli.{name}": value for name, value in state.items()})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda moduli: moduli.layer_embeddings(1), "layer must be an integer from 0 to 0, got 1"),
+        (lambda moduli: moduli.source_embeddings(None), "layer must be an integer from 0 to 0, got None"),
+        (lambda moduli: moduli.coefficients(-1), "layer must be an integer from 0 to 0, got -1"),
+        (lambda moduli: moduli.coefficients(0, 3, 2), "first must be an integer from 0 to 2, got 3"),
+        (lambda moduli: moduli.coefficients(0, 0, 5), "last must be an integer from 0 to 4, got 5"),
+        (lambda moduli: moduli.coefficients(sign=torch.ones(2)), "sign must be 1, -1 or None, got a tensor of shape"),
+        (lambda moduli: moduli.start_epoch(-1), "epoch must be an integer >= 0, got -1"),
+    ],
+)
+def test_layers_and_rows_that_there_are_not_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(ModuliRegularizer(nn.RNN(2, 4), Torus(2), generator=generator(0)))

@@ -184,10 +184,10 @@ def test_the_width_of_the_hat():
     [
         (inhibitors.Ricker(), inhibitors.Ricker(), ValueError, r"negative must differ from positive, got .*Ricker"),
         (lambda d: d, inhibitors.Diffusion(), ValueError, "negative must differ from positive"),
-        (inhibitors.Ricker(), 3.0, TypeError, r"negative must be an Inhibitor or a callable of the distance, got 3\.0"),
-        (inhibitors.Ricker, inhibitors.Gaussian(), TypeError, "positive must be an Inhibitor or a callable"),
-        (HAT, inhibitors.Gaussian(), TypeError, "positive must be an Inhibitor or a callable"),
-        (lambda d: -d, inhibitors.Gaussian(), ValueError, "function must be finite and >= 0"),
+        (inhibitors.Ricker(), 3.0, TypeError, r"negative must be an Inhibitor or a function of the distance, got 3\.0"),
+        (inhibitors.Ricker, inhibitors.Gaussian(), TypeError, "positive must be an instance, got the class Ricker"),
+        (HAT, inhibitors.Gaussian(), TypeError, "positive must be one law for all weights here"),
+        (lambda d: -d, inhibitors.Gaussian(), ValueError, "positive must be .* function must be finite and >= 0"),
     ],
 )
 def test_bad_pairs_are_named(positive, negative, error, message):

@@ -146,3 +146,20 @@ def test_wrong_indices_of_blocks_are_refused(changes: dict[str, Tensor], name: s
     parts = {"values": torch.ones(2, 2, 2), "block_rows": torch.tensor([0, 1]), "block_columns": torch.tensor([0, 0])}
     with pytest.raises(ValueError, match=name):
         BlockMatrix((4, 4), **(parts | changes))
+
+
+@pytest.mark.parametrize("of", [CSRMatrix.of, lambda *arguments: BlockMatrix.of(*arguments, 2)])
+def test_what_cannot_be_stored_is_named(of):
+    weight, kept = torch.ones(4, 4), torch.ones(4, 4) > 0
+    for arguments, error, message in (
+        ((weight.long(), kept), TypeError, "weight must be floating-point, got torch.int64"),
+        ((weight[0], kept), ValueError, r"weight must have the shape \(n, m\), got \(4,\)"),
+        ((weight, kept[:3]), ValueError, r"kept must have the shape \(4, 4\), got \(3, 4\)"),
+        ((weight, weight), TypeError, "kept must be bool, got torch.float32"),
+    ):
+        with pytest.raises(error, match=message):
+            of(*arguments)
+    with pytest.raises(ValueError, match="size must be an integer >= 1, got 0"):
+        BlockMatrix.of(weight, kept, 0)
+    with pytest.raises(ValueError, match=r"size must fit the .* of memory here"):
+        BlockMatrix.of(weight, kept, 10**9)

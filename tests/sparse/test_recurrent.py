@@ -136,6 +136,8 @@ def test_wrong_inputs_are_named(kind: str):
     x = torch.zeros(2, 4, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match="x must have 3 features"):
         compressed(x[..., :2])
+    with pytest.raises(ValueError, match=r"x must have 3 features in its last dimension, got \(\)"):
+        compressed(x.sum())
     with pytest.raises(ValueError, match="x must have 2 or 3 dimensions"):
         compressed(x[None])
     state = torch.zeros(1, 5, 10, dtype=torch.float64)

@@ -1,7 +1,10 @@
 """Nulls keep what they promise to keep, and lose the rest."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +85,16 @@ def test_holm_lies_between_the_raw_value_and_bonferroni(p_values: dict[int, floa
         assert p <= corrected[key] <= min(1.0, len(p_values) * p)
     order = sorted(p_values, key=lambda key: p_values[key])
     assert [corrected[key] for key in order] == sorted(corrected.values())
+
+
+@pytest.mark.parametrize("draw", [nulls.uniform_ball, nulls.uniform_sphere])
+def test_draws_that_cannot_be_made_are_named(draw: Callable[..., object]) -> None:
+    generator = torch.Generator()
+    for arguments, error, message in (
+        ((-1, 2, generator), ValueError, "n must be an integer >= 0, got -1"),
+        ((10**13, 2, generator), ValueError, "n must fit the .* of memory here"),
+        ((5, 0, generator), ValueError, "dim must be an integer >= 1, got 0"),
+        ((5, 2, None), TypeError, "generator must be a torch.Generator, got None"),
+    ):
+        with pytest.raises(error, match=message):
+            draw(*arguments)

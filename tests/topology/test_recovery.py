@@ -267,6 +267,7 @@ APART = cdist(POINTS, POINTS)
         (POINTS, {"metric": "cosine"}, "metric"),
         (POINTS, {"n_nulls": 0}, "n_nulls"),
         (POINTS, {"n_subsamples": 0}, "n_subsamples"),
+        (POINTS, {"alpha": 5}, r"alpha must be in \(0, 1\), got 5"),
         (POINTS, {"nulls": [lambda X, g: np.full_like(X, np.nan)]}, "a function in nulls returns must be finite"),
         (POINTS, {"nulls": ["poisson"]}, "'uniform', got 'poisson'"),
         (POINTS, {"nulls": "shuffled"}, "a list of kinds"),

@@ -236,3 +236,16 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="centers must be at least 2, got 1"):
         landmark_bins(positions[:1], torus)
     assert isinstance(landmark_bins(positions, torus), Bins)
+
+
+def test_maps_of_units_that_there_are_not_are_named():
+    maps = RateMaps(regular_bins(Torus(1), 4), np.ones((3, 4)), np.ones(4))
+    assert len(maps.only([2, 0]).rates) == len(maps.only(np.array([True, False, True])).rates) == 2
+    assert len(maps.only(np.zeros(3, bool)).rates) == 0
+    for units, message in (
+        ([3], r"units must be some of the indices 0 to 2, got \[3.0\]"),
+        ([True], r"units must have the shape \(3,\) as a mask, got \(1,\)"),
+        ([0.5], "units must be some of the indices 0 to 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            maps.only(units)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from riemod._checks import check_positive
+from riemod._checks import check_positive, is_number, shown
 from riemod.manifolds._uniform_pairs import uniform_pairs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
@@ -51,10 +50,7 @@ class Signed(CostLaw):
 
     def __post_init__(self) -> None:
         for name in ("positive", "negative"):
-            part: Any = getattr(self, name)
-            if isinstance(part, type) or not callable(part):
-                raise TypeError(f"{name} must be an Inhibitor or a callable of the distance, got {part!r}")
-            object.__setattr__(self, name, as_inhibitor(part))  # pyright: ignore[reportArgumentType]
+            object.__setattr__(self, name, as_inhibitor(getattr(self, name), name))
         with torch.no_grad():
             values = [part(_PROBE_DISTANCES.clone()) for part in self.parts]
         if torch.equal(*values):
@@ -155,8 +151,8 @@ def of_sign(costs: Tensor, sign: int | None) -> Tensor:
     >>> of_sign(torch.tensor([[[1.0]], [[3.0]]]), -1)
     tensor([[3.]])
     """
-    if sign not in (None, 1, -1):
-        raise ValueError(f"sign must be 1, -1 or None, got {sign!r}")
+    if sign is not None and not (is_number(sign) and sign in (1, -1)):
+        raise ValueError(f"sign must be 1, -1 or None, got {shown(sign)}")
     if costs.ndim < 3:
         return costs
     if sign is None:

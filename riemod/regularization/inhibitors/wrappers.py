@@ -144,8 +144,8 @@ def unwrapped(inhibitor: Inhibitor) -> tuple[Inhibitor, bool]:
     return inhibitor, turned
 
 
-def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor:
-    """Return an inhibitor unchanged, and wrap any other callable f(d) in `Custom`.
+def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor], name: str = "inhibitor") -> Inhibitor:
+    """Return an inhibitor unchanged, and wrap any other callable f(d) in `Custom`; `name` is for its errors.
 
     Raises:
         TypeError: if it is neither, or is a class instead of an instance, or a law with an inhibitor for each sign.
@@ -155,13 +155,13 @@ def as_inhibitor(inhibitor: Inhibitor | Callable[[Tensor], Tensor]) -> Inhibitor
     (Ricker(amplitude=100.0, width=1.0), True)
     """
     if isinstance(inhibitor, type):
-        raise TypeError(f"inhibitor must be an instance, got the class {inhibitor.__name__}")
+        raise TypeError(f"{name} must be an instance, got the class {inhibitor.__name__}")
     if isinstance(inhibitor, CostLaw) and not isinstance(inhibitor, Inhibitor):
-        raise TypeError(f"inhibitor must be one law for all weights here, got one for each sign: {inhibitor!r}")
+        raise TypeError(f"{name} must be one law for all weights here, got one for each sign: {inhibitor!r}")
     if isinstance(inhibitor, Inhibitor):
         return inhibitor
     try:
         return Custom(inhibitor)
     except (TypeError, ValueError) as error:
         what = "an Inhibitor or a function of the distance"
-        raise type(error)(f"inhibitor must be {what}, got {shown(inhibitor)}: {error}") from error
+        raise type(error)(f"{name} must be {what}, got {shown(inhibitor)}: {error}") from error
