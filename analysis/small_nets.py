@@ -205,7 +205,7 @@ def run_study(
     function: Callable[..., Row | list[Row]],
     seeds: int,
     tables: Callable[[list[Row]], str],
-    figure: Callable[[list[Row], Path], None],
+    figure: Callable[[list[Row], Path], None] | None = None,
 ) -> None:
     """Run the command line of a study: run missing cases on one thread, print tables, draw the figure on request.
 
@@ -217,18 +217,19 @@ def run_study(
         function: as for `run_missing`.
         seeds: default number of seeds.
         tables: formats the tables of the records.
-        figure: draws the records into a file.
+        figure: draws the records into a file; without it there is no option `--figure`.
     """
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, default=file)
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--print-only", action="store_true")
-    parser.add_argument("--figure", action="store_true")
+    if figure is not None:
+        parser.add_argument("--figure", action="store_true")
     arguments = parser.parse_args()
     if not arguments.print_only:
         run_missing(arguments.records, names, cases_of(arguments.seeds), function)
     found = read(arguments.records)
     print(tables(found))
-    if arguments.figure:
+    if figure is not None and arguments.figure:
         figure(found, FIGURES / f"{file.stem}.png")
