@@ -4,50 +4,14 @@ Sections run in processes of their own, two at a time, the longest first.
 """
 
 import argparse
-import importlib
 import multiprocessing
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from tests.faults import mutations
-from tests.faults.tally import Tally, table
-
-# The number of attempts in each section: of mutated files for each kind of file, of steps for memory.
-SECTIONS = {
-    "kills": 100,
-    "files": 500,
-    "disks": 30,
-    "signals": 40,
-    "calls": 300,
-    "nonfinite": 30,
-    "memory": 100_000,
-    "optimizers": 24,
-}
-
-
-# By their times, the longest first.
-_ORDER = ("memory", "kills", "files", "optimizers", "disks", "signals", "nonfinite", "calls")
-
-
-def run_section(name: str, count: int | None, seed: int) -> Tally:
-    """Run one section with that number of attempts, or with its own number, and time it."""
-    began = time.monotonic()
-    count = SECTIONS[name] if count is None else count
-    tally = _files(count, seed) if name == "files" else importlib.import_module(f"tests.faults.{name}").run(count, seed)
-    tally.seconds = time.monotonic() - began
-    sys.stderr.write(f"{name}: {len(tally.failures)} of {tally.tried} failed, {tally.seconds:.0f} s\n")
-    return tally
-
-
-def _files(count: int, seed: int) -> Tally:
-    tried, _, _, failures = mutations.run(count, seed)
-    tally = Tally("files", tried - len(failures))
-    for failure in failures:
-        what, _, outcome = str(failure).partition(": ")
-        tally.record(what, outcome or "failed")
-    return tally
+from tests.faults.sections import ORDER, SECTIONS, run_section
+from tests.faults.tally import table
 
 
 def main() -> None:
@@ -60,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"SECTION must be any of {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
-    names = sorted(arguments.sections or SECTIONS, key=_ORDER.index)
+    names = sorted(arguments.sections or SECTIONS, key=ORDER.index)
     run = partial(run_section, count=arguments.count, seed=arguments.seed)
     began = time.monotonic()
     if arguments.jobs == 1 or len(names) == 1:

@@ -1,6 +1,8 @@
 """The short form of `make faults`: some ten attempts of each kind, and a look at the instruments themselves."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,6 +39,14 @@ def test_numbers_that_are_not_finite():
 
 def test_bad_calls_of_three_rooms():
     assert failures(calls.run(100, only=r"(plotting|masks|manifolds)\.")) == []
+
+
+def test_sections_run_side_by_side():
+    command = [sys.executable, "-m", "tests.faults", "signals", "calls", "--count", "2", "--jobs", "2"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "signals" in done.stdout
+    assert "calls" in done.stdout
 
 
 @pytest.mark.slow
