@@ -1,4 +1,6 @@
 PYTHON ?= python3
+# Which torch: cpu, or cuda, whose libraries take some 4 GB more.
+TORCH ?= cpu
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.installed-docs
@@ -7,7 +9,19 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --co
 # One thread a worker: two test workers that each start a thread a core run slower than one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test slow faults coverage lint format docs bench clean
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+# On Linux, the torch of the package index brings CUDA. A torch for CPUs has the version's tag cpu where pip finds one;
+# otherwise uv knows where PyTorch keeps it.
+ifeq ($(TORCH)-$(shell uname -s),cpu-Linux)
+INSTALL_TORCH := $(PIP_INSTALL) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	{ $(PIP_INSTALL) uv && $(BIN)/uv pip install --quiet --python .venv --torch-backend cpu "torch==$(TORCH_VERSION)"; } || \
+	{ echo "no torch $(TORCH_VERSION) for CPUs can be had here; make install TORCH=cuda takes the index's own"; exit 1; }
+else
+INSTALL_TORCH := $(PIP_INSTALL) "torch==$(TORCH_VERSION)"
+endif
+
+.PHONY: help install demo test slow faults coverage lint format docs dist bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,18 +33,22 @@ help:
 	@echo "make bench    the speed benchmarks, against what users would write"
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
-	@echo "make install  .venv with everything that the above need"
+	@echo "make dist     wheel and sdist in dist/, tried in an empty environment"
+	@echo "make install  .venv with everything that the above need; torch for CPUs, or TORCH=cuda"
 	@echo "make clean    remove builds and caches; .venv and runs/ stay"
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"riemod needs Python 3.11 to 3.13, $(PYTHON) is {v.major}.{v.minor}: say make PYTHON=...")'
-	@echo "installing into .venv, which takes some minutes"
+	@case "$(TORCH)" in cpu|cuda) ;; *) echo "TORCH must be cpu or cuda, got $(TORCH)"; exit 2;; esac
 	@$(PYTHON) -m venv .venv
-	@$(PIP_INSTALL) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	@echo "1/2 torch $(TORCH_VERSION) for $(TORCH) into .venv: about $(if $(filter cuda,$(TORCH)),5,1) GB, some minutes"
+	@$(INSTALL_TORCH)
+	@echo "2/2 riemod and the tools to develop it: about 1.5 GB, some minutes"
 	@$(PIP_INSTALL) --editable ".[dev]"
 	@touch $@
+	@echo "done; riemod doctor says what is there: .venv/bin/riemod doctor"
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	@$(PIP_INSTALL) --editable ".[docs]"
@@ -63,6 +81,11 @@ format: $(INSTALLED)
 docs: $(DOCS_INSTALLED)
 	@$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+dist: $(INSTALLED)
+	@rm -rf dist
+	@$(BIN)/python -m tests.release.distributions dist
+	@rm -rf dist/trial
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.speed

@@ -6,6 +6,7 @@ NumPy's integers and floats count as numbers, True and False do not.
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -193,12 +194,29 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return the value; raise a ValueError unless it is one of the choices."""
+    """Return the value; raise a ValueError unless it is one of the choices. The message names the nearest one.
+
+    >>> check_choice("arm", "Shuffeld", ("moduli", "shuffled"))
+    Traceback (most recent call last):
+    ValueError: arm must be 'moduli' or 'shuffled', got 'Shuffeld': did you mean shuffled?
+    """
     if not isinstance(value, str) or value not in choices:
         *others, last = map(repr, choices)
         known = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{name} must be {known}, got {shown(value)}")
+        raise ValueError(f"{name} must be {known}, got {shown(value)}{did_you_mean([value], choices)}")
     return value
+
+
+def did_you_mean(unknown: Iterable[Any], known: Iterable[str]) -> str:
+    """Return the end of a message that asks for the known names which look like the unknown ones; "" if none does.
+
+    >>> did_you_mean(["Strenth", 3], ["strength", "steps"])
+    ': did you mean strength?'
+    """
+    by_fold = {name.casefold(): name for name in known}
+    names = [name.casefold()[:_SHOWN] for name in unknown if isinstance(name, str)]
+    found = [by_fold[near] for name in names for near in get_close_matches(name, by_fold, n=1)]
+    return f": did you mean {' and '.join(dict.fromkeys(found))}?" if found else ""
 
 
 def check_prime(prime: Any) -> int:

@@ -1,17 +1,20 @@
 """What this machine has: its memory, and the devices that torch can compute on."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
 import torch
 
-from riemod._checks import shown
+from riemod._checks import did_you_mean, shown
 
 # What takes less is not compared with the memory: asking the system would take longer than most calls.
 _SURELY_THERE = 1 << 26
 _UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (1, "bytes"))
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CONTAINER_USE = Path("/sys/fs/cgroup/memory.current")
+_MEMORY = Path("/proc/meminfo")
 
 
 def main_memory() -> int | None:
@@ -23,11 +26,31 @@ def main_memory() -> int | None:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+    limit = _whole_number(_CONTAINER_LIMIT)
+    return memory if limit is None else min(memory, limit)
+
+
+def free_memory() -> int | None:
+    """Return the bytes of main memory that a process could take now without swapping, or None if the system is silent.
+
+    In a container it is what is left to the container's limit, where that is less.
+    """
     try:
-        limit = _CONTAINER_LIMIT.read_text().strip()
+        lines = dict(line.split(":") for line in _MEMORY.read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+    limit, used = _whole_number(_CONTAINER_LIMIT), _whole_number(_CONTAINER_USE)
+    return free if limit is None or used is None else min(free, max(limit - used, 0))
+
+
+def _whole_number(path: Path) -> int | None:
+    """Return the number in a file of the system, or None if there is none."""
+    try:
+        text = path.read_text().strip()
     except OSError:
-        limit = ""
-    return min(memory, int(limit)) if limit.isdecimal() else memory
+        return None
+    return int(text) if text.isdecimal() else None
 
 
 def check_fits(name: str, value: int, least_bytes: int) -> None:
@@ -97,7 +120,19 @@ def check_device(device: str) -> torch.device:
             return torch.empty(0, device=found).device
     except (RuntimeError, AssertionError, ValueError):
         pass
-    raise ValueError(f"device must be one that torch has here ({', '.join(names)}), got {device[:60]!r}")
+    got = f"got {device[:60]!r}{_device_hint(device, names)}"
+    raise ValueError(f"device must be one that torch has here ({', '.join(names)}), {got}")
+
+
+def _device_hint(device: str, names: list[str]) -> str:
+    """Return what to say of a device that is not there: the accelerator's name, or why there is none."""
+    kind = device.casefold().partition(":")[0]
+    if kind not in ("gpu", "cuda"):
+        return did_you_mean([device], names)
+    if len(names) > 1:
+        return f": did you mean {names[1]}?"
+    why = "this torch is built without it" if torch.version.cuda is None else "torch finds no GPU or no driver"
+    return f": a GPU's name is cuda, but {why}"
 
 
 def check_place(device: object) -> None:
@@ -106,3 +141,20 @@ def check_place(device: object) -> None:
         torch.empty(0, device=device)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except Exception as error:
         raise ValueError(f"device must be one that torch has here, got {shown(device)}") from error
+
+
+def check_libraries(who: str, extra: str, *modules: str) -> None:
+    """Raise an ImportError that says how to install an extra, unless its modules are there; none is imported.
+
+    Args:
+        who: what needs them, for the message.
+        extra: of riemod, which installs them.
+        modules: names that are imported.
+
+    >>> check_libraries("this", "topology", "json", "no_such_module")
+    Traceback (most recent call last):
+    ImportError: this needs no_such_module: pip install 'riemod[topology]' brings it
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f"{who} needs {', '.join(missing)}: pip install 'riemod[{extra}]' brings it")

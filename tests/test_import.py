@@ -119,6 +119,21 @@ def test_topology_comes_when_asked_for() -> None:
         _ = riemod.topologie
 
 
+def test_every_room_comes_when_asked_for() -> None:
+    rooms = [name for name in riemod.__all__ if name in riemod._LAZY]
+    code = f"import riemod; print([getattr(riemod, room).__name__ for room in {rooms}])"
+    finished = python(code, "-W", "error")
+    assert finished.stdout == f"{[f'riemod.{room}' for room in rooms]}\n", finished.stderr
+    assert {"plotting", "training", "tasks", "integrations", "inspection", "topology"} <= set(rooms)
+
+
+def test_topology_without_its_libraries_says_how_to_get_them() -> None:
+    hide = "import sys; sys.modules['ripser'] = None; sys.modules['gudhi'] = None"
+    code = f"{hide}\nimport riemod\ntry: riemod.topology\nexcept ImportError as error: print(error)"
+    expected = "riemod.topology needs gudhi, ripser: pip install 'riemod[topology]' brings it\n"
+    assert python(code).stdout == expected
+
+
 def test_inhibitors_have_one_home() -> None:
     assert riemod.inhibitors is importlib.import_module("riemod.regularization.inhibitors")
 

@@ -1,24 +1,43 @@
 """Recurrent nets on Riemannian manifolds: train, prune, compress and analyze them.
 
-A run is a folder. Start with `riemod train navigation --preset smoke --out runs/a`, then `riemod show runs/a`.
+A run is a folder. `riemod COMMAND --help` describes a command with examples, `--version` prints the version, and
+`--debug` beside any command shows where an error came from.
+
+Examples:
+    riemod doctor
+    riemod train navigation --preset smoke --out runs/a
+    riemod show runs/a
+    riemod demo
 """
 
-import importlib.util
+import importlib.metadata
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import tyro
 
 from riemod import _signals
+from riemod._checks import check_choice
+from riemod._machine import check_libraries
 from riemod._untrusted import one_line
-from riemod.cli.console import open_console
+from riemod.cli.arguments import RunPath, RunPaths
+from riemod.cli.completion import Shell, completion_script
+from riemod.cli.console import note, one_line_warnings, open_console, print_json
+from riemod.cli.doctor import doctor
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
-from riemod.cli.tables import analysis_table, compression_tables, progress_table, record_table
+from riemod.cli.parsing import UsageError, describe, parse_command
+from riemod.cli.presets import presets
+from riemod.cli.show import show
+from riemod.cli.tables import analysis_table, compression_notes, compression_tables
 from riemod.cli.train import train_command
+from riemod.tasks import TASKS
 from riemod.tasks.config import InitializationName
 from riemod.training import (
     CheckpointError,
@@ -32,20 +51,18 @@ from riemod.training import (
 from riemod.training import evaluate as evaluate_run
 from riemod.training import lottery as lottery_run
 
-RunPaths = Annotated[
-    tuple[Path, ...],
-    tyro.conf.Positional,
-    tyro.conf.arg(metavar="RUN [RUN ...]", help="Folder of a run, or folders of several."),
-]
-RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Folder of the run.")]
 
-
-def resume(runs: RunPaths, quiet: bool = False) -> None:
+def resume(runs: RunPaths, quiet: bool = False, json: bool = False) -> None:
     """Resume an interrupted run, with the same result as if it had never stopped; several resume side by side.
 
     Args:
         runs: Folder of a run, or folders of several replicas of one run.
         quiet: Print errors only.
+        json: Print the record as JSON in place of the table.
+
+    Examples:
+        riemod resume runs/a
+        riemod resume runs/five/seed*
     """
     if not runs:
         raise ValueError("RUN must name at least one run's folder, got none")
@@ -53,9 +70,9 @@ def resume(runs: RunPaths, quiet: bool = False) -> None:
     advise_to_resume(folders)
     use_threads(folders[0].read_description().config)
     if len(folders) == 1:
-        train_one(load(folders[0]), quiet)
+        train_one(load(folders[0]), quiet, json)
     else:
-        train_several([load(folder) for folder in folders], quiet)
+        train_several([load(folder) for folder in folders], quiet, json)
 
 
 def lottery(
@@ -65,6 +82,7 @@ def lottery(
     initialization: InitializationName = "sparsity_aware",
     learning_rate: float | None = None,
     quiet: bool = False,
+    json: bool = False,
 ) -> None:
     """Train the lottery ticket of a finished run: fresh weights, the same mask, and the same points, now fixed.
 
@@ -75,16 +93,25 @@ def lottery(
         initialization: How the fresh weights are drawn; `default` is the task's own way.
         learning_rate: Learning rate of the ticket's run; None for that of the finished run.
         quiet: Print errors only.
+        json: Print the record as JSON in place of the table.
+
+    Examples:
+        riemod lottery runs/a --out runs/a-ticket
+        riemod lottery runs/a --out runs/a-orthogonal --initialization orthogonal --learning-rate 0.002
     """
     folder, parent = RunFolder(out), load(RunFolder(run))
     if not folder.config_file.is_file():  # It is refused otherwise.
         advise_to_resume([folder])
     ticket = lottery_run(parent, folder, threads, initialization=initialization, learning_rate=learning_rate)
     use_threads(ticket.config)
-    train_one(ticket, quiet)
+    if parent.pruner.sparsity()["total"] == 0:
+        note(f"run {run} was never pruned (sparsity 0): its ticket keeps every weight")
+    train_one(ticket, quiet, json)
 
 
-def compress(run: RunPath, out: Path, order: UnitOrder = "geometric", threads: int | None = None) -> None:
+def compress(
+    run: RunPath, out: Path, order: UnitOrder = "geometric", threads: int | None = None, json: bool = False
+) -> None:
     """Compress a run's net: store kept weights only, in the fastest layouts measured on this machine.
 
     Prints times, memory and metrics before and after.
@@ -96,23 +123,43 @@ def compress(run: RunPath, out: Path, order: UnitOrder = "geometric", threads: i
             the manifold of their points; `graph` is reverse Cuthill-McKee on the graph of their weights; `index`
             leaves them as they are.
         threads: CPU threads; None for the run's own number.
+        json: Print the record as JSON in place of the tables.
+
+    Examples:
+        riemod compress runs/a --out runs/a-compressed
+        riemod compress runs/a --out runs/a-graph --order graph --threads 1 --json
     """
     loaded = load(RunFolder(run))
     use_threads(loaded.config, threads)
-    for table in compression_tables(str(run), compress_run(loaded, out, order)):
-        open_console().print(table)
+    record = compress_run(loaded, out, order)
+    if json:
+        print_json(record)
+    else:
+        for table in compression_tables(str(run), record):
+            open_console().print(table)
+    for line in compression_notes(record):
+        note(line)
 
 
-def evaluate(run: RunPath) -> None:
+def evaluate(run: RunPath, json: bool = False) -> None:
     """Print the metrics of a run's last checkpoint on fresh data, which are the same for every run of its task.
 
     Args:
         run: Folder of the run.
+        json: Print the metrics as JSON, each with its unit.
+
+    Examples:
+        riemod evaluate runs/a
+        riemod evaluate runs/a --json
     """
     folder = RunFolder(run)
     use_threads(folder.read_description().config)
     loaded = load(folder)
-    for name, value in evaluate_run(loaded).items():
+    metrics = evaluate_run(loaded)
+    if json:
+        print_json({name: {"value": value, "unit": loaded.task.units[name]} for name, value in metrics.items()})
+        return
+    for name, value in metrics.items():
         sys.stdout.write(f"{name}: {value:.6g} {loaded.task.units[name]}\n")
 
 
@@ -126,6 +173,10 @@ def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: 
         out: Folder for analysis.json and the figures; None for the folder analysis of the run.
         states: Number of hidden states to analyze.
         threads: CPU threads; None for the run's own number.
+
+    Examples:
+        riemod analyze runs/a
+        riemod analyze runs/a --out figures/a --states 2000 --threads 2
     """
     _need_topology("analyze")
     loaded = load(RunFolder(run))
@@ -140,27 +191,15 @@ def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: 
     sys.stdout.write(f"analysis.json and figures: {out}\n")
 
 
-def show(run: RunPath) -> None:
-    """Print a finished run's record as a table, or the last epochs of an unfinished run.
-
-    Args:
-        run: Folder of the run.
-    """
-    folder = RunFolder(run)
-    finished = folder.record_file.is_file()
-    table = (
-        record_table(str(run), folder.read_record())
-        if finished
-        else progress_table(str(run), folder.read_description(), folder.read_metrics())
-    )
-    open_console().print(table)
-
-
 def demo(out: Path = Path("runs/demo")) -> None:
     """Find the torus that a navigation net computes on, learn its units' points there, prune, compress; draw a figure.
 
     Args:
         out: Folder for three runs, the compressed net and the figure; finished runs in it are kept.
+
+    Examples:
+        riemod demo
+        riemod demo --out runs/demo
     """
     _need_topology("demo")
     # matplotlib is slow to import.
@@ -169,13 +208,37 @@ def demo(out: Path = Path("runs/demo")) -> None:
     run_demo(out, open_console())
 
 
+def completion(shell: Annotated[Shell, tyro.conf.Positional]) -> None:
+    """Print the script that completes commands, tasks, options and choices in a shell.
+
+    Args:
+        shell: Where completion should work.
+
+    Examples:
+        riemod completion bash > ~/.local/share/bash-completion/completions/riemod
+        riemod completion zsh > ~/.zfunc/_riemod
+        riemod completion fish > ~/.config/fish/completions/riemod.fish
+    """
+    sys.stdout.write(completion_script(shell, COMMANDS))
+
+
 def train_task(task: Annotated[Literal["navigation", "adding", "language"], tyro.conf.Positional], /) -> None:
     """Train a net on a task; `riemod train TASK --help` lists every option with its unit and default.
 
     Args:
         task: What to train on.
+
+    Examples:
+        riemod train navigation --preset smoke --out runs/a
+        riemod train adding --manifold torus --learn --sparsity 0.9 --out runs/b
+        riemod train language --help
     """
 
+
+_DEBUG = "--debug"
+_FAULT = 70  # what sysexits.h calls an internal error of the software
+_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+_REFUSED = (CheckpointError, RunError, ValueError, OSError, ImportError, *_OUT_OF_MEMORY)
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_task,
@@ -185,7 +248,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "analyze": analyze,
     "show": show,
+    "presets": presets,
+    "doctor": doctor,
     "demo": demo,
+    "completion": completion,
 }
 
 
@@ -193,11 +259,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     It ends the process with status 2 for a bad request or a file that cannot be written, with 1 for a run that
-    diverged, with 130 after Ctrl-C (SIGINT) and with 143 after SIGTERM, each with one line on standard error.
+    diverged, with 70 for a fault of riemod itself, with 130 after Ctrl-C (SIGINT) and with 143 after SIGTERM, each
+    with one line on standard error; `--debug` puts the traceback before it.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
+    arguments = [argument for argument in given if argument != _DEBUG]
+    debug = len(arguments) < len(given)
     try:
-        with _signals.raised():
+        with _signals.raised(), nullcontext() if debug else one_line_warnings():
             _run(arguments)
             sys.stdout.flush()
     except BaseException as error:
@@ -207,20 +276,33 @@ def main(arguments: list[str] | None = None) -> None:
         if (number := _signals.received() or number) is not None:
             sys.stderr.write(f"riemod: {_signals.advice()}\n")
             raise SystemExit(128 + number) from None
+        if isinstance(error, SystemExit):
+            if unwritten is not None and not error.code:
+                _fail(unwritten, 2, debug)
+            raise
         if isinstance(error, TrainingDiverged):
-            _fail(error, 1)
-        if isinstance(error, CheckpointError | RunError | ValueError | OSError):
-            _fail(error, 2)
-        if unwritten is not None and isinstance(error, SystemExit) and not error.code:
-            _fail(unwritten, 2)
-        raise
+            _fail(error, 1, debug)
+        if isinstance(error, _REFUSED):
+            _fail(error, 2, debug)
+        _fail(error, _FAULT, debug)
 
 
 def _run(arguments: list[str]) -> None:
-    if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+    """Run the command that the arguments name."""
+    command = arguments[0] if arguments else ""
+    if command in ("-h", "--help") or command.startswith("--tyro-"):
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=describe(__doc__))
+    elif command == "--version":
+        sys.stdout.write(f"riemod {importlib.metadata.version('riemod')}\n")
+    elif command == "train" and len(arguments) > 1 and not arguments[1].startswith("-"):
         train_command(arguments[1], arguments[2:])
+    elif command == "train" and len(arguments) == 1:
+        raise UsageError(f"riemod train needs a task: {', '.join(TASKS)}; see riemod train --help")
+    elif not command:
+        raise UsageError(f"riemod needs a command: {', '.join(COMMANDS)}; see riemod --help")
     else:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="riemod", args=arguments, description=__doc__)
+        check_choice("command", command, COMMANDS)
+        parse_command(COMMANDS[command], arguments[1:], f"riemod {command}")()
 
 
 def _unwritten_output() -> OSError | None:
@@ -237,12 +319,20 @@ def _unwritten_output() -> OSError | None:
 
 
 def _need_topology(command: str) -> None:
-    """Raise a RunError unless the libraries of topology are installed."""
-    missing = [name for name in ("gudhi", "ripser", "sklearn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RunError(f"{command} needs {', '.join(missing)}: pip install 'riemod[topology]' brings it")
+    """Raise an ImportError unless the libraries of topology are installed; they are slow to import."""
+    check_libraries(command, "topology", "gudhi", "ripser", "sklearn")
 
 
-def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"riemod: error: {one_line(error, most=2000)}\n")
+def _fail(error: BaseException, status: int, debug: bool) -> None:
+    """Say in one line what went wrong, after the traceback if that was asked for, and end the process."""
+    if debug:
+        traceback.print_exception(error)
+    said = one_line(error, most=2000)
+    if isinstance(error, _OUT_OF_MEMORY):
+        said = f"the memory does not suffice: take a smaller batch_size or a smaller net; {said}".rstrip("; ")
+    if status == _FAULT:
+        said = (
+            f"unexpected {type(error).__name__}: {said}; please report it, with what {_DEBUG} shows beside the command"
+        )
+    sys.stderr.write(f"riemod: error: {said}\n")
     raise SystemExit(status) from error

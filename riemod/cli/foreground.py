@@ -1,5 +1,6 @@
 """Runs in the foreground: threads, a progress bar, the record at the end, and how to go on after an interrupt."""
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from riemod._signals import AGAIN, advise
-from riemod.cli.console import open_console, show_progress
+from riemod.cli.console import note, open_console, print_json, show_progress
+from riemod.cli.replica_tables import replicas_record, replicas_table
 from riemod.cli.tables import record_table
 from riemod.tasks import RunConfig
 from riemod.training import Run, RunError, RunFolder, train, train_replicas
@@ -43,40 +45,64 @@ def advise_to_resume(folders: Sequence[RunFolder]) -> None:
     advise(line)
 
 
-def train_one(run: Run, quiet: bool) -> None:
-    """Train a run to its end and print its record.
+def train_one(run: Run, quiet: bool, as_json: bool = False) -> None:
+    """Train a run to its end and print its record; a finished run is not trained, and its record is printed.
 
     Args:
         run: new or resumed.
-        quiet: print nothing.
+        quiet: print no progress, and no table.
+        as_json: print the record as JSON in place of the table, and the progress on standard error.
 
     Raises:
         RunError: if a file cannot be written, as on a full disk; the message says how to go on.
     """
     advise_to_resume([run.folder])
-    console = open_console(quiet)
-    with _keeping([run.folder]), show_progress(run, console) as report:
-        record = train(run, report)
-    console.print(record_table(str(run.folder.path), record))
+    if is_finished(run):
+        record = run.folder.read_record()
+        if not quiet:
+            note(f"run {run.folder.path} is finished: there is nothing to resume")
+    else:
+        with _keeping([run.folder]), show_progress(run, open_console(quiet, stderr=as_json)) as report:
+            record = train(run, report)
+    if as_json:
+        print_json(record)
+    else:
+        open_console(quiet).print(record_table(str(run.folder.path), record))
 
 
-def train_several(runs: list[Run], quiet: bool) -> None:
-    """Train replicas side by side to their end and print their records.
+def train_several(runs: list[Run], quiet: bool, as_json: bool = False) -> None:
+    """Train replicas side by side to their end and print one table of them; finished ones are not trained.
 
     Args:
         runs: new or resumed; they differ in no more than replicas may.
-        quiet: print nothing.
+        quiet: print no progress, and no table.
+        as_json: print the records and their summary as JSON in place of the table, and the progress on standard error.
 
     Raises:
         RunError: if a file cannot be written, as on a full disk; the message says how to go on.
     """
     folders = [run.folder for run in runs]
     advise_to_resume(folders)
-    console = open_console(quiet)
-    with _keeping(folders), show_progress(runs[0], console) as report:
-        records = train_replicas(runs, report)
-    for folder, record in zip(folders, records, strict=True):
-        console.print(record_table(str(folder.path), record))
+    if all(map(is_finished, runs)):
+        found = [folder.read_record() for folder in folders]
+        if not quiet:
+            note("these runs are finished: there is nothing to resume")
+    else:
+        with _keeping(folders), show_progress(runs[0], open_console(quiet, stderr=as_json)) as report:
+            found = train_replicas(runs, report)
+    names = [folder.path.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder.path) for folder in folders]
+    records = dict(zip(names, found, strict=True))
+    if as_json:
+        print_json(replicas_record(records))
+    else:
+        open_console(quiet).print(replicas_table(os.path.commonpath([folder.path for folder in folders]), records))
+
+
+def is_finished(run: Run) -> bool:
+    """Return whether a run has its last epoch and its record."""
+    return run.epoch == run.config.training.epochs and run.folder.record_file.is_file()
 
 
 @contextmanager

@@ -1,19 +1,15 @@
 """Tables of a run's numbers, for the terminal.
 
-Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is. Names,
-units and titles come from files that anyone may have changed: they are shown without the markup and the control
-characters that a terminal would act on.
+Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is.
 """
 
 from typing import Any
 
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Table
 
-from riemod._untrusted import printable
+from riemod.cli.cells import add_captions, add_row, new_table, number, unit_of
+from riemod.tasks import task_class
 
-_SIGNIFICANT = 4
-_LONGEST = 500
 _METRICS = {
     "error_top3": "top-3 position error",
     "error_maximum_likelihood": "maximum-likelihood position error",
@@ -45,40 +41,54 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
     """
     config, machine = record["config"], record["machine"]
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    table = _table(f"{name}: {_headline(record)}", "", "value", "unit")
+    table = new_table(f"{name}: {_headline(record)}", "", "value", "unit")
     for title, group in (("", record["metrics"]), ("reference: ", record["levels"])):
         for key, entry in group.items():
-            _add_row(table, title + metric_name(key), _number(entry["value"]), _unit(entry["unit"]))
+            add_row(table, title + metric_name(key), number(entry["value"]), unit_of(entry["unit"]))
         table.add_section()
     for key, share in record["sparsity"].items():
-        _add_row(table, f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
+        add_row(table, f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
-    _add_row(table, "parameters", f"{record['parameters']:,}", "weights")
-    _add_row(table, "training time", _number(record["wall_time"]["value"]), record["wall_time"]["unit"])
-    _add_row(table, "seed", str(config["seed"]), "")
-    _add_row(table, "torch", record["versions"]["torch"], "")
-    _add_row(table, "machine", f"{machine['cuda_device'] or machine['architecture']}, {threads}", "")
-    _add_row(table, "commit", (record["commit"] or "unknown")[:12], "")
+    add_row(table, "parameters", f"{record['parameters']:,}", "weights")
+    add_row(table, "training time", number(record["wall_time"]["value"]), record["wall_time"]["unit"])
+    add_row(table, "seed", str(config["seed"]), "")
+    add_row(table, "torch", record["versions"]["torch"], "")
+    add_row(table, "machine", f"{machine['cuda_device'] or machine['architecture']}, {threads}", "")
+    add_row(table, "commit", (record["commit"] or "unknown")[:12], "")
+    add_captions(table, remarks(record))
     return table
 
 
-def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
-    """Show the last ten epochs of an unfinished run, and how to resume it.
+def remarks(record: dict[str, Any]) -> list[str]:
+    """Return what a reader must know before a record's numbers: a preset that learns nothing, a tensor without weights.
 
     Args:
-        name: name of the run, for the title.
+        record: contents of record.json.
+    """
+    lines = [f"{key} has no weights left" for key, share in record["sparsity"].items() if share == 1]
+    if record["config"]["preset"] == "smoke":
+        lines.append("smoke runs are too short to learn anything: they show that all works; take another preset")
+    return lines
+
+
+def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
+    """Show the last six epochs of an unfinished run, one column each, and how to resume it.
+
+    Args:
+        name: name of the run, for the advice.
         description: task, configuration and origin of the run.
         rows: rows of metrics.jsonl.
     """
     task, config, _ = description
-    title = (
-        f"{name}: {task}, preset {config.preset}, {len(rows)} of {config.training.epochs} epochs; "
-        f"go on with: riemod resume {name}"
-    )
-    columns = list(rows[-1]) if rows else ["epoch"]
-    table = _table(title, *columns)
-    for row in rows[-10:]:
-        _add_row(table, *(_number(row.get(column)) for column in columns))
+    title, last = f"{task}, preset {config.preset}, {len(rows)} of {config.training.epochs} epochs", rows[-6:]
+    table = new_table(title, "epoch", *(str(row["epoch"]) for row in last), "unit")
+    for key in (key for key in (rows[-1] if rows else ()) if key != "epoch"):
+        metric = key.removeprefix("eval_")
+        heading = key.replace("_", " ") if metric == key else f"validation {metric_name(metric)}"
+        unit = unit_of(task_class(task).units.get(metric, "")) if metric != key else ""
+        add_row(table, heading, *(number(row.get(key)) for row in last), unit)
+    table.min_width = 50  # A title is folded at the width of its table.
+    add_captions(table, [f"go on with: riemod resume {name}"])
     return table
 
 
@@ -89,19 +99,19 @@ def comparison_table(title: str, records: dict[str, dict[str, Any]]) -> Table:
         title: title of the table.
         records: contents of each record.json, by the heading of its column.
     """
-    table = _table(title, "", *records, "unit")
+    table = new_table(title, "", *records, "unit")
     table.columns[0].no_wrap = True
     first = next(iter(records.values()))
     for title, group in (("", "metrics"), ("reference: ", "levels")):
         for key, entry in first[group].items():
-            cells = [_number(record[group].get(key, {}).get("value")) for record in records.values()]
-            _add_row(table, title + metric_name(key), *cells, _unit(entry["unit"]))
+            cells = [number(record[group].get(key, {}).get("value")) for record in records.values()]
+            add_row(table, title + metric_name(key), *cells, unit_of(entry["unit"]))
         table.add_section()
     for key in first["sparsity"]:
         shares = [record["sparsity"].get(key) for record in records.values()]
         cells = ["" if share is None else f"{share:.4f}" for share in shares]
-        _add_row(table, f"sparsity {key}", *cells, "fraction of zeros")
-    _add_row(table, "training time", *(_number(r["wall_time"]["value"]) for r in records.values()), "s")
+        add_row(table, f"sparsity {key}", *cells, "fraction of zeros")
+    add_row(table, "training time", *(number(r["wall_time"]["value"]) for r in records.values()), "s")
     return table
 
 
@@ -112,24 +122,44 @@ def compression_tables(name: str, record: dict[str, Any]) -> list[Table]:
         name: name of the run, for the titles.
         record: contents of compression.json.
     """
-    layouts = _table(f"{name}: layouts", "part", "layout", "ms", "KiB", "chosen")
+    layouts = new_table(f"{name}: layouts", "part", "layout", "ms", "KiB", "chosen")
     for timing in record["timings"]:
-        cells = _number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
-        _add_row(layouts, timing["name"], timing["layout"], *cells)
-    changes = _table(f"{name}: before and after compression", "", "before", "after", "unit")
+        cells = number(1e3 * timing["seconds"]), f"{timing['bytes'] / 1024:,.1f}", "yes" if timing["chosen"] else ""
+        add_row(layouts, timing["name"], timing["layout"], *cells)
+    changes = new_table(f"{name}: before and after compression", "", "before", "after", "unit")
     for key, entry in record["metrics"].items():
-        _add_row(changes, metric_name(key), _number(entry["before"]), _number(entry["after"]), _unit(entry["unit"]))
+        add_row(changes, metric_name(key), number(entry["before"]), number(entry["after"]), unit_of(entry["unit"]))
     changes.add_section()
     seconds = record["seconds_a_batch"]
-    _add_row(changes, "time of a batch", *(_number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
+    add_row(changes, "time of a batch", *(number(1e3 * seconds[key]) for key in ("before", "after")), "ms")
     for title, key in (("size in memory", "bytes_in_memory"), ("size on disk", "bytes_on_disk")):
-        _add_row(changes, title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
+        add_row(changes, title, *(f"{record[key][side] / 1024:,.1f}" for side in ("before", "after")), "KiB")
     changes.add_section()
     for weight, occupancy in record["occupancy"].items():
         for block, share in occupancy.items():
             cells = (f"{share[side]:.4f}" for side in ("before", "after"))
-            _add_row(changes, f"{weight}, nonempty {block} x {block} tiles", *cells, "fraction")
+            add_row(changes, f"{weight}, nonempty {block} x {block} tiles", *cells, "fraction")
     return [layouts, changes]
+
+
+def compression_notes(record: dict[str, Any]) -> list[str]:
+    """Return what did not get better by a compression, and why.
+
+    Args:
+        record: contents of compression.json.
+    """
+    lines, sparsity = [], record["sparsity"]["total"]
+    chosen = [timing for timing in record["timings"] if timing["chosen"]]
+    # Of a net without zeros a warning of riemod.sparse speaks.
+    if sparsity > 0 and chosen and all(timing["layout"] == "dense" for timing in chosen):
+        lines.append(
+            f"all layers stay dense, for no sparse layout is faster here at {100 * sparsity:.3g} % sparsity; "
+            "larger layers, a higher sparsity or training with --blocks 32 may change that"
+        )
+    disk = record["bytes_on_disk"]
+    if disk["after"] >= disk["before"]:
+        lines.append(f"the file did not get smaller: {disk['before']:,} bytes before, {disk['after']:,} after")
+    return lines
 
 
 def analysis_table(name: str, record: dict[str, Any]) -> Table:
@@ -140,23 +170,23 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
         record: contents of analysis.json.
     """
     title = f"{name}: {record['states']:,} states of {record['units']} units after {record['epochs']} epochs"
-    table = _table(title, "", "value", "unit or note")
+    table = new_table(title, "", "value", "unit or note")
     verdict = record["verdict"]
-    _add_row(table, "manifold of the hidden states", verdict["manifold"], "")
+    add_row(table, "manifold of the hidden states", verdict["manifold"], "")
     if "arena" in record:
         arena = record["arena"]
-        _add_row(table, f"manifold of the arena ({arena['name']})", arena["manifold"], "")
-        _add_row(table, "verdict against the arena", arena["verdict"], "")
+        add_row(table, f"manifold of the arena ({arena['name']})", arena["manifold"], "")
+        add_row(table, "verdict against the arena", arena["verdict"], "")
     for degree, p in verdict["p_values"].items():
         note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
-        _add_row(table, f"p-value, degree {degree}", _number(p), note)
+        add_row(table, f"p-value, degree {degree}", number(p), note)
     table.add_section()
     for key, rank in record["ranks"].items():
-        _add_row(table, key.replace("_", " "), _number(rank), "directions")
+        add_row(table, key.replace("_", " "), number(rank), "directions")
     for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
-        _add_row(table, f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
+        add_row(table, f"circular correlation with true angle {index}", f"{correlation:.3f}", "between 0 and 1")
     if (problem := record.get("coordinates", {}).get("problem")) is not None:
-        _add_row(table, "circular coordinates", "not found", problem)
+        add_row(table, "circular coordinates", "not found", problem)
     if "arena" in record:
         _add_navigation(table, record)
     if "points" in record:
@@ -167,45 +197,41 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
 def _add_navigation(table: Table, record: dict[str, Any]) -> None:
     table.add_section()
     for key, error in record["position"].items():
-        _add_row(table, _POSITION[key], _number(error), "cm")
+        add_row(table, _POSITION[key], number(error), "cm")
     tuning = record["tuning"]
-    _add_row(
-        table, "spatially informative units", f"{tuning['informative']:.3f}", f"fraction, p <= {tuning['level']:g}"
-    )
-    _add_row(table, "silent units", str(tuning["silent"]), f"of {tuning['units']} units")
+    add_row(table, "spatially informative units", f"{tuning['informative']:.3f}", f"fraction, p <= {tuning['level']:g}")
+    add_row(table, "silent units", str(tuning["silent"]), f"of {tuning['units']} units")
     table.add_section()
     alignment = record["alignment"]
     for pair in alignment["pairs"]:
         first, second = (_GEOMETRIES[pair[side]] for side in ("first", "second"))
-        note = f"squared distance correlation, p = {_number(pair['p_value'])}"
-        _add_row(
-            table, f"{first} and {second}, {alignment['units']} units", f"{pair['distance_correlation']:.3f}", note
-        )
+        note = f"squared distance correlation, p = {number(pair['p_value'])}"
+        add_row(table, f"{first} and {second}, {alignment['units']} units", f"{pair['distance_correlation']:.3f}", note)
     if alignment["problem"] is not None:
-        _add_row(table, "agreement of geometries", "not computed", alignment["problem"])
+        add_row(table, "agreement of geometries", "not computed", alignment["problem"])
 
 
 def _add_points(table: Table, points: dict[str, Any]) -> None:
     table.add_section()
     kind = "learned points" if points["learned"] else "fixed points"
-    _add_row(table, f"{kind}: spread on {points['manifold']}", f"{points['spread']:.3f}", "1 is uniform")
+    add_row(table, f"{kind}: spread on {points['manifold']}", f"{points['spread']:.3f}", "1 is uniform")
     left_out = f"{points['silent']} silent, {points['unconnected']} without incoming weights"
-    _add_row(table, f"{kind}: units left out", left_out, f"of {points['units']} units")
+    add_row(table, f"{kind}: units left out", left_out, f"of {points['units']} units")
     agreement = points["agreement"]
     for name, test in agreement["with"].items():
-        note = f"rank correlation of {agreement['units']} units, Mantel p = {_number(test['p_value'])}"
-        _add_row(table, f"{kind} and {_AGREEMENT.get(name, name)}", f"{test['rank_correlation']:.3f}", note)
+        note = f"rank correlation of {agreement['units']} units, Mantel p = {number(test['p_value'])}"
+        add_row(table, f"{kind} and {_AGREEMENT.get(name, name)}", f"{test['rank_correlation']:.3f}", note)
     if agreement["problem"] is not None:
-        _add_row(table, f"{kind}: agreement", "not computed", agreement["problem"])
+        add_row(table, f"{kind}: agreement", "not computed", agreement["problem"])
     neutral = points["neutral"]
     title = f"manifold of the units on {neutral['space']}, by {neutral['of']}"
     if neutral["problem"] is not None:
-        _add_row(table, title, "no verdict", neutral["problem"])
+        add_row(table, title, "no verdict", neutral["problem"])
         return
-    _add_row(table, title, neutral["manifold"], neutral["why"])
-    _add_row(table, "reason", "", neutral["reason"])
+    add_row(table, title, neutral["manifold"], neutral["why"])
+    add_row(table, "reason", "", neutral["reason"])
     for degree, p in neutral["p_values"].items():
-        _add_row(table, f"p-value of the units, degree {degree}", _number(p), "Holm-corrected")
+        add_row(table, f"p-value of the units, degree {degree}", number(p), "Holm-corrected")
 
 
 def metric_name(key: str) -> str:
@@ -229,32 +255,3 @@ def _headline(record: dict[str, Any]) -> str:
     origin = f", ticket of {record['ticket_of']}" if record["ticket_of"] else ""
     sparsity = f"{100 * record['sparsity']['total']:.4g} % sparse"
     return f"{record['task']}, preset {config['preset']}, {arm}, {sparsity}{origin}"
-
-
-def _unit(unit: str) -> str:
-    """Return the unit for a reader: a record's "1" stands for a number without one."""
-    return "" if unit == "1" else unit
-
-
-def _number(value: float | None) -> str:
-    """Return a number as text; nothing for one that is missing."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.{_SIGNIFICANT}g}"
-
-
-def _table(title: str, *columns: str) -> Table:
-    return Table(
-        *(Column(_text(column)) for column in columns),
-        title=_text(title, style="table.title"),
-        title_justify="left",
-    )
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    table.add_row(*(_text(cell) for cell in cells))
-
-
-def _text(content: str, style: str = "") -> Text:
-    shown = printable(content[: _LONGEST + 1])
-    return Text(shown if len(content) <= _LONGEST else f"{shown[:_LONGEST]}...", style=style)

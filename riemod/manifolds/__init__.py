@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from riemod._checks import shown
+from riemod._checks import did_you_mean, shown
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
@@ -59,5 +59,5 @@ def by_name(name: str) -> Manifold:
     Sphere(dim=1, radius=5)
     """
     if not isinstance(name, str) or name not in _MAKERS:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {shown(name)}")
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {shown(name)}{did_you_mean([name], NAMES)}")
     return _MAKERS[name]()

@@ -124,7 +124,9 @@ def spaces_of(manifold: ModuliSpace | Sequence[ModuliSpace], wiring: Wiring) -> 
     spaces = list(manifold) if isinstance(manifold, Sequence) else [manifold] * count
     for space in spaces:
         if not isinstance(space, Manifold | Modules):
-            raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, got {type(space).__name__}")
+            hint = ": riemod.manifolds.by_name makes one of a name" if isinstance(manifold, str) else ""
+            got = f"got {type(space).__name__}{hint}"
+            raise TypeError(f"manifold must be a Manifold, Modules, or a sequence of them, {got}")
     if len(spaces) != count:
         raise ValueError(f"manifold must name one manifold for each of {count} sets of neurons, got {len(spaces)}")
     for weight, sides in zip(wiring.weights, wiring.sides, strict=True):

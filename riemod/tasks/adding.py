@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod._checks import check_integer
-from riemod.tasks.base import Batch, HiddenUnits, ReplicaTask
+from riemod.tasks.base import AboutPreset, Batch, HiddenUnits, ReplicaTask
 from riemod.tasks.config import Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
 from riemod.tasks.recurrence import Cell, last_states, recurrent_layer, weights_of_layer
@@ -92,6 +92,12 @@ class Adding(ReplicaTask[AddingConfig]):
             optimization=Optimization(learning_rate=1e-4, max_grad_norm=0.5),
             regularization=Regularization(strength=1e-3),
         ),
+    }
+
+    about: ClassVar[dict[str, AboutPreset]] = {
+        "smoke": AboutPreset("shows that all works; too short to learn", 0.02),
+        "cpu": AboutPreset("30 numbers, learned well on a CPU", 2),
+        "paper": AboutPreset("50 numbers, as in the paper", 7.5),
     }
 
     def build_model(self) -> AddingModel:

@@ -28,11 +28,19 @@ class HiddenUnits(NamedTuple):
     consumers: tuple[nn.Linear | nn.RNNBase, ...]
 
 
+class AboutPreset(NamedTuple):
+    """Says what a preset is, and for how many minutes it trains on one thread of a CPU."""
+
+    what: str
+    minutes: float
+
+
 class Task(ABC, Generic[ConfigT]):
     """Defines the model, the data, the loss and the metrics of a task at one configuration."""
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, RunConfig]]
+    about: ClassVar[dict[str, AboutPreset]] = {}
     units: ClassVar[dict[str, str]]
     primary_metric: ClassVar[str]
 

@@ -3,6 +3,9 @@
 Needs gudhi and ripser (`pip install 'riemod[topology]'`). Points are rows (n, k) in any unit; distances have that unit.
 """
 
+from riemod.topology import _libraries  # noqa: F401, the first of all: the others import what it looks for
+
+# isort: split
 from riemod.topology import nulls
 from riemod.topology.circular import CircularCoordinates, circular_correlation
 from riemod.topology.clouds import (

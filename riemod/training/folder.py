@@ -99,19 +99,22 @@ class RunFolder:
         """Make the folder and write its config.
 
         Raises:
-            RunError: if the folder already holds something, or another process is making a run there.
+            RunError: if the folder already holds something, cannot be made or written, or another process is making a
+                run there.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise self._taken()
-        make_folder(self.path)
-        with hold(self.path):
-            # A process that is killed while it writes config.json leaves only a partial file: the folder is still free.
-            if any(path.name != LOCK and not is_partial(path) for path in self.path.iterdir()):
-                raise self._taken()
-            write_json(self.config_file, description.to_dict())
-
-    def _taken(self) -> RunError:
-        return RunError(f"out must be a new or empty folder, got {self.path}: resume that run, or name another folder")
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise RunError(f"out must be a new or empty folder, got {self.path}: that is a file, name a folder")
+            make_folder(self.path)
+            with hold(self.path):
+                # A process that is killed while it writes config.json leaves only a partial file: the folder is free.
+                if any(path.name != LOCK and not is_partial(path) for path in self.path.iterdir()):
+                    go_on = "resume that run, or name another folder"
+                    raise RunError(f"out must be a new or empty folder, got {self.path}: {go_on}")
+                write_json(self.config_file, description.to_dict())
+        except OSError as error:
+            why = error.strerror or one_line(error)
+            raise RunError(f"out must be a folder that can be made and written, got {self.path}: {why}") from error
 
     def read_description(self) -> RunDescription:
         """Return the run's task, config and origin.
@@ -162,8 +165,10 @@ class RunFolder:
         try:
             record = read_record(self.record_file)
             config = RunDescription.from_dict(record).config.to_dict()
+        except DamagedFile as error:
+            raise RunError(f"{self.record_file} is damaged: {error}") from error
         except (ValueError, TypeError) as error:
-            raise RunError(f"{self.record_file} is damaged: {one_line(error)}") from error
+            raise RunError(f"{self.record_file} is no record of this version: {one_line(error)}") from error
         return record | {"config": config}
 
 

@@ -63,7 +63,7 @@ def test_a_changed_record_is_refused(
     change(finished / "record.json", *keys, value=value)
     said = fails("show", str(finished))
     assert message in said
-    assert "record.json is damaged" in said
+    assert "record.json is damaged" in said or "record.json is no record of this version" in said
 
 
 def test_damage_of_metrics_is_refused_and_a_line_that_was_cut_off_is_not(

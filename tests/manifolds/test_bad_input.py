@@ -57,6 +57,8 @@ def test_a_manifold_is_abstract():
 def test_names():
     with pytest.raises(ValueError, match=r"name must be one of circle, sphere, .*poincare, got 'donut'"):
         by_name("donut")
+    with pytest.raises(ValueError, match=r"got 'Tours': did you mean torus\?"):
+        by_name("Tours")
 
 
 @pytest.mark.parametrize("name", MANIFOLDS)

@@ -221,7 +221,7 @@ BAD = {
     "inhibitor": ({"inhibitor": "dog"}, TypeError, "function must map a tensor of distances to a tensor, got 'dog'"),
     "no manifold": ({"manifold": None}, TypeError, "manifold must be a Manifold, Modules, or .*, got NoneType"),
     "class": ({"manifold": Torus}, TypeError, "manifold must be a Manifold, Modules, or a sequence of them"),
-    "name": ({"manifold": "torus"}, TypeError, "manifold must be a Manifold, Modules, or a sequence of them, got str"),
+    "name": ({"manifold": "torus"}, TypeError, "got str: riemod.manifolds.by_name makes one of a name"),
     "too many": ({"manifold": [Torus(2)] * 2}, ValueError, "manifold must name one manifold for each of 1 .* got 2"),
     "too few": ({"manifold": []}, ValueError, "manifold must name one manifold for each of 1 .* got 0"),
     "modules": (

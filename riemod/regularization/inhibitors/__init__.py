@@ -9,7 +9,7 @@ A `Signed` law holds two inhibitors, one for positive weights and one for negati
 takes an inhibitor.
 """
 
-from riemod._checks import shown
+from riemod._checks import did_you_mean, shown
 from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 from riemod.regularization.inhibitors.laws import (
     Crowding,
@@ -66,5 +66,6 @@ def by_name(name: str) -> Inhibitor:
     Ricker(amplitude=100.0, width=1.0)
     """
     if not isinstance(name, str) or name not in BY_NAME:
-        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {shown(name)}")
+        got = f"{shown(name)}{did_you_mean([name], BY_NAME)}"
+        raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {got}")
     return BY_NAME[name]()

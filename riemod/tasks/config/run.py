@@ -1,11 +1,10 @@
 """The configuration of a run, which composes the groups, and its flat form in files and on the command line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from riemod._checks import check_integer
+from riemod._checks import check_integer, did_you_mean
 from riemod.tasks.config.fields import Where, check_types, flat_fields, groups_of, may_differ
 from riemod.tasks.config.masks import Masks
 from riemod.tasks.config.memory import FLOAT, Need
@@ -90,7 +89,7 @@ class RunConfig:
                 values[new] = values.pop(old)
         known, groups = flat_fields(cls), groups_of(cls)
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"config has unknown keys {unknown}, got a {cls.__name__}{_nearest(unknown, known)}")
+            raise ValueError(f"config has unknown keys {unknown}, got a {cls.__name__}{did_you_mean(unknown, known)}")
         if missing := sorted(name for name in known if known[name].is_required and name not in values):
             raise ValueError(f"config lacks the keys {missing}")
         parts: dict[str | None, dict[str, Any]] = {group: {} for group in (None, *groups)}
@@ -111,9 +110,3 @@ class RunConfig:
     def names_that_may_differ(cls, where: Where) -> set[str]:
         """Return the names of the numbers that replicas, or a resumed run and its checkpoint, may differ in."""
         return {name for name, flat in flat_fields(cls).items() if flat.may_differ(where)}
-
-
-def _nearest(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Return a question that names the known keys that look most like the unknown ones."""
-    found = [near for name in unknown for near in get_close_matches(name, list(known), n=1)]
-    return f": did you mean {' and '.join(dict.fromkeys(found))}?" if found else ""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from riemod._checks import check_integer, check_share
+from riemod.tasks.base import AboutPreset
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.fields import may_differ
 from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
@@ -132,4 +133,11 @@ PRESETS: dict[str, RunConfig] = {
         ),
         regularization=Regularization(strength=0.1),
     ),
+}
+
+ABOUT: dict[str, AboutPreset] = {
+    "smoke": AboutPreset("shows that all works, on 4,000 words; too short to learn", 0.02),
+    "cpu": AboutPreset("two small layers on the first 280,020 words", 3),
+    "paper": AboutPreset("three layers on all words, as in the paper; needs a GPU", 1900),
+    "steady": AboutPreset("the paper's net by a recipe that does not diverge; needs a GPU", 1900),
 }

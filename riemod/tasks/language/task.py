@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, HiddenUnits, Task
+from riemod.tasks.base import AboutPreset, Batch, HiddenUnits, Task
 from riemod.tasks.config import RunConfig
-from riemod.tasks.language.config import PRESETS, LanguageConfig
+from riemod.tasks.language.config import ABOUT, PRESETS, LanguageConfig
 from riemod.tasks.language.corpus import Corpus, read_corpus, unigram_cross_entropy, unigram_entropy
 from riemod.tasks.language.model import LanguageModel
 
@@ -49,6 +49,7 @@ class Language(Task[LanguageConfig]):
         }.items()
     }
     presets: ClassVar[dict[str, RunConfig]] = PRESETS
+    about: ClassVar[dict[str, AboutPreset]] = ABOUT
 
     def __init__(self, config: LanguageConfig, cache: Path | None = None) -> None:
         super().__init__(config)

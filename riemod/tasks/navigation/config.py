@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from riemod._checks import check_at_least, check_integer, check_positive
+from riemod.tasks.base import AboutPreset
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.memory import FLOAT, Need, bytes_per_weight
 from riemod.tasks.navigation.arenas import ArenaName, arena_by_name
@@ -151,4 +152,20 @@ PRESETS: dict[str, RunConfig] = {
     "map-circle": _map("circle", hidden_size=120),
     "map-torus": _map("torus", contribution_cost=3e-3),
     "map-sphere": _map("sphere"),
+}
+
+_ARENA = "an arena that is a {}, with a wide place code"
+_MAP = "units form a map of a {}, on learned points"
+ABOUT: dict[str, AboutPreset] = {
+    "smoke": AboutPreset("shows that all works; too short to learn", 0.01),
+    "cpu": AboutPreset("a box, the paper's task in a size for a CPU", 6),
+    "paper": AboutPreset("a box, as in the paper; needs a GPU", 9000),
+    "cpu-box": AboutPreset("a box, with a wide place code", 2),
+    "cpu-circle": AboutPreset(_ARENA.format("circle"), 0.4),
+    "cpu-torus": AboutPreset(_ARENA.format("torus"), 2),
+    "cpu-sphere": AboutPreset(_ARENA.format("sphere"), 2),
+    "cpu-klein": AboutPreset(_ARENA.format("Klein bottle"), 2),
+    "map-circle": AboutPreset(_MAP.format("circle"), 0.2),
+    "map-torus": AboutPreset(_MAP.format("torus"), 0.3),
+    "map-sphere": AboutPreset(_MAP.format("sphere"), 0.3),
 }

@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from riemod.tasks.base import Batch, HiddenUnits, Task
+from riemod.tasks.base import AboutPreset, Batch, HiddenUnits, Task
 from riemod.tasks.config import RunConfig
 from riemod.tasks.cross_entropy import cross_entropy
 from riemod.tasks.navigation.arenas import arena_by_name
-from riemod.tasks.navigation.config import PRESETS, NavigationConfig
+from riemod.tasks.navigation.config import ABOUT, PRESETS, NavigationConfig
 from riemod.tasks.navigation.manifold_cells import ManifoldPlaceCells
 from riemod.tasks.navigation.model import NavigationModel
 from riemod.tasks.navigation.place_cells import LandmarkCode, PlaceCells
@@ -37,6 +37,7 @@ class Navigation(Task[NavigationConfig]):
         "beyond_50_cm": "fraction",
     }
     presets: ClassVar[dict[str, RunConfig]] = PRESETS
+    about: ClassVar[dict[str, AboutPreset]] = ABOUT
 
     def __init__(self, config: NavigationConfig) -> None:
         super().__init__(config)
