@@ -1,1 +1,1 @@
-"""Suites on the tasks; `records/` holds their results."""
+"""What is measured on the tasks: `suites/` declares the runs, and `records/` holds their results."""

@@ -35,12 +35,34 @@ from riemod.regularization import (
 )
 
 if TYPE_CHECKING:
-    from riemod import alignment, dynamics, inspection, integrations, plotting, tasks, topology, training, tuning
+    from riemod import (
+        alignment,
+        dynamics,
+        inspection,
+        integrations,
+        plotting,
+        suites,
+        tasks,
+        topology,
+        training,
+        tuning,
+    )
 
 __version__ = importlib.metadata.version("riemod")
 
 # scikit-learn, matplotlib and SciPy's statistics take longer to import than all the rest: these wait until asked for.
-_LAZY = ("alignment", "dynamics", "inspection", "integrations", "plotting", "tasks", "topology", "training", "tuning")
+_LAZY = (
+    "alignment",
+    "dynamics",
+    "inspection",
+    "integrations",
+    "plotting",
+    "suites",
+    "tasks",
+    "topology",
+    "training",
+    "tuning",
+)
 
 __all__ = [
     "Coactivity",
@@ -78,6 +100,7 @@ __all__ = [
     "recurrent",
     "regularization",
     "sparse",
+    "suites",
     "tasks",
     "topology",
     "training",

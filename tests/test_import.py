@@ -80,6 +80,7 @@ DOCUMENTED = [
     "riemod.plotting",
     "riemod.pruning",
     "riemod.tasks",
+    "riemod.suites",
     "riemod.training",
     "riemod.initialization",
     "riemod.sparse",

@@ -49,6 +49,7 @@ CONFINED = {
     "lightning": {"integrations/lightning.py"},
     "transformers": {"integrations/transformers.py"},
     "accelerate": set(),
+    "distributed": {"suites/cluster.py"},
     "benchmarks": set(),
     "analysis": set(),
 }

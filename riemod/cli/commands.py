@@ -28,6 +28,7 @@ from riemod._checks import check_choice
 from riemod._machine import check_libraries
 from riemod._untrusted import one_line
 from riemod.cli.arguments import RunPath, RunPaths
+from riemod.cli.bench import bench
 from riemod.cli.completion import Shell, completion_script
 from riemod.cli.console import note, one_line_warnings, open_console, print_json
 from riemod.cli.doctor import doctor
@@ -250,6 +251,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show,
     "presets": presets,
     "doctor": doctor,
+    "bench": bench,
     "demo": demo,
     "completion": completion,
 }

@@ -88,18 +88,37 @@ def match_budget(
     >>> round(sphere.radius, 1), round(cheap_share(sphere, inhibitor), 3)
     (2.7, 0.138)
     """
-    share = check_fraction("share", share)
     check_choice("rescale", rescale, ("manifold", "inhibitor"))
     inhibitor = as_inhibitor(inhibitor)
-    squared = _squared_distances(manifold, pairs, generator)
-    factor = _matching_factor(inhibitor, squared, share, manifold)
+    factor = matching_factor(manifold, inhibitor, share, pairs=pairs, generator=generator)
     if rescale == "inhibitor":
         return manifold, Scaled(inhibitor, factor)
     return manifold.scaled(factor), inhibitor
 
 
-def _matching_factor(inhibitor: Inhibitor, squared: Tensor, share: float, manifold: Manifold) -> float:
-    """Find the scale nearest to 1 that gives the share: by a grid of logarithms, then by bisection."""
+def matching_factor(
+    manifold: Manifold,
+    inhibitor: Inhibitor,
+    share: float,
+    *,
+    pairs: int = _PAIRS,
+    generator: torch.Generator | None = None,
+) -> float:
+    """Find the factor by which `match_budget` scales: on a grid of logarithms, then by bisection.
+
+    Args:
+        manifold: where points will be drawn.
+        inhibitor: f.
+        share: the wanted share, in (0, 1).
+        pairs: number of pairs to estimate the share from.
+        generator: draws the points; one seeded with 0 if None.
+
+    Raises:
+        ValueError: as `match_budget`.
+        TypeError: if `manifold` is not a Manifold.
+    """
+    share = check_fraction("share", share)
+    squared = _squared_distances(manifold, pairs, generator)
     coarse = squared[:: max(1, len(squared) // _COARSE)]
     logarithms = torch.linspace(-math.log(_LARGEST_FACTOR), math.log(_LARGEST_FACTOR), _STEPS).tolist()
     shares = [_share(inhibitor, coarse, math.exp(logarithm)) for logarithm in logarithms]

@@ -5,6 +5,8 @@ arms draw the same points from the same generator. The costs of a control do not
 that learned its points, hand the control that arm's `points`.
 """
 
+from abc import abstractmethod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +16,19 @@ from riemod.regularization.budget import cheap_share, match_budget
 from riemod.regularization.costs import Costs, FixedCosts, Geometric, Terms, check_recurrent, geometric_rows
 from riemod.regularization.inhibitors import CostLaw
 
-__all__ = ["ARMS", "Geometric", "Mean", "Redrawn", "Shuffled", "Zero", "by_name", "cheap_share", "match_budget"]
+__all__ = [
+    "ARMS",
+    "L1",
+    "Geometric",
+    "Mean",
+    "Redrawn",
+    "Shuffled",
+    "ShuffledEntries",
+    "Zero",
+    "by_name",
+    "cheap_share",
+    "match_budget",
+]
 
 
 class Zero(Costs):
@@ -46,7 +60,8 @@ class Mean(FixedCosts):
     Under a `Signed` law c is the mean over both signs too, (mean f+ + mean f-) / 2: the mean cost of a weight if both
     signs are equally frequent and have nothing to do with distance.
 
-    The L1 arm of https://arxiv.org/abs/2406.06290 is not matched: it has c = 1, against a mean of 66 for its torus.
+    The L1 arm of https://arxiv.org/abs/2406.06290 is not matched: it has c = 1 (`L1`), against a mean of 66 for its
+    torus.
 
     Raises:
         ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
@@ -77,12 +92,62 @@ class Mean(FixedCosts):
         self.register_buffer("means", torch.stack(means).to(self._connections[0].weight.tensor))
 
 
-class Shuffled(FixedCosts):
+class L1(FixedCosts):
+    """Costs c_jk = 1 whatever the manifold: plain L1, the unmatched L1 arm of https://arxiv.org/abs/2406.06290.
+
+    Raises:
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
+
+    >>> from riemod.manifolds import Torus
+    >>> from riemod.regularization import ModuliRegularizer
+    >>> rnn = torch.nn.RNN(2, 16)
+    >>> control = ModuliRegularizer(rnn, Torus(2), strength=3.0, costs=L1())
+    >>> bool(torch.isclose(control(), 3 * rnn.weight_hh_l0.abs().mean()))
+    True
+    """
+
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        weight = self._connections[layer].weight
+        return weight.tensor.new_ones(last - first, weight.neurons)
+
+    def _costs(self, layer: int) -> Tensor:
+        return self._connections[layer].weight.tensor.new_ones(())
+
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
+
+
+class _Rearranged(FixedCosts):
+    """Holds the geometric costs of a weight's pairs in another order, as buffers."""
+
+    def rows(self, layer: int, first: int, last: int) -> Tensor:
+        return self._costs(layer)[first:last].clone()
+
+    @torch.no_grad()
+    def permute(self, layer: int, order: Tensor) -> None:
+        costs = self._costs(layer)
+        costs.copy_(costs[..., order, :][..., order])
+
+    @abstractmethod
+    def _order(self, costs: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return (n, n) or (2, n, n) costs in their new order."""
+
+    def _costs(self, layer: int) -> Tensor:
+        return self.get_buffer(f"coefficients_{layer}")
+
+    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
+        check_recurrent(self, self._connections)
+        for layer, connection in enumerate(self._connections):
+            costs = geometric_rows(connection, inhibitor, 0, connection.weight.neurons)
+            self.register_buffer(f"coefficients_{layer}", self._order(costs, generator))
+
+
+class Shuffled(_Rearranged):
     """Costs that are the geometric f(d(x_j, x_k)) permuted at random over a weight's pairs j < k.
 
-    (k, j) gets what (j, k) gets, so that the costs stay symmetric; the diagonal stays where it is. (The reference
-    permutes all n^2 entries, which breaks both.) Under a `Signed` law the two costs of a pair move together. The costs
-    are buffers, saved in the `state_dict`.
+    (k, j) gets what (j, k) gets, so that the costs stay symmetric; the diagonal stays where it is. (`ShuffledEntries`
+    is the reference's control, which breaks both.) Under a `Signed` law the two costs of a pair move together. The
+    costs are buffers, saved in the `state_dict`.
 
     Raises:
         ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
@@ -94,22 +159,34 @@ class Shuffled(FixedCosts):
     True
     """
 
-    def rows(self, layer: int, first: int, last: int) -> Tensor:
-        return self._costs(layer)[first:last].clone()
+    def _order(self, costs: Tensor, generator: torch.Generator | None) -> Tensor:
+        n = costs.shape[-1]
+        rows, columns = torch.triu_indices(n, n, 1, device=costs.device)
+        order = _permutation(len(rows), costs, generator)
+        upper = torch.zeros_like(costs)
+        upper[..., rows, columns] = costs[..., rows, columns][..., order]
+        return upper + upper.mT + torch.diag_embed(costs.diagonal(dim1=-2, dim2=-1))
 
-    @torch.no_grad()
-    def permute(self, layer: int, order: Tensor) -> None:
-        costs = self._costs(layer)
-        costs.copy_(costs[..., order, :][..., order])
 
-    def _costs(self, layer: int) -> Tensor:
-        return self.get_buffer(f"coefficients_{layer}")
+class ShuffledEntries(_Rearranged):
+    """Costs that are the geometric f(d(x_j, x_k)) permuted at random over all n^2 entries, as in the paper's own code.
 
-    def _prepare(self, inhibitor: CostLaw, generator: torch.Generator | None) -> None:
-        check_recurrent(self, self._connections)
-        for layer, connection in enumerate(self._connections):
-            costs = geometric_rows(connection, inhibitor, 0, connection.weight.neurons)
-            self.register_buffer(f"coefficients_{layer}", _symmetric_shuffle(costs, generator))
+    The costs are not symmetric, and what self-connections cost is spread over all: a difference to the geometric arm
+    that `Shuffled` does not have. Under a `Signed` law the two costs of an entry move together.
+
+    Raises:
+        ValueError: from the regularizer, if it learns points or holds a weight that is not recurrent.
+
+    >>> from riemod.manifolds import Torus
+    >>> from riemod.regularization import ModuliRegularizer
+    >>> control = ModuliRegularizer(torch.nn.RNN(2, 16), Torus(2), costs=ShuffledEntries())
+    >>> torch.equal(control.coefficients(), control.coefficients().T)
+    False
+    """
+
+    def _order(self, costs: Tensor, generator: torch.Generator | None) -> Tensor:
+        n = costs.shape[-1]
+        return costs.flatten(-2)[..., _permutation(n * n, costs, generator)].unflatten(-1, (n, n))
 
 
 class Redrawn(Costs):
@@ -172,7 +249,9 @@ ARMS: dict[str, type[Costs]] = {
     "moduli": Geometric,
     "none": Zero,
     "matched_l1": Mean,
+    "l1": L1,
     "shuffled": Shuffled,
+    "shuffled_entries": ShuffledEntries,
     "random_geometry": Redrawn,
 }
 """The arms of an experiment by name: the geometric costs, and their controls."""
@@ -190,11 +269,6 @@ def by_name(name: str) -> Costs:
     return ARMS[check_choice("arm", name, ARMS)]()
 
 
-def _symmetric_shuffle(costs: Tensor, generator: torch.Generator | None) -> Tensor:
-    n = costs.shape[-1]
-    rows, columns = torch.triu_indices(n, n, 1, device=costs.device)
+def _permutation(count: int, costs: Tensor, generator: torch.Generator | None) -> Tensor:
     device = torch.device("cpu") if generator is None else generator.device
-    order = torch.randperm(len(rows), generator=generator, device=device).to(costs.device)
-    upper = torch.zeros_like(costs)
-    upper[..., rows, columns] = costs[..., rows, columns][..., order]
-    return upper + upper.mT + torch.diag_embed(costs.diagonal(dim1=-2, dim2=-1))
+    return torch.randperm(count, generator=generator, device=device).to(costs.device)

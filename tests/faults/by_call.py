@@ -1,10 +1,12 @@
 """Valid arguments of single callables, where those that `valid.py` knows by their names do not fit."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
-from riemod import evidence, manifolds, sparse, tasks, training, tuning
+from riemod import evidence, manifolds, sparse, suites, tasks, training, tuning
 from riemod.regularization import controls, inhibitors
 from tests.faults import values
 from tests.faults.values import Maker
@@ -177,6 +179,16 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "sparse.time_layouts": {
         "module": lambda: values.masked(nn.Linear(6, 6)),
         "example_input": lambda: values.tensor(2, 6),
+    },
+    "suites.cells": {
+        "suite": lambda: suites.load_suite("adding", "smoke"),
+        "folder": lambda: Path("results"),
+    },
+    "suites.load_suite": {
+        "suite": lambda: "adding",
+        "preset": lambda: "smoke",
+        "options": lambda: {"threads": 1},
+        "seeds": lambda: [0, 1],
     },
     "tasks.task_class": {"name": lambda: "adding"},
     "tasks.Adding": {"config": lambda: tasks.Adding.presets["smoke"]},

@@ -12,7 +12,7 @@ from torch import nn
 from riemod import ModuliRegularizer, lottery_ticket
 from riemod.manifolds import Sphere, Torus
 from riemod.pruning import MagnitudePruner
-from riemod.regularization import Modules, controls, proximal_step
+from riemod.regularization import Modules, controls, inhibitors, proximal_step
 from riemod.regularization.controls import ARMS, Mean, Redrawn, Shuffled, Zero
 from riemod.regularization.costs import Costs, Geometric, Terms
 from riemod.regularization.inhibitors import Inhibitor
@@ -261,3 +261,30 @@ def test_no_penalty_is_nothing_to_any_step():
 def test_weights_between_two_sets_of_neurons_are_refused(name: str):
     with pytest.raises(ValueError, match=f"module must hold recurrent weights alone for {ARMS[name].__name__}"):
         ModuliRegularizer(nn.Linear(6, 4), Torus(2), costs=controls.by_name(name))
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru"])
+def test_plain_l1_costs_1_whatever_the_manifold_and_law(kind: str):
+    moduli, control = arms("l1", kind, strength=2.5, inhibitor=inhibitors.Ricker())
+    assert torch.equal(control.coefficients(), torch.ones(9, 9, dtype=torch.float64))
+    weights = [target.tensor for target in control.weights]
+    expected = 2.5 * sum(weight.abs().mean() for weight in weights)
+    torch.testing.assert_close(control(), expected)
+    assert not torch.isclose(moduli(), expected)
+
+
+def test_entries_that_are_shuffled_keep_their_costs_and_nothing_else():
+    moduli, control = arms("shuffled_entries")
+    own, shuffled = moduli.coefficients(), control.coefficients()
+    torch.testing.assert_close(shuffled.flatten().sort().values, own.flatten().sort().values)
+    assert not torch.equal(shuffled, shuffled.T)
+    assert not torch.equal(shuffled.diagonal(), own.diagonal())
+    again = arms("shuffled_entries")[1].coefficients()
+    assert torch.equal(shuffled, again)
+    assert not torch.equal(shuffled, arms("shuffled_entries", seed=1)[1].coefficients())
+
+
+def test_both_costs_of_an_entry_move_together_under_a_signed_law():
+    moduli, control = arms("shuffled_entries", inhibitor=inhibitors.Signed.mexican_hat(Torus(2)))
+    own, shuffled = (costs.coefficients().flatten(1).T.tolist() for costs in (moduli, control))
+    assert sorted(map(tuple, own)) == pytest.approx(sorted(map(tuple, shuffled)))

@@ -1,5 +1,6 @@
 """The inhibitors of Eq. 6: their formulas, slopes, parameters, and which of them collapse learned points."""
 
+import dataclasses
 import math
 
 import pytest
@@ -263,3 +264,19 @@ def test_by_name_lists_the_names():
     assert by_name("dog") == inhibitors.DifferenceOfGaussians()
     with pytest.raises(ValueError, match=r"inhibitor must be one of dog, ricker, .*, got 'cat'"):
         by_name("cat")
+
+
+@given(st.sampled_from(sorted(inhibitors.BY_NAME)), st.data())
+def test_by_name_takes_the_parameters_of_the_inhibitor_alone(name: str, data: st.DataObject):
+    kind = inhibitors.BY_NAME[name]
+    own = {field.name: field.default for field in dataclasses.fields(kind)}
+    chosen = data.draw(st.sampled_from(sorted(own)))
+    assert by_name(name, **{chosen: own[chosen]}) == by_name(name) == kind()
+    with pytest.raises(ValueError, match=f"parameters of inhibitor '{name}' must be {', '.join(own)}, got 'phase'"):
+        by_name(name, phase=1.0)
+
+
+def test_by_name_reaches_the_laws_of_the_paper_s_code():
+    d = torch.tensor([0.0, 1.5, 4.0], dtype=torch.float64)
+    torch.testing.assert_close(by_name("diffusion", exponent=2.0)(d), d**2)
+    torch.testing.assert_close(by_name("sinusoid", amplitude=10.0, frequency=2.0)(d), 10 + 10 * torch.cos(2 * d))

@@ -9,6 +9,8 @@ A `Signed` law holds two inhibitors, one for positive weights and one for negati
 takes an inhibitor.
 """
 
+import dataclasses
+
 from riemod._checks import did_you_mean, shown
 from riemod.regularization.inhibitors.base import CostLaw, Inhibitor
 from riemod.regularization.inhibitors.laws import (
@@ -53,19 +55,24 @@ BY_NAME: dict[str, type[Inhibitor]] = {
 }
 
 
-def by_name(name: str) -> Inhibitor:
-    """Make the inhibitor of that name, with its default parameters.
+def by_name(name: str, **parameters: float) -> Inhibitor:
+    """Make the inhibitor of that name.
 
     Args:
         name: a key of BY_NAME.
+        parameters: of the inhibitor, in place of its defaults.
 
     Raises:
-        ValueError: if no inhibitor has that name.
+        ValueError: if no inhibitor has that name, or this one has no such parameter, or not with that value.
 
-    >>> by_name("ricker")
-    Ricker(amplitude=100.0, width=1.0)
+    >>> by_name("ricker", width=2.0)
+    Ricker(amplitude=100.0, width=2.0)
     """
     if not isinstance(name, str) or name not in BY_NAME:
         got = f"{shown(name)}{did_you_mean([name], BY_NAME)}"
         raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {got}")
-    return BY_NAME[name]()
+    known = [field.name for field in dataclasses.fields(BY_NAME[name])]
+    for parameter in parameters:
+        if parameter not in known:
+            raise ValueError(f"parameters of inhibitor {name!r} must be {', '.join(known)}, got {shown(parameter)}")
+    return BY_NAME[name](**parameters)

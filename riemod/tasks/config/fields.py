@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from riemod._checks import check_choice
 
-Where = Literal["replicas", "resumed"]
-"""Two pairs of runs: replicas that train side by side, and a run and the checkpoint that it resumes from."""
+Where = Literal["replicas", "resumed", "recorded"]
+"""Three pairs of runs: replicas that train side by side, a run and the checkpoint that it resumes from, and a run and
+a record that makes it needless."""
 _KEY = "may_differ"
 _SEED = "seed"
 _LARGEST = 2**31 - 1
@@ -36,7 +37,8 @@ def may_differ(*where: Where) -> dict[str, Any]:
     """Return metadata for `dataclasses.field` that says between which runs the field may differ.
 
     A resumed run may differ from its checkpoint only in what does not change what was trained. Replicas may differ
-    only in what changes neither the shapes of their tensors nor the course of their rates.
+    only in what changes neither the shapes of their tensors nor the course of their rates. A run may differ from its
+    record only in where and how it is computed, and in names.
     """
     return {_KEY: frozenset(where)}
 

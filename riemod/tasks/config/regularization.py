@@ -1,5 +1,6 @@
 """What distance costs the weights of a run: manifold, inhibitor, strength, and the arm of the experiment."""
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -8,9 +9,10 @@ import torch
 from torch import nn
 
 from riemod import manifolds
-from riemod._checks import check_at_least
+from riemod._checks import check_at_least, check_fraction, check_positive
 from riemod.evidence import EVIDENCE, PointEvidence, evidence_by_name
 from riemod.regularization import ModuliRegularizer, controls, inhibitors
+from riemod.regularization.budget import matching_factor
 from riemod.tasks.config.fields import check_types, may_differ
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ else:
     EvidenceName = Literal[*EVIDENCE]
 
 # In these arms all pairs of neurons cost the same.
-_FLAT_ARMS = ("none", "matched_l1")
+_FLAT_ARMS = ("none", "matched_l1", "l1")
+_PARAMETER = "inhibitor_"
+# The share of cheap pairs is then right to about a hundredth of itself.
+_PAIRS = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +38,35 @@ class Regularization:
     manifold: ManifoldName = field(default="none", metadata=may_differ("replicas"))
     """Moduli space of the hidden neurons; none for no regularizer."""
     inhibitor: InhibitorName = field(default="dog", metadata=may_differ("replicas"))
-    """Cost of distance f(d), with its default parameters; for law="unsigned"."""
+    """Cost of distance f(d); for law="unsigned"."""
+    inhibitor_amplitude: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Scale of f, for every inhibitor but indrnn; None for the inhibitor's own number, here and below."""
+    inhibitor_narrow: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Squared length of the inner Gaussian of dog."""
+    inhibitor_wide: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Squared length of the outer Gaussian of dog."""
+    inhibitor_width: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Squared length of ricker, gaussian and crowding."""
+    inhibitor_floor: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Least cost of dog and crowding."""
+    inhibitor_exponent: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Exponent of diffusion: f(d) = amplitude d^exponent."""
+    inhibitor_frequency: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Frequency of sinusoid, radians per unit of length."""
+    inhibitor_cost: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Cost of indrnn."""
     law: Literal["unsigned", "signed"] = field(default="unsigned", metadata=may_differ("replicas"))
     """Weights of both signs pay f(d), as in Eq. 6; or positive ones pay 1 - k(d) and negative ones 1 + k(d), k the
     mean-free Gaussian kernel of the manifold. These cost 1 on average and dog 66 on the torus, so strength and
     temperature must differ."""
     strength: float = field(default=0.0, metadata=may_differ("replicas"))
     """Factor of the penalty."""
+    mean_cost: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Mean coefficient over the pairs of the points at the start, to which all coefficients are scaled, so that arms
+    differ in their geometry alone; None to leave them as the inhibitor has them."""
+    cheap_share: float | None = field(default=None, metadata=may_differ("replicas"))
+    """Share of pairs that cost less than half of the most, to which the manifold is scaled (`match_budget`); None to
+    leave the manifold in its own size."""
     reduction: Literal["mean", "sum"] = field(default="mean", metadata=may_differ("replicas"))
     """Mean of f |w|^power over the recurrent matrix, or its sum."""
     power: float = field(default=1.0, metadata=may_differ("replicas"))
@@ -50,14 +77,18 @@ class Regularization:
     """What positions that are trained follow: the weights by the gradient of Eq. 6 itself, or a matrix of evidence:
     absolute or signed weights, cosines of incoming weights, co-activity, or a mix (both: absolute and coactivity)."""
     arm: ArmName = field(default="moduli", metadata=may_differ("replicas"))
-    """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient, the
-    coefficients shuffled over pairs, or points redrawn each epoch."""
+    """The geometric penalty, or a control for it on the same manifold: no penalty, L1 of the same mean coefficient
+    or of coefficient 1, coefficients shuffled over pairs or over all entries, or points redrawn each epoch."""
     proximal: bool = field(default=False, metadata=may_differ("replicas"))
     """Shrink weights by rate x strength x f after each step, in place of the penalty's gradient; power 1 only."""
 
     def __post_init__(self) -> None:
         check_types(self)
         check_at_least("strength", self.strength, 0)
+        if self.mean_cost is not None:
+            check_positive("mean_cost", self.mean_cost)
+        if self.cheap_share is not None:
+            check_fraction("cheap_share", self.cheap_share)
         if not 1 <= self.power < math.inf:
             raise ValueError(f"power must be finite and >= 1, got {self.power!r}")
         if self.manifold == "none":
@@ -74,12 +105,26 @@ class Regularization:
                 f"inhibitor must be left at its default with law='signed', whose costs come from the manifold, got "
                 f"{self.inhibitor!r}"
             )
+        geometric = [_PARAMETER + name for name in self.inhibitor_parameters]
+        geometric += [] if self.cheap_share is None else ["cheap_share"]
+        if self.law == "signed" and geometric:
+            raise ValueError(f"{geometric[0]} must be None with law='signed', whose costs come from the manifold")
+        inhibitors.by_name(self.inhibitor, **self.inhibitor_parameters)
         if self.evidence != "weights" and not self.learn:
             raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
         if self.learn and self.arm != "moduli":
             raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
         if self.proximal and self.power != 1:
             raise ValueError(f"proximal needs power=1, got power={self.power!r}")
+
+    @property
+    def inhibitor_parameters(self) -> dict[str, float]:
+        """The parameters of the inhibitor that are not its own defaults, by their names."""
+        return {
+            name.removeprefix(_PARAMETER): value
+            for name, value in vars(self).items()
+            if name.startswith(_PARAMETER) and value is not None
+        }
 
     @property
     def tells_pairs_apart(self) -> bool:
@@ -101,11 +146,17 @@ class Regularization:
         if self.manifold == "none":
             return None
         space = manifolds.by_name(self.manifold)
-        signed = self.law == "signed"
-        return ModuliRegularizer(
+        law: inhibitors.CostLaw
+        if self.law == "signed":
+            law = inhibitors.Signed.mexican_hat(space)
+        else:
+            law = inhibitors.by_name(self.inhibitor, **self.inhibitor_parameters)
+            if self.cheap_share is not None:
+                space = space.scaled(_scale(self.manifold, law, self.cheap_share))
+        moduli = ModuliRegularizer(
             model,
             space,
-            inhibitor=inhibitors.Signed.mexican_hat(space) if signed else inhibitors.by_name(self.inhibitor),
+            inhibitor=law,
             strength=self.strength,
             reduction=self.reduction,
             power=self.power,
@@ -113,6 +164,9 @@ class Regularization:
             costs=controls.by_name(self.arm),
             generator=generator,
         )
+        if self.mean_cost is not None and (mean := _mean_cost(moduli)) > 0:
+            moduli.strength *= self.mean_cost / mean
+        return moduli
 
     def build_evidence(self, moduli: ModuliRegularizer | None) -> PointEvidence | None:
         """Return what moves the regularizer's points, or None if Eq. 6 does, or if they stay.
@@ -124,3 +178,15 @@ class Regularization:
         if moduli is None or source is None:
             return None
         return PointEvidence(moduli, source)
+
+
+@functools.cache
+def _scale(manifold: str, inhibitor: inhibitors.Inhibitor, share: float) -> float:
+    """Return the factor by which a manifold is scaled so that this share of pairs is cheap."""
+    return matching_factor(manifolds.by_name(manifold), inhibitor, share, pairs=_PAIRS)
+
+
+def _mean_cost(moduli: ModuliRegularizer) -> float:
+    """Return the mean coefficient over all pairs of all layers, which have the same number of neurons in a task."""
+    means = [moduli.coefficients(layer).mean(dtype=torch.float64) for layer in range(len(moduli.weights))]
+    return float(torch.stack(means).mean())

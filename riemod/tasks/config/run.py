@@ -40,7 +40,7 @@ class RunConfig:
     command line know no groups: there every number has its own name alone (`to_dict`, `from_dict`, `replace`).
     """
 
-    preset: PresetName
+    preset: PresetName = field(metadata=may_differ("recorded"))
     """Scale that the other defaults are taken from: seconds, minutes on 2 cores (those with the name of an arena are
     navigation's), or the paper's own (steady: likewise, by a recipe of ours, where a task has it)."""
     seed: int = field(default=0, metadata=may_differ("replicas"))

@@ -51,14 +51,14 @@ class Training:
 class Computation:
     """Describes where and how a run is computed, and who is told of it."""
 
-    device: str = field(default="cpu", metadata=may_differ("resumed"))
+    device: str = field(default="cpu", metadata=may_differ("resumed", "recorded"))
     """Where to train: cpu, cuda, cuda:1, ..."""
-    threads: int | None = field(default=None, metadata=may_differ("replicas", "resumed"))
+    threads: int | None = field(default=None, metadata=may_differ("replicas", "resumed", "recorded"))
     """CPU threads; None for torch's choice. The same bits need the same number."""
     matmul: Literal["highest", "high", "medium"] = "highest"
     """Precision of float32 matrix products, as torch names it: float32 throughout, TF32 where the device has it, or
     bfloat16 where it has that. Medium is about twice as fast on CPUs with AVX-512 BF16 or AMX."""
-    tensorboard: bool = field(default=False, metadata=may_differ("replicas", "resumed"))
+    tensorboard: bool = field(default=False, metadata=may_differ("replicas", "resumed", "recorded"))
     """Also write the metrics of every epoch as TensorBoard event files, in the run's folder."""
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from riemod._checks import check_integer, check_share
+from riemod._checks import check_at_least, check_integer, check_share
 from riemod.tasks.base import AboutPreset
 from riemod.tasks.config import Masks, Optimization, Regularization, RunConfig, Training
 from riemod.tasks.config.fields import may_differ
@@ -20,7 +20,7 @@ class LanguageConfig(RunConfig):
     An epoch reads the first batches_per_epoch x bptt x batch_size tokens of the training text.
     """
 
-    data: str | None = field(default=None, metadata=may_differ("resumed"))
+    data: str | None = field(default=None, metadata=may_differ("resumed", "recorded"))
     """Folder with train.txt, valid.txt and test.txt: WikiText-2, or another text in that layout. It must be given."""
     verify: bool = True
     """Refuse files that begin as WikiText-2's but are cut off or altered."""
@@ -42,6 +42,9 @@ class LanguageConfig(RunConfig):
     """Share of entries dropped from word vectors, between layers and before the decoder."""
     dropout_kind: Literal["ordinary", "variational"] = "ordinary"
     """New dropped entries at every word, or the same ones over a batch's whole window."""
+    other_l1: float = 0.0
+    """Strength of L1 on the matrices that are not recurrent, part of the loss: times the sum of the mean |w| of the
+    encoder, of the decoder and of each layer's input weights. The paper's own code has 0.1 in every arm."""
     evaluation_streams: int = 20
     """Pieces that a text is cut into to be read side by side when evaluated, each from a zero state."""
     evaluation_tokens: int | None = None
@@ -54,6 +57,7 @@ class LanguageConfig(RunConfig):
         if self.evaluation_tokens is not None:
             check_integer("evaluation_tokens", self.evaluation_tokens, least=2)
         check_share("dropout", self.dropout)
+        check_at_least("other_l1", self.other_l1, 0)
         if self.tied and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tied needs embedding_size equal to hidden_size, got {self.embedding_size} and {self.hidden_size}"

@@ -112,7 +112,8 @@ class Language(Task[LanguageConfig]):
         # A copy, because the gradient needs the state as it was.
         output, end = model(words, state.clone())
         state.copy_(end.detach())
-        return model.loss(output, targets)
+        loss = model.loss(output, targets)
+        return loss + self.config.other_l1 * _other_means(model) if self.config.other_l1 else loss
 
     def evaluate(self, model: nn.Module, generator: torch.Generator, batches: int) -> dict[str, float]:
         del batches
@@ -187,3 +188,9 @@ class Language(Task[LanguageConfig]):
             "accuracy": right / predicted,
             "collapsed": float(not mean < unigram_entropy(ids) - _COLLAPSE_MARGIN),
         }
+
+
+def _other_means(model: LanguageModel) -> Tensor:
+    """Return the sum over all matrices that are not recurrent of their mean |w|; a tied matrix counts once."""
+    names = [name for name, weight in model.named_parameters() if weight.ndim == 2 and "weight_hh" not in name]
+    return torch.stack([model.get_parameter(name).abs().mean() for name in names]).sum()

@@ -53,6 +53,20 @@ def test_the_last_window_of_a_whole_text_is_what_is_left(config: Callable[..., L
         Language(config(batches_per_epoch=most + 1))
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_l1_of_what_is_not_recurrent_is_part_of_the_loss_and_of_no_metric(
+    tied: bool, config: Callable[..., LanguageConfig]
+):
+    plain, penalized = (Language(config(softmax="full", layers=2, tied=tied, other_l1=l1)) for l1 in (0.0, 0.5))
+    model = model_of(plain)
+    batch, other = (next(task.batches(generator(), 12)) for task in (plain, penalized))
+    names = ["encoder.weight", "layers.0.weight_ih_l0", "layers.1.weight_ih_l0", *([] if tied else ["decoder.weight"])]
+    expected = 0.5 * sum(model.get_parameter(name).abs().mean() for name in names)
+    torch.testing.assert_close(penalized.loss(model, other) - plain.loss(model, batch), expected)
+    model.eval()
+    assert penalized.validate(model, generator()) == plain.validate(model, generator())
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])
 def test_training_s_loss_is_that_of_the_whole_text_at_once(
