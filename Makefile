@@ -21,7 +21,7 @@ else
 INSTALL_TORCH := $(PIP_INSTALL) "torch==$(TORCH_VERSION)"
 endif
 
-.PHONY: help install demo test slow faults coverage lint format docs dist bench clean
+.PHONY: help install demo test slow faults coverage lint format docs dist bench tables clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make faults   kills, signals, full disks, bad calls and files, NaN: what was tried, and what failed"
 	@echo "make coverage the lines of riemod that no quick test runs"
 	@echo "make bench    the speed benchmarks, against what users would write"
+	@echo "make tables   the tables of docs/results.md and their figures, from the committed records"
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
 	@echo "make dist     wheel and sdist in dist/, tried in an empty environment"
@@ -86,6 +87,9 @@ dist: $(INSTALLED)
 	@rm -rf dist
 	@$(BIN)/python -m tests.release.distributions dist
 	@rm -rf dist/trial
+
+tables: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.tables
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.speed

@@ -1,10 +1,14 @@
 """Statistics that several rooms share."""
 
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from riemod._arrays import as_array
+from riemod._checks import check_at_least, check_mapping
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def rank_p_value(observed: Any, drawn: Any) -> Any:
@@ -34,3 +38,25 @@ def rank_p_value(observed: Any, drawn: Any) -> Any:
     reached = (values >= found - 1e-12 * np.maximum(1.0, np.abs(found))).sum(axis=0)
     p = (1 + reached) / (1 + len(values))
     return float(p) if np.ndim(p) == 0 else p
+
+
+def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
+    """Correct m p-values by Holm's method: multiply the i-th smallest by m - i + 1.
+
+    Corrected values are at most 1 and keep the order of the p-values.
+
+    Args:
+        p_values: p-values by key.
+
+    Reference: https://www.jstor.org/stable/4615733
+
+    >>> holm({1: 0.01, 2: 0.04})
+    {1: 0.02, 2: 0.04}
+    """
+    for p_value in check_mapping("p_values", p_values, "a mapping from key to p-value").values():
+        check_at_least("p_values", p_value, 0, 1)
+    corrected, largest = {}, 0.0
+    for index, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
+        largest = max(largest, min(1.0, p_values[key] * (len(p_values) - index)))
+        corrected[key] = largest
+    return {key: corrected[key] for key in p_values}

@@ -1,27 +1,25 @@
 """The command `riemod bench SUITE`: every run of a suite, on this machine or on a cluster."""
 
-import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from riemod._checks import check_integer
 from riemod._signals import advise
 from riemod.cli.console import open_console
-from riemod.suites import Row, Suite, cells, load_suite
+from riemod.cli.tables import metric_name, suite_lines
+from riemod.suites import Suite, cells, load_suite
 from riemod.suites.cluster import connect
 from riemod.suites.local import Processes
+from riemod.suites.report import tables_of
 from riemod.suites.runner import Progress as Standing
 from riemod.suites.runner import Report, check_here, run_suite
-from riemod.tasks import task_class
 from riemod.training import RunError
 
 
@@ -69,7 +67,9 @@ def bench(
             executor, count = (lambda: cluster.executor), cluster.jobs
         report = run_suite(chosen, out, executor, count, stack.enter_context(_progress(name, console)))
     console.print(_summary(name, report), highlight=False, soft_wrap=True)
-    console.print(_table(chosen, list(cells(chosen, out))))
+    if any(cells(chosen, out)):
+        for table in tables_of(chosen, out, metric_name):
+            console.print(*suite_lines(table, name), sep="\n")
     if preset == "smoke":
         console.print("Runs of the preset smoke are too short to learn anything: they show that everything runs.")
     if report.failures:
@@ -108,16 +108,3 @@ def _progress(name: str, console: Console) -> Iterator[Callable[[Standing], None
             progress.update(bar, completed=standing.steps_done, total=standing.steps, state=", ".join(parts))
 
         yield report
-
-
-def _table(suite: Suite, rows: Sequence[Row]) -> Table:
-    """Return the mean of every metric of every cell, and how many of its runs were lost."""
-    units = task_class(suite.task).units
-    columns = [f"{metric}, {units[metric]}" for metric in suite.metrics]
-    table = Table("arm", "sparsity", "n", "lost", *columns, title=escape(f"{suite.title} ({suite.preset}): means"))
-    for arm, sparsity in dict.fromkeys((row.arm, row.sparsity) for row in rows):
-        own = [row.metrics for row in rows if (row.arm, row.sparsity) == (arm, sparsity)]
-        means = [f"{statistics.fmean(metrics[name] for metrics in own):.4g}" for name in suite.metrics]
-        lost = sum(metrics["lost"] for metrics in own)
-        table.add_row(escape(arm), f"{sparsity:.4g}", str(len(own)), f"{lost:.0f}", *means)
-    return table

@@ -31,11 +31,14 @@ from riemod.cli.arguments import RunPath, RunPaths
 from riemod.cli.bench import bench
 from riemod.cli.completion import Shell, completion_script
 from riemod.cli.console import note, one_line_warnings, open_console, print_json
+from riemod.cli.curves import draw_curves
 from riemod.cli.doctor import doctor
+from riemod.cli.figure import draw_figure
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.cli.parsing import UsageError, describe, parse_command
 from riemod.cli.presets import presets
 from riemod.cli.show import show
+from riemod.cli.table import print_table
 from riemod.cli.tables import analysis_table, compression_notes, compression_tables
 from riemod.cli.train import train_command
 from riemod.tasks import TASKS
@@ -252,6 +255,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "presets": presets,
     "doctor": doctor,
     "bench": bench,
+    "table": print_table,
+    "figure": draw_figure,
+    "curves": draw_curves,
     "demo": demo,
     "completion": completion,
 }

@@ -6,8 +6,11 @@ Keys of record.json and analysis.json get the names that a reader expects; a key
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from riemod.cli.cells import add_captions, add_row, new_table, number, unit_of
+from riemod.cli.cells import add_captions, add_row, new_table, number, plain, unit_of
+from riemod.suites.formats import layout
+from riemod.suites.tables import SuiteTable
 from riemod.tasks import task_class
 
 _METRICS = {
@@ -16,6 +19,8 @@ _METRICS = {
     "beyond_10_cm": "position errors above 10 cm",
     "beyond_50_cm": "position errors above 50 cm",
     "rmse": "RMSE",
+    "test_loss": "test loss",
+    "test_perplexity": "test perplexity",
 }
 _POSITION = {
     "readout": "position error of the net's readout",
@@ -232,6 +237,20 @@ def _add_points(table: Table, points: dict[str, Any]) -> None:
     add_row(table, "reason", "", neutral["reason"])
     for degree, p in neutral["p_values"].items():
         add_row(table, f"p-value of the units, degree {degree}", number(p), "Holm-corrected")
+
+
+def suite_lines(suite: SuiteTable, name: str) -> list[Table | Text]:
+    """Show one metric of a suite: a table of its cells, comparisons and the paper's numbers, and its notes.
+
+    Args:
+        suite: the table.
+        name: of the suite and its preset, for the title.
+    """
+    header, lines, reasons = layout(suite)
+    table = new_table(f"{name}: {suite.title}", *header)
+    for line in lines:
+        add_row(table, *line)
+    return [table, *(plain(note) for note in (*reasons, *suite.notes))]
 
 
 def metric_name(key: str) -> str:

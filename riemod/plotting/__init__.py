@@ -3,7 +3,10 @@
 from matplotlib.axes import Axes
 
 from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
+from riemod.plotting.bands import Curve, plot_bands
 from riemod.plotting.composite import save_composite
+from riemod.plotting.intervals import Dots, draw_intervals, plot_intervals
+from riemod.plotting.neurons import plot_joined_neurons, plot_neuron_values
 from riemod.plotting.points import (
     has_picture,
     plot_ball_points,
@@ -28,15 +31,22 @@ from riemod.plotting.training import (
 
 __all__ = [
     "Axes",
+    "Curve",
+    "Dots",
+    "draw_intervals",
     "has_picture",
     "plot_agreement",
     "plot_ball_points",
+    "plot_bands",
     "plot_barcode",
     "plot_closed_paths",
     "plot_confusion",
     "plot_error_against_sparsity",
     "plot_geodesics",
+    "plot_intervals",
+    "plot_joined_neurons",
     "plot_klein_points",
+    "plot_neuron_values",
     "plot_paired_times",
     "plot_persistence_diagram",
     "plot_points",

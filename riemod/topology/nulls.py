@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 
 from riemod._arrays import check_points
-from riemod._checks import check_at_least, check_integer, check_mapping, check_type
+from riemod._checks import check_integer, check_type
 from riemod._machine import check_fits
-from riemod._statistics import rank_p_value
+from riemod._statistics import holm, rank_p_value
 
 __all__ = [
     "BY_NAME",
@@ -123,25 +123,3 @@ def uniform_sphere(n: int, dim: int, generator: torch.Generator) -> Points:
 
 
 BY_NAME: Mapping[str, Null] = {"shuffled": shuffled, "rolled": rolled, "gaussian": gaussian}
-
-
-def holm(p_values: Mapping[int, float]) -> dict[int, float]:
-    """Correct m p-values by Holm's method: multiply the i-th smallest by m - i + 1.
-
-    Corrected values are at most 1 and keep the order of the p-values.
-
-    Args:
-        p_values: p-values by key.
-
-    Reference: https://www.jstor.org/stable/4615733
-
-    >>> holm({1: 0.01, 2: 0.04})
-    {1: 0.02, 2: 0.04}
-    """
-    for p_value in check_mapping("p_values", p_values, "a mapping from key to p-value").values():
-        check_at_least("p_values", p_value, 0, 1)
-    corrected, largest = {}, 0.0
-    for index, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
-        largest = max(largest, min(1.0, p_values[key] * (len(p_values) - index)))
-        corrected[key] = largest
-    return {key: corrected[key] for key in p_values}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from riemod import evidence, manifolds, sparse, suites, tasks, training, tuning
+from riemod import evidence, manifolds, plotting, sparse, suites, tasks, training, tuning
 from riemod.regularization import controls, inhibitors
 from tests.faults import values
 from tests.faults.values import Maker
@@ -92,6 +92,22 @@ BY_CALL: dict[str, dict[str, Maker]] = {
         "floor": lambda: 0.5,
         "unit": lambda: "m",
     },
+    "plotting.draw_intervals": {
+        "panels": lambda: {"90 %": [plotting.Dots("none", [1.0, 2.0, 3.0], (1.2, 2.8))]},
+        "label": lambda: "RMSE",
+        "title": lambda: "t",
+    },
+    "plotting.plot_bands": {
+        "curves": lambda: {"a": plotting.Curve(np.arange(3.0), np.ones((2, 3)))},
+        "xlabel": lambda: "epoch",
+        "ylabel": lambda: "RMSE",
+    },
+    "plotting.plot_intervals": {
+        "lines": lambda: [plotting.Dots("none", [1.0, 2.0, 3.0], (1.2, 2.8))],
+        "label": lambda: "RMSE",
+    },
+    "plotting.plot_joined_neurons": {"neuron": lambda: 1, "joined": lambda: [0, 2]},
+    "plotting.plot_neuron_values": {"values": lambda: [float(i) for i in range(6)], "label": lambda: "cost"},
     "plotting.plot_states": {"states": lambda: values.array(10, 3)},
     "plotting.plot_trajectory": {"true": lambda: values.tensor(5, 2), "decoded": lambda: {"a": values.tensor(5, 2)}},
     "plotting.plot_paired_times": {"seconds": lambda: {"a": [1.0, 2.0], "b": [3.0, 4.0]}},

@@ -66,6 +66,8 @@ LEFT_OUT = {
     "masks.MaskHandle": _RESULT,
     "optim.PointAdam": "geoopt's optimizer, whose checks are geoopt's",
     "plotting.Axes": _ALIAS,
+    "plotting.Curve": "plain data, checked by `plot_bands`",
+    "plotting.Dots": "plain data, checked by `plot_intervals`",
     "pruning.Schedule": _ABSTRACT,
     "pruning.lottery_ticket": _METHOD,
     "regularization.inhibitors.Inhibitor": _ABSTRACT,
