@@ -21,7 +21,7 @@ else
 INSTALL_TORCH := $(PIP_INSTALL) "torch==$(TORCH_VERSION)"
 endif
 
-.PHONY: help install demo test slow faults coverage lint format docs dist bench tables clean
+.PHONY: help install demo test slow faults coverage lint format docs dist bench tables gpu clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make coverage the lines of riemod that no quick test runs"
 	@echo "make bench    the speed benchmarks, against what users would write"
 	@echo "make tables   the tables of docs/results.md and their figures, from the committed records"
+	@echo "make gpu      tests, speed and a part of navigation on a CUDA device, in 9 minutes; DRY=1 tries it on the CPU"
 	@echo "make docs     the manual, in docs/_build/html"
 	@echo "make format   rewrite the code as ruff wants it"
 	@echo "make dist     wheel and sdist in dist/, tried in an empty environment"
@@ -93,6 +94,10 @@ tables: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.speed
+
+# DRY=1 goes through every line on the CPU, with small sizes, and keeps nothing.
+gpu: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.gpu $(if $(DRY),--dry)
 
 clean:
 	rm -rf build dist docs/_build .pytest_cache .ruff_cache .hypothesis

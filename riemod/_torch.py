@@ -26,6 +26,7 @@ __all__ = [
     "backward_number",
     "graph_is_kept",
     "import_inductor",
+    "inside_export",
     "inside_torch_func",
     "outside_graphs",
     "semi_structured_limits",
@@ -49,6 +50,19 @@ def inside_torch_func() -> bool:
     """
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
     return peek is None or peek() is not None
+
+
+def inside_export() -> bool:
+    """Tell whether a model is being exported or traced for inference: `torch.export`, ONNX, `torch.jit.trace`.
+
+    Reads `torch.compiler.is_exporting`, which is public from torch 2.7 on. Without the name `torch.export` is not told
+    from `torch.compile`, and the answer is False for both: export such a model under `torch.no_grad()`.
+
+    >>> inside_export()
+    False
+    """
+    exporting = getattr(torch.compiler, "is_exporting", None)
+    return torch.jit.is_tracing() or (exporting is not None and exporting())
 
 
 def graph_is_kept() -> bool:

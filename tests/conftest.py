@@ -35,6 +35,14 @@ def _library_s_own_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_compiled() -> Iterator[None]:
+    """No test compiles a kernel for half a minute in passing; tests of kernels start processes of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("riemod.regularization._own_kernels.text_of", lambda law: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     """Every test starts from the same global seed and leaves torch's default dtype alone."""
     dtype = torch.get_default_dtype()

@@ -6,14 +6,16 @@ float32; both sides start each run without gradients, as after `zero_grad()`.
 
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.speed.harness import ROUNDS, Result, compare, median_time
+from benchmarks.speed.harness import ROUNDS, Result, Spread, compare, median_time
 from benchmarks.speed.roofline import roofline
 from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus
 from riemod.manifolds._geoopt import geoopt
@@ -32,13 +34,13 @@ MANIFOLDS: dict[str, tuple[Callable[[], Manifold], float]] = {
 }
 
 
-def operands(manifold: Manifold, n: int) -> tuple[Tensor, Tensor]:
-    """A weight (n, n) and n points, both to be learned."""
+def operands(manifold: Manifold, n: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """A weight (n, n) and n points, both to be learned; the same numbers on every device."""
     generator = torch.Generator().manual_seed(0)
     # In place: at the largest n a second matrix would not fit.
     weight = torch.empty(n, n).normal_(std=n**-0.5, generator=generator)
     points = manifold.sample(n, generator=generator, dtype=torch.float32)
-    return weight.requires_grad_(), points.requires_grad_()
+    return weight.to(device).requires_grad_(), points.to(device).requires_grad_()
 
 
 def ours(weight: Tensor, points: Tensor, manifold: Manifold) -> Callable[[], None]:
@@ -99,6 +101,48 @@ def against_l1(name: str, n: int = 4096, rounds: int = ROUNDS) -> Result:
     return _explained(result, manifold, n)
 
 
+def under_load(n: int = 4096, rounds: int = ROUNDS) -> Result:
+    """A learned torus against L1 while another process keeps one core busy."""
+    torus = Torus(2)
+    weight, points = operands(torus, n)
+    with _busy_process():
+        against = f"W.abs().mean() with backward, n = {n}, one busy process beside"
+        return compare("penalty-torus-busy", ours(weight, points, torus), l1(weight), 1.0, against, rounds)
+
+
+@contextmanager
+def _busy_process() -> Iterator[None]:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+def first_call(rounds: int, n: int = 512) -> Result:
+    """Seconds of the first penalty of a process, with its kernel compiled before."""
+    code = "from benchmarks.speed.penalty import seconds_of_first_call; print(seconds_of_first_call({}))"
+    command = [sys.executable, "-c", code.format(n)]
+    seconds = []
+    # The first of the processes may compile.
+    for _ in range(4):
+        finished = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+        seconds.append(float(finished.stdout.split()[-1]))
+    against = f"first penalty with backward of a process, learned torus, n = {n}, compiled before; median of 3"
+    spread = Spread.of(seconds[1:])
+    return Result("penalty-first-call", spread.median, "s", 1.0, against, spread, notes={"seconds": seconds})
+
+
+def seconds_of_first_call(n: int) -> float:
+    """Time the penalty once, in a process that has not computed any."""
+    torus = Torus(2)
+    weight, points = operands(torus, n)
+    start = time.perf_counter()
+    moduli_penalty(weight, points, torus, LAW).backward()
+    return time.perf_counter() - start
+
+
 def against_broadcast(n: int = 4096, rounds: int = ROUNDS) -> Result:
     """A learned torus against the straightforward formula."""
     torus = Torus(2)
@@ -155,6 +199,8 @@ def _explained(result: Result, manifold: Manifold, n: int) -> Result:
 
 ROWS: dict[str, Callable[[int], Result]] = {
     **{f"penalty-{name}": lambda rounds, name=name: against_l1(name, rounds=rounds) for name in MANIFOLDS},
+    "penalty-torus-busy": lambda rounds: under_load(rounds=rounds),
+    "penalty-first-call": first_call,
     "penalty-torus-broadcast": lambda rounds: against_broadcast(rounds=rounds),
     "penalty-poincare-geoopt": lambda rounds: against_geoopt(rounds=rounds),
     "penalty-memory": lambda rounds: extra_memory(),

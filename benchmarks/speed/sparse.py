@@ -24,14 +24,14 @@ def dense_layer() -> nn.RNN:
 
 
 @functools.cache
-def pruned_layer(kind: str) -> nn.RNN:
+def pruned_layer(kind: str, neurons: int = NEURONS) -> nn.RNN:
     """A layer whose hidden matrix was pruned in blocks of neurons that are near on a torus, or weight by weight."""
     torch.manual_seed(0)
-    layer = nn.RNN(2, NEURONS, nonlinearity="relu", bias=False)
+    layer = nn.RNN(2, neurons, nonlinearity="relu", bias=False)
     draws = torch.Generator().manual_seed(0)
     moduli = riemod.ModuliRegularizer(layer, manifolds.Torus(2), generator=draws)
     # As after training with the penalty: the cheaper a pair, the larger its weight.
-    layer.get_parameter("weight_hh_l0").detach().div_(1 + moduli.coefficients(0, 0, NEURONS))
+    layer.get_parameter("weight_hh_l0").detach().div_(1 + moduli.coefficients(0, 0, neurons))
     if kind.startswith("blocks"):
         pruner = riemod.MagnitudePruner(layer, targets=["weight_hh_l0"], blocks=BLOCK, order=moduli)
     else:

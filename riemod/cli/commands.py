@@ -41,6 +41,7 @@ from riemod.cli.show import show
 from riemod.cli.table import print_table
 from riemod.cli.tables import analysis_table, compression_notes, compression_tables
 from riemod.cli.train import train_command
+from riemod.cli.warmup import warmup
 from riemod.tasks import TASKS
 from riemod.tasks.config import InitializationName
 from riemod.training import (
@@ -260,6 +261,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "curves": draw_curves,
     "demo": demo,
     "completion": completion,
+    "warmup": warmup,
 }
 
 

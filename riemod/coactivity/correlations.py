@@ -57,7 +57,8 @@ class RunningCorrelations(nn.Module):
 
         Raises:
             TypeError: if it is not a floating-point tensor.
-            ValueError: if it is not (..., n), is on another device, or holds NaN or infinity; nothing changes then.
+            ValueError: if it is not (..., n), is on another device, or holds NaN or infinity; nothing changes then. A
+                GPU would have to wait for the answer: there NaN goes into all that was seen.
         """
         if not isinstance(states, Tensor):
             raise TypeError(f"states must be a tensor, got {type(states).__name__}")
@@ -71,10 +72,9 @@ class RunningCorrelations(nn.Module):
         rows = states.detach().reshape(-1, self.size).double()
         if not len(rows):
             return
-        if not bool(torch.isfinite(rows).all()):
+        if rows.device.type == "cpu" and not bool(torch.isfinite(rows).all()):
             raise ValueError("states must be finite, got NaN or infinity")
-        if not bool(self.count > 0):
-            self.origin.copy_(rows[0])
+        self.origin.copy_(torch.where(self.count > 0, self.origin, rows[0]))
         # Relative to one of the states, a unit that never changes is exactly 0.
         rows = rows - self.origin
         mean = rows.mean(0)

@@ -17,7 +17,7 @@ from riemod._torch import outside_graphs
 from riemod.manifolds._uniform_pairs import mean_distance
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import DifferenceOfGaussians, Gaussian, Inhibitor, Scaled, as_inhibitor
-from riemod.regularization.penalty import check_weight, penalty_of_coordinates
+from riemod.regularization.penalty import check_both, check_weight, nan_unless, penalty_of_coordinates
 
 _REACH = 0.28
 
@@ -99,7 +99,7 @@ def coactivity_energy(
         A scalar, differentiable once in the points and the manifold's parameters.
 
     Raises:
-        ValueError: if a shape or device does not fit, or a point is off the manifold.
+        ValueError: if a shape or device does not fit, or a point is off the manifold; on a GPU the result is NaN then.
         TypeError: if a dtype does not fit, or the law is no `CoactivityLaw`.
 
     >>> from riemod.manifolds import Torus
@@ -107,11 +107,12 @@ def coactivity_energy(
     >>> coactivity_energy(points, apart, Torus(2), CoactivityLaw(lambda d: d, scale=1.0)).item()
     -2.5
     """
-    check_type("manifold", manifold, Manifold, "a Manifold").check_points(points)
+    held = check_both(check_type("manifold", manifold, Manifold, "a Manifold"), points, None)
     check_weight(correlations, points, points, "correlations")
     check_law(law)
     with torch.autocast(points.device.type, enabled=False):
-        return energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law.on(manifold))
+        energy = energy_of_coordinates(manifold.coordinates(points), correlations, manifold, law.on(manifold))
+    return energy if held is None else nan_unless(held, energy)
 
 
 def energy_of_coordinates(coordinates: Tensor, correlations: Tensor, manifold: Manifold, law: CoactivityLaw) -> Tensor:

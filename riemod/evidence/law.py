@@ -1,7 +1,7 @@
 """The law that reads evidence: what pairs pay that belong together or apart, and what crowding costs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 
 import torch
@@ -66,6 +66,7 @@ class EvidenceLaw:
     crowding: Inhibitor | Callable[[Tensor], Tensor] = Crowding(1.0, _NARROW)  # noqa: RUF009
     uniformity: float = 0.3
     scale: float | None = None
+    _scaled: tuple[Signed, Inhibitor] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("attraction", "repulsion", "crowding"):
@@ -83,6 +84,15 @@ class EvidenceLaw:
             raise ValueError(f"crowding must be positive at distance 0, got {shown(self.crowding)}")
         if not any(bool(slope.abs().max() > 0) for slope in slopes):
             raise ValueError("attraction and repulsion must depend on the distance, got two constants")
+        if self.scale is not None:
+            object.__setattr__(self, "_scaled", self._laws_at(self.scale))
+
+    def _laws_at(self, scale: float) -> tuple[Signed, Inhibitor]:
+        """Return the law of pairs, and the crowding, of distances in a unit of length."""
+        attraction, repulsion, crowding = (
+            Scaled(as_inhibitor(law), 1 / scale) for law in (self.attraction, self.repulsion, self.crowding)
+        )
+        return Signed(attraction, repulsion), crowding
 
     def on(self, manifold: Manifold) -> "EvidenceLaw":
         """Return the law with a scale, which is the mean distance of uniform points on the manifold if it has none."""
@@ -93,16 +103,14 @@ class EvidenceLaw:
         self, coordinates: Float[Tensor, "n k"], evidence: Float[Tensor, "n n"], manifold: Manifold
     ) -> Float[Tensor, ""]:
         """Compute E from tile coordinates, unchecked, tile by tile, for a law that has a scale."""
-        assert self.scale is not None
-        matrix, factor = normalized(evidence), 1 / self.scale
-        attraction, repulsion, crowding = (
-            Scaled(as_inhibitor(law), factor) for law in (self.attraction, self.repulsion, self.crowding)
-        )
+        assert self._scaled is not None
+        matrix = normalized(evidence)
+        pair_law, crowding = self._scaled
 
         def total(weight: Tensor, law: CostLaw, scale: float) -> Tensor:
             return penalty_of_coordinates(weight, coordinates, coordinates, manifold, law, 1, scale)
 
-        energy = total(matrix, Signed(attraction, repulsion), 1.0)
+        energy = total(matrix, pair_law, 1.0)
         if not self.uniformity:
             return energy
         pairs = matrix.new_ones(()).expand_as(matrix)

@@ -17,8 +17,11 @@ from riemod.evidence.law import EvidenceLaw, PointLaw
 from riemod.evidence.sources import Gathered, Source, as_source
 from riemod.regularization import ModuliRegularizer
 from riemod.regularization.penalized import Owner, RecurrentWeight
+from riemod.regularization.penalty import nan_unless
 
 _logger = logging.getLogger(__name__)
+# Of the calls with a gradient: on a GPU the numbers of so many are looked at once.
+_LOOK_EVERY = 100
 
 _REBUILD = "build a new PointEvidence on the same regularizer"
 _FIXED: dict[str, str] = dict.fromkeys(("law", "gathered", "moduli"), _REBUILD)
@@ -122,7 +125,8 @@ class PointEvidence(nn.Module):
 
         Raises:
             RuntimeError: if a source has not observed states yet.
-            ValueError: if the evidence holds NaN or infinity, or points are on another device than their weights.
+            ValueError: if the evidence holds NaN or infinity (on a GPU the result is NaN, and the error comes later) or
+                points are on another device than their weights.
 
         Warns:
             UserWarning: once, if the regularizer's points are frozen.
@@ -207,21 +211,11 @@ class PointEvidence(nn.Module):
 
     def _energy(self, layer: int) -> Tensor:
         evidence = self._of(layer).matrix()
-        if not bool(torch.isfinite(evidence).all()):
-            raise ValueError(
-                f"evidence about {self.moduli.weights[layer].parameter} must be finite, got NaN or infinity"
-            )
-        # Counted until it was told, because the number makes a GPU wait.
-        silent = 0 if self._told else int(_without_evidence(evidence).sum())
-        if silent:
-            self._told = True
-            _logger.warning(
-                "%d of %d neurons of %s have no evidence about where they belong (silent units or rows of zeros): only "
-                "the law's uniformity moves their points",
-                silent,
-                len(evidence),
-                self.moduli.weights[layer].parameter,
-            )
+        finite = torch.isfinite(evidence).all()
+        # A look at the numbers makes a GPU wait: there it is rare, and what is not finite makes the energy NaN.
+        due = (self._calls or 0) // self.every
+        if evidence.device.type == "cpu" or due % _LOOK_EVERY == _LOOK_EVERY - 1:
+            self._look(evidence, finite, self.moduli.weights[layer].parameter)
         parts, start = [], 0
         for embedding, law in zip(self.moduli.layer_embeddings(layer), self._laws[layer], strict=True):
             part = slice(start, start + embedding.size)
@@ -233,7 +227,21 @@ class PointEvidence(nn.Module):
                 )
             own = evidence[part, part].to(embedding.points.dtype).contiguous()
             parts.append(law.energy(embedding.coordinates(), own, embedding.manifold))
-        return torch.stack(parts).sum()
+        return nan_unless(finite, torch.stack(parts).sum())
+
+    def _look(self, evidence: Tensor, finite: Tensor, parameter: str) -> None:
+        if not bool(finite):
+            raise ValueError(f"evidence about {parameter} must be finite, got NaN or infinity")
+        silent = 0 if self._told else int(_without_evidence(evidence).sum())
+        if silent:
+            self._told = True
+            _logger.warning(
+                "%d of %d neurons of %s have no evidence about where they belong (silent units or rows of zeros): only "
+                "the law's uniformity moves their points",
+                silent,
+                len(evidence),
+                parameter,
+            )
 
     def _of(self, layer: int) -> Gathered:
         found = self.gathered[check_integer("layer", layer, least=0, most=len(self.gathered) - 1)]

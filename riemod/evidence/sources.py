@@ -283,17 +283,27 @@ class _SeenTogether(Gathered):
         super().__init__()
         self._dtype = working_dtype(weight.tensor.dtype)
         self.seen = RunningCorrelations(weight.neurons, forget=forget).to(weight.tensor.device)
+        # Known beside the buffer that counts, so that no GPU has to wait for the number.
+        self._enough = False
+        self.register_load_state_dict_post_hook(_count_again)
 
     def observe(self, states: Tensor) -> None:
         self.seen.observe(states)
+        self._enough = self._enough or states.numel() >= 2 * self.seen.size
 
     def matrix(self) -> Tensor:
-        if not float(self.seen.count) >= 2:
+        self._enough = self._enough or float(self.seen.count) >= 2
+        if not self._enough:
             raise RuntimeError(
                 "co-activity must have seen at least two states before evidence() is called, got "
                 f"{int(self.seen.count)}: call evidence.observe(states), or train inside evidence.observing()"
             )
         return self.seen.correlations(self._dtype)
+
+
+def _count_again(module: nn.Module, _: object) -> None:
+    assert isinstance(module, _SeenTogether)
+    module._enough = False
 
 
 class _Sum(Gathered):

@@ -1,10 +1,29 @@
 """Draws, lattices and checks of points that the manifolds share."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from riemod._checks import check_generator, check_integer, check_prime, check_type
 from riemod._machine import check_fits, check_place
+
+
+class Flaw(NamedTuple):
+    """Says which rows of points are not as they must be."""
+
+    bad: Tensor
+    """Bool, (n,) or (n, k): the entries that are not."""
+    rule: str
+    factors: tuple[tuple[int, object], ...] = ()
+    """In a product: the number of the factor, and the factor, from the outside in."""
+
+    def told(self) -> str | None:
+        """Say what is wrong with which rows, or return None if nothing is; a GPU is waited for."""
+        if not bool(self.bad.any()):
+            return None
+        within = "".join(f"factor {index}, {factor}: " for index, factor in self.factors)
+        return f"{within}{self.rule}, but are not in {bad_rows(self.bad)}"
 
 
 def check_dimension(dim: int) -> int:
@@ -19,16 +38,21 @@ def contractible(dim: int, prime: int) -> tuple[int, ...]:
     return (1, *(0 for _ in range(dim)))
 
 
+def rounding_error(points: Tensor) -> float:
+    """Return the relative error that rounding may have left in coordinates."""
+    return max(1e-5, 32 * torch.finfo(points.dtype).eps)
+
+
 def bad_rows(bad: Tensor) -> str:
     """Say how many rows hold a true entry, and which is the first."""
     rows = bad.reshape(bad.shape[0], -1).any(dim=1).nonzero().flatten()
     return f"{rows.numel()} of {bad.shape[0]} rows, the first of them row {int(rows[0])}"
 
 
-def outside_interval(points: Tensor, upper: float, tolerance: float) -> str | None:
-    """Say what is wrong with coordinates that should lie in [0, upper); None if nothing is."""
+def outside_interval(points: Tensor, upper: float, tolerance: float) -> Flaw:
+    """Return the flaw of points whose coordinates are not in [0, upper)."""
     bad = (points < -tolerance * upper) | (points > upper * (1 + tolerance))
-    return f"coordinates must be in [0, {upper:g}), but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+    return Flaw(bad, f"coordinates must be in [0, {upper:g})")
 
 
 def wrap(values: Tensor, period: float) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from riemod._checks import check_generator, check_integer
@@ -26,7 +26,7 @@ from riemod._machine import check_fits, check_place
 from riemod._torch import outside_graphs
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import bad_rows
+from riemod.manifolds._points import Flaw, bad_rows, rounding_error
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:
@@ -250,6 +250,27 @@ class Manifold(nn.Module, ABC):
             TypeError: if `points` is not a floating-point tensor.
             ValueError: if it is not (n, coordinate_dim), holds NaN or infinity, or has a row off the manifold.
         """
+        self.check_form(points, name)
+        points = points.detach()
+        finite = torch.isfinite(points)
+        if not bool(finite.all()):
+            raise ValueError(f"{name} must be finite, got NaN or infinity in {bad_rows(~finite)}")
+        for flaw in self._flaws(points, rounding_error(points)):
+            complaint = flaw.told()
+            if complaint is not None:
+                raise ValueError(f"{name} must lie on {self}: {complaint}")
+
+    def check_form(self, points: Tensor, name: str = "points") -> None:
+        """Check the type and the shape of what should be points, and none of its numbers.
+
+        Args:
+            points: what to check.
+            name: the argument's name in the message.
+
+        Raises:
+            TypeError: if `points` is not a dense floating-point tensor.
+            ValueError: if it is not (n, coordinate_dim).
+        """
         if not isinstance(points, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(points).__name__}")
         if not points.is_floating_point():
@@ -260,13 +281,22 @@ class Manifold(nn.Module, ABC):
             raise ValueError(
                 f"{name} must have shape (n, {self.coordinate_dim}) on {self}, got shape {tuple(points.shape)}"
             )
+
+    def holds(self, points: Float[Tensor, "n coordinate_dim"]) -> Bool[Tensor, ""]:
+        """Return whether `check_points` would let numbers pass, as a tensor: on a GPU nothing waits for it.
+
+        Args:
+            points: of the right type and shape (`check_form`).
+
+        >>> from riemod.manifolds import Torus
+        >>> Torus(2).holds(torch.tensor([[0.0, 11.0]]))
+        tensor(False)
+        """
         points = points.detach()
-        finite = torch.isfinite(points)
-        if not bool(finite.all()):
-            raise ValueError(f"{name} must be finite, got NaN or infinity in {bad_rows(~finite)}")
-        complaint = self._complaint(points, max(1e-5, 32 * torch.finfo(points.dtype).eps))
-        if complaint is not None:
-            raise ValueError(f"{name} must lie on {self}: {complaint}")
+        held = torch.isfinite(points).all()
+        for flaw in self._flaws(points, rounding_error(points)):
+            held = held & ~flaw.bad.any()
+        return held
 
     def parameter(self, points: Tensor, requires_grad: bool = True) -> geoopt.ManifoldParameter:
         """Copy points into a parameter that RiemannianAdam moves along the manifold.
@@ -354,8 +384,8 @@ class Manifold(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        """Say what is wrong with finite points of the right shape; None if nothing is."""
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        """Return what may be wrong with points of the right shape, without a look at the numbers."""
 
     def __getstate__(self) -> dict[str, Any]:
         # geomstats' metrics hold bound methods and closures, which cannot be pickled: `space` makes new ones.

@@ -11,7 +11,7 @@ from torch import Tensor
 from riemod._checks import check_positive
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, box_lattice, check_dimension, contractible, draw
+from riemod.manifolds._points import Flaw, as_points, box_lattice, check_dimension, contractible, draw
 from riemod.manifolds.base import Lattice, Manifold
 
 
@@ -102,8 +102,8 @@ class Euclidean(Manifold):
     def _make_space(self) -> Any:
         return _geomstats.euclidean(self.dim)
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        return None
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return []
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, side={self.side:g}"

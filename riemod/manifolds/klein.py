@@ -10,7 +10,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, box_lattice, draw, outside_interval, wrap
+from riemod.manifolds._points import Flaw, as_points, box_lattice, draw, outside_interval, wrap
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.torus import TorusGeometry, differentiated_as, signed
 
@@ -181,8 +181,8 @@ class KleinBottle(Manifold):
     def _make_space(self) -> Any:
         return _geomstats.klein_bottle(self.period)
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        return outside_interval(points, self.period, tolerance)
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return [outside_interval(points, self.period, tolerance)]
 
     def extra_repr(self) -> str:
         return f"period={self.period:g}"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from riemod._checks import check_boolean, check_positive, shown
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, check_dimension, contractible, draw
+from riemod.manifolds._points import Flaw, as_points, check_dimension, contractible, draw
 from riemod.manifolds.base import Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -225,9 +225,8 @@ class PoincareBall(Manifold):
     def _space_state(self) -> object:
         return self.curvature
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        bad = points.double().square().sum(dim=1) >= 1
-        return f"norms must be below 1, but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return [Flaw(points.double().square().sum(dim=1) >= 1, "norms must be below 1")]
 
     def extra_repr(self) -> str:
         learned = ", learn_curvature=True" if self.learn_curvature else ""

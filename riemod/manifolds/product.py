@@ -12,6 +12,7 @@ from torch import Tensor
 from riemod._checks import check_items, check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
+from riemod.manifolds._points import Flaw
 from riemod.manifolds.base import Manifold
 
 
@@ -123,12 +124,12 @@ class Product(Manifold):
     def _space_state(self) -> object:
         return tuple(factor._space_state() for factor in self.factors)
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        for index, (factor, part) in enumerate(zip(self.factors, self._split(points), strict=True)):
-            complaint = factor._complaint(part, tolerance)
-            if complaint is not None:
-                return f"factor {index}, {factor}: {complaint}"
-        return None
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return [
+            flaw._replace(factors=((index, factor), *flaw.factors))
+            for index, (factor, part) in enumerate(zip(self.factors, self._split(points), strict=True))
+            for flaw in factor._flaws(part, tolerance)
+        ]
 
     def extra_repr(self) -> str:
         return ", ".join(repr(factor) for factor in self.factors)

@@ -12,7 +12,7 @@ from riemod._checks import check_integer, check_positive, check_prime
 from riemod._machine import check_fits
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
-from riemod.manifolds._points import as_points, bad_rows, check_dimension
+from riemod.manifolds._points import Flaw, as_points, check_dimension
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -193,9 +193,8 @@ class Sphere(Manifold):
     def _make_space(self) -> Any:
         return _geomstats.sphere(self.dim, self.radius)
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        bad = (points.double().norm(dim=1) - 1).abs() > tolerance
-        return f"points must be unit vectors, but are not in {bad_rows(bad)}" if bool(bad.any()) else None
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return [Flaw((points.double().norm(dim=1) - 1).abs() > tolerance, "points must be unit vectors")]
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, radius={self.radius:g}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
-from riemod.manifolds._points import as_points, box_lattice, check_dimension, outside_interval, wrap
+from riemod.manifolds._points import Flaw, as_points, box_lattice, check_dimension, outside_interval, wrap
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -50,7 +50,7 @@ class TorusGeometry(FlatGeometry):
         return self.logmap(x, y).square().sum(dim=-1, keepdim=keepdim)
 
     def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
-        reason = outside_interval(x, self.period, rtol)
+        reason = outside_interval(x, self.period, rtol).told()
         return reason is None, reason
 
     def extra_repr(self) -> str:
@@ -149,8 +149,8 @@ class Torus(Manifold):
     def _make_space(self) -> Any:
         return _geomstats.torus(self.dim, self.period)
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        return outside_interval(points, self.period, tolerance)
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        return [outside_interval(points, self.period, tolerance)]
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, period={self.period:g}"

@@ -9,7 +9,14 @@ from riemod._checks import check_choice
 from riemod._torch import outside_graphs
 from riemod.manifolds.base import Manifold
 from riemod.regularization.inhibitors import CostLaw, as_inhibitor
-from riemod.regularization.penalty import Reduction, check_weight, divisor, penalty_of_coordinates
+from riemod.regularization.penalty import (
+    Reduction,
+    check_both,
+    check_weight,
+    divisor,
+    nan_unless,
+    penalty_of_coordinates,
+)
 
 
 @outside_graphs
@@ -41,7 +48,8 @@ def evidence_energy(
         manifold's parameters.
 
     Raises:
-        ValueError: if a shape, device or reduction does not fit, or a point is off the manifold.
+        ValueError: if a shape, device or reduction does not fit, or a point is off the manifold; on a GPU the result is
+            NaN then.
         TypeError: if the matrix is not a dense floating-point tensor, a dtype differs, `manifold` is not a Manifold,
             or the law is neither a law nor callable.
 
@@ -55,13 +63,12 @@ def evidence_energy(
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
     law = law if isinstance(law, CostLaw) else as_inhibitor(law, "law")
     check_choice("reduction", reduction, ("mean", "sum"))
-    manifold.check_points(points, "points")
     sources = points if source_points is None else source_points
-    if source_points is not None:
-        manifold.check_points(source_points, "source_points")
+    held = check_both(manifold, points, source_points)
     check_weight(matrix, points, sources, "matrix")
     with torch.autocast(matrix.device.type, enabled=False):
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
         scale = 1 / divisor(reduction, matrix.numel())
-        return penalty_of_coordinates(matrix.detach(), rows, columns, manifold, law, 1, scale)
+        energy = penalty_of_coordinates(matrix.detach(), rows, columns, manifold, law, 1, scale)
+    return energy if held is None else nan_unless(held, energy)

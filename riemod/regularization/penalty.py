@@ -15,8 +15,8 @@ from torch import Tensor
 from riemod._checks import LARGEST_POWER, check_at_least, check_choice
 from riemod._torch import graph_is_kept, inside_torch_func, outside_graphs
 from riemod.manifolds.base import Manifold
-from riemod.regularization import _tiles as tiles
-from riemod.regularization._pages import fresh_like
+from riemod.regularization import _kernels as kernels
+from riemod.regularization._sweep import sweep
 from riemod.regularization._tiles import KnownCosts, Law
 from riemod.regularization.embedding import working_dtype
 from riemod.regularization.inhibitors import CostLaw, Inhibitor
@@ -52,7 +52,8 @@ def moduli_penalty(
 
     Raises:
         ValueError: if a shape, device, power or reduction does not fit, the weight is empty, a point is off the
-            manifold, or the law's costs are `Negated`.
+            manifold, or the law's costs are `Negated`. On a GPU points that are off make the result NaN, because to
+            look at them would make the GPU wait.
         TypeError: if the weight is not a dense floating-point tensor, a dtype differs, or `manifold` is not a Manifold.
 
     Reference: Eq. 6 of https://arxiv.org/abs/2406.06290.
@@ -65,10 +66,8 @@ def moduli_penalty(
     """
     if not isinstance(manifold, Manifold):
         raise TypeError(f"manifold must be a Manifold, got {type(manifold).__name__}")
-    manifold.check_points(points, "points")
     sources = points if source_points is None else source_points
-    if source_points is not None:
-        manifold.check_points(source_points, "source_points")
+    held = check_both(manifold, points, source_points)
     check_at_least("power", power, 1, LARGEST_POWER)
     check_choice("reduction", reduction, ("mean", "sum"))
     check_weight(weight, points, sources)
@@ -76,7 +75,32 @@ def moduli_penalty(
         rows = manifold.coordinates(points)
         columns = rows if source_points is None else manifold.coordinates(source_points)
     scale = 1 / divisor(reduction, weight.numel())
-    return penalty_of_coordinates(weight, rows, columns, manifold, as_law(inhibitor), power, scale).to(weight.dtype)
+    penalty = penalty_of_coordinates(weight, rows, columns, manifold, as_law(inhibitor), power, scale)
+    return (penalty if held is None else nan_unless(held, penalty)).to(weight.dtype)
+
+
+def check_both(manifold: Manifold, points: Tensor, source_points: Tensor | None) -> Tensor | None:
+    """Check points before they are used; on another device than the CPU, return whether they are right, as a tensor.
+
+    To read a number would make a GPU wait for everything that it has been told to do.
+
+    Raises:
+        TypeError: if points are not a dense floating-point tensor.
+        ValueError: if their shape does not fit, or on the CPU their numbers.
+    """
+    given = {"points": points, "source_points": source_points}
+    sides = {name: side for name, side in given.items() if name == "points" or side is not None}
+    for name, side in sides.items():
+        manifold.check_form(side, name)
+        if side.device.type == "cpu":
+            manifold.check_points(side, name)
+    held = [manifold.holds(side) for side in sides.values() if side.device.type != "cpu"]
+    return torch.stack(held).all() if held else None
+
+
+def nan_unless(held: Tensor, value: Tensor) -> Tensor:
+    """Return a value, or NaN with gradients of NaN unless `held` is true, without reading it."""
+    return value * torch.where(held, 1.0, torch.nan).to(value.dtype)
 
 
 def divisor(reduction: Reduction, entries: int) -> int:
@@ -121,7 +145,7 @@ def penalty_of_coordinates(
     """
     # Asked for here: inside the forward of an autograd function, torch.func hides it.
     learn = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
-    return _apply(weight, rows, columns, Law(manifold, inhibitor, power, learn), scale)
+    return _apply(weight, rows, columns, Law(manifold, inhibitor, float(power), learn), scale)
 
 
 def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float = 1.0) -> Tensor:
@@ -129,7 +153,7 @@ def penalty_of_costs(weight: Tensor, costs: Tensor, power: float, scale: float =
 
     The costs are (n, m), or (2, n, m) if the weight's sign chooses.
     """
-    return _apply(weight, costs, costs.new_empty(0), KnownCosts(power, costs.ndim == 3), scale)
+    return _apply(weight, costs, costs.new_empty(0), KnownCosts(float(power), costs.ndim == 3), scale)
 
 
 def costs_of_coordinates(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor: CostLaw) -> Tensor:
@@ -142,7 +166,7 @@ def _costs_of_part(rows: Tensor, columns: Tensor, manifold: Manifold, inhibitor:
     with torch.no_grad():
         # The slope of f |w| at w = 1 is f.
         weight = rows.new_ones((), dtype=working_dtype(rows.dtype)).expand(len(rows), len(columns))
-        plan = _Plan(Law(manifold, inhibitor, 1, False), 1.0, True, _worth_a_kernel(weight))
+        plan = _Plan(Law(manifold, inhibitor, 1.0, False), 1.0, True, _worth_a_kernel(weight))
         return _TiledPenalty.forward(weight, rows, columns, plan)[1]
 
 
@@ -161,7 +185,9 @@ def _apply(weight: Tensor, rows: Tensor, columns: Tensor, law: Law | KnownCosts,
 
 
 def _worth_a_kernel(weight: Tensor) -> bool:
-    return weight.numel() >= tiles.COMPILED_FROM and not inside_torch_func()
+    # A kernel reads memory, so a tensor must have some of its own: a fake one, or one in parts, has not.
+    plain = type(weight.detach()) is Tensor
+    return plain and weight.numel() >= kernels.COMPILED_FROM and not inside_torch_func()
 
 
 @dataclass(frozen=True)
@@ -180,29 +206,15 @@ class _TiledPenalty(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, rows: Tensor, columns: Tensor, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = working_dtype(weight.dtype)
-        known = isinstance(plan.law, KnownCosts)
-        rows, columns = rows.detach().to(dtype), columns.detach().to(dtype).t().contiguous()
-        height, width = tiles.tile_shape(weight.shape[1], weight.device)
-        tile = tiles.Tile(plan.law, plan.compiled, dtype, weight.device)
-        weight_gradient = fresh_like(weight) if plan.weight_gradient else weight.new_empty(0)
-        scratch = weight.new_empty(0 if plan.weight_gradient else min(height, len(weight)), width)
-        row_gradient = rows.new_zeros(0 if known else rows.shape)
-        column_gradient = torch.zeros_like(columns)
-        totals = rows.new_zeros(len(weight), dtype=torch.float64)
-        factor = rows.new_full((), plan.scale)
-        across = tiles.spans(weight.shape[1], width)
-        for down in tiles.spans(len(weight), height):
-            for along in across:
-                block = weight[down, along]
-                high, wide = block.shape
-                own, others = (rows[..., down, along], columns) if known else (rows[down], columns[:, along])
-                slope = weight_gradient[down, along] if plan.weight_gradient else scratch[:high, :wide]
-                value, row_slope, column_slope = tile(block, slope, own, others, factor)
-                totals[down] += value
-                if row_slope is not None and column_slope is not None:
-                    row_gradient[down] += row_slope
-                    column_gradient[:, along] += column_slope
-        return totals.sum().to(dtype), weight_gradient, row_gradient, column_gradient.t().contiguous()
+        return sweep(
+            weight.detach(),
+            rows.detach().to(dtype),
+            columns.detach().to(dtype),
+            plan.law,
+            plan.scale,
+            weight_gradient=plan.weight_gradient,
+            compiled=plan.compiled,
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -147,7 +147,7 @@ class ModuliRegularizer(nn.Module):
         self.spaces = spaces_of(manifold, wiring)
         self.embeddings = _embeddings(wiring, self.spaces, learn, points, generator)
         self.weights, self.sides = wiring.weights, wiring.sides
-        self._calls: int | None = None
+        self._calls: int | None = 0
         self._watch = PointWatch()
         self._moved_elsewhere, self._patience = False, PATIENCE * refresh_every
         connections = self._connections()
@@ -239,8 +239,10 @@ class ModuliRegularizer(nn.Module):
         """Prepare the costs for an epoch, counted from 0; a training loop calls it before each.
 
         Raises:
-            ValueError: if it is not an integer >= 0.
+            ValueError: if it is not an integer >= 0, or learned points on a GPU have left their manifold, which is
+                looked at here alone.
         """
+        self._watch.start_epoch()
         self.costs.start_epoch(check_integer("epoch", epoch, least=0))
 
     @torch.no_grad()

@@ -219,6 +219,22 @@ def block_product(
     return result.index_select(0, grid.position).view(-1, batch)[: grid.shape[0]]
 
 
+def plain_block_product(
+    shape: tuple[int, int],
+    block_rows: Int[Tensor, " blocks"],
+    block_columns: Int[Tensor, " blocks"],
+    values: Float[Tensor, "blocks size size"],
+    h: Float[Tensor, "m batch"],
+) -> Float[Tensor, "n batch"]:
+    """Return W h by operations that can be exported: no tables, nothing written in place, and no size of h read."""
+    size = values.shape[1]
+    missing = -shape[1] % size
+    tiles = (pad(h, (0, 0, 0, missing)) if missing else h).reshape(-1, size, h.shape[1])
+    products = torch.bmm(values.transpose(1, 2), tiles.index_select(0, block_columns.long()))
+    sums = h.new_zeros(-(-shape[0] // size), size, h.shape[1]).index_add(0, block_rows.long(), products)
+    return sums.reshape(-1, h.shape[1])[: shape[0]]
+
+
 def block_gradient(grid: BlockGrid, gradient: Tensor, h: Tensor) -> Float[Tensor, "blocks size size"]:
     """Return gradient h^T in the blocks."""
     size, batch = grid.size, h.shape[1]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from riemod._arrays import check_tensor
 from riemod._checks import check_integer, shown
 from riemod._machine import check_fits
+from riemod._torch import inside_export
 from riemod.sparse import kernels
 
 __all__ = ["BlockMatrix", "CSRMatrix", "DenseMatrix", "StoredMatrix"]
@@ -86,7 +87,7 @@ class DenseMatrix(StoredMatrix):
 
     def bind(self) -> Product:
         """Return the product by `torch.mm`."""
-        return (self._trained() if torch.is_grad_enabled() else self.values).mm
+        return (self._trained() if _is_trained() else self.values).mm
 
     def dense(self) -> Float[Tensor, "n m"]:
         """Return the values themselves, detached."""
@@ -138,7 +139,7 @@ class CSRMatrix(StoredMatrix):
     def bind(self) -> Product:
         """Return the product by `torch.nn.functional.embedding_bag`, in which a row of W is a bag."""
         values, own = self.values, kernels.CSR(self.shape, self.row_starts, self.columns)
-        if not torch.is_grad_enabled():
+        if not _is_trained():
             detached = values.detach()
             return lambda h: kernels.csr_product(own, detached, h)
         if self._transposed is None or self._transposed.order.device != values.device:
@@ -225,11 +226,14 @@ class BlockMatrix(StoredMatrix):
 
     def bind(self) -> Product:
         """Return the product: one batched product of matrices for each set of block rows with equally many blocks."""
+        if inside_export():
+            where, stored = (self.shape, self.block_rows, self.block_columns), self.values.detach()
+            return lambda h: kernels.plain_block_product(*where, stored, h)
         if self._grid is None or self._grid.columns.device != self.values.device:
             self._grid = kernels.block_grid(self.shape, self.size, self.block_rows, self.block_columns)
             self._transposed = None
         grid, values = self._grid, self.values
-        if not torch.is_grad_enabled():
+        if not _is_trained():
             return lambda h: kernels.block_product(grid, values, h)
         if self._transposed is None:
             self._transposed = kernels.transpose_blocks(self.shape, self.size, self.block_rows, self.block_columns)
@@ -249,6 +253,11 @@ class BlockMatrix(StoredMatrix):
         tiles = self.values.new_zeros(*block_shape, self.size, self.size)
         tiles[self.block_rows.long(), self.block_columns.long()] = self.values.detach().transpose(1, 2)
         return tiles.transpose(1, 2).flatten(2, 3).flatten(0, 1)[: self.shape[0], : self.shape[1]].clone()
+
+
+def _is_trained() -> bool:
+    """Return whether the products must have gradients; a model that is exported or traced is one for inference."""
+    return torch.is_grad_enabled() and not inside_export()
 
 
 def _tiles(matrix: Shaped[Tensor, "n m"], size: int) -> Shaped[Tensor, "rows columns size size"]:

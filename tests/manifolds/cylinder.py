@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from riemod.manifolds import Manifold, Product, Torus
+from riemod.manifolds.base import Flaw
 from riemod.manifolds.euclidean import Euclidean
 
 
@@ -56,6 +57,6 @@ class Cylinder(Manifold):
     def _make_space(self) -> Any:
         raise NotImplementedError
 
-    def _complaint(self, points: Tensor, tolerance: float) -> str | None:
-        inside = (points[:, 0] >= -tolerance) & (points[:, 0] <= 10 + tolerance)
-        return None if bool(inside.all()) else "the first coordinate must be in [0, 10)"
+    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+        outside = (points[:, 0] < -tolerance) | (points[:, 0] > 10 + tolerance)
+        return [Flaw(outside, "first coordinates must be in [0, 10)")]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from riemod.manifolds import PoincareBall, Sphere, Torus
-from riemod.regularization import _tiles as tiles
+from riemod.regularization import _kernels as kernels
 from riemod.regularization import evidence_energy, moduli_penalty
 from riemod.regularization.inhibitors import Crowding, Gaussian, Negated, Ricker, Signed
 from tests.regularization.formulas import MANIFOLDS, limit_tiles, plain_signed
@@ -93,7 +93,7 @@ def test_narrow_evidence_is_summed_in_float32():
 
 def test_the_second_call_has_the_same_bits():
     n = 130
-    assert n * n >= tiles.COMPILED_FROM
+    assert n * n >= kernels.COMPILED_FROM
     evidence = torch.randn(n, n, generator=generator(0))
     points = TORUS.sample(n, generator=generator(1)).float().requires_grad_()
     calls = [slopes(evidence_energy(points, evidence, TORUS, LAWS["hat"]), [points]) for _ in range(2)]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from riemod import ModuliRegularizer, inhibitors, moduli_penalty
 from riemod.manifolds import Euclidean, Manifold, PoincareBall, Sphere, Torus
+from riemod.regularization import _kernels as kernels
 from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors import Negated, Scaled, Signed
 from tests.manifolds.isometries import isometry
@@ -222,7 +223,7 @@ def test_which_pairs_collapse_points():
 
 def test_kernels_are_shared_by_equal_pairs_alone():
     def key(law: Any) -> Any:
-        return tiles._kernel_key(tiles.Law(Torus(2), law, 1, True), torch.float32, torch.device("cpu"))
+        return kernels._kernel_key(tiles.Law(Torus(2), law, 1, True), torch.float32, torch.float32, torch.device("cpu"))
 
     parts = HAT.parts
     laws = [HAT, Signed(*reversed(parts)), *parts, PAIRS["ricker and dog"]]

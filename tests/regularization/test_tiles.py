@@ -1,5 +1,6 @@
 """Tiles compiled and eager, and what the penalty does where nothing can be compiled."""
 
+import json
 import logging
 import math
 import re
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from riemod import moduli_penalty
 from riemod.manifolds import PoincareBall, Product, Torus
+from riemod.regularization import _kernels as kernels
 from riemod.regularization import _pages as pages
 from riemod.regularization import _tiles as tiles
 from riemod.regularization.inhibitors import Custom, DifferenceOfGaussians, Gaussian, Inhibitor, Ricker
@@ -24,17 +26,49 @@ LAW = DifferenceOfGaussians()
 N = 130
 
 
-def work(*arguments: str, **environment: str) -> None:
-    """Run a part of kernel_worker in a process of its own: the types that tests check cannot be traced."""
+def work(*arguments: str, **environment: str) -> str:
+    """Run a part of kernel_worker in a process of its own, which checks no types; return what it prints."""
     command = [sys.executable, "-m", "tests.regularization.kernel_worker", *arguments]
     finished = subprocess.run(
         command, cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
 
 
-def test_compiled_tiles_are_the_eager_ones_and_the_formula():
-    work("laws", "quick", "torus")
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A user's cache with the kernel of one law."""
+    folder = tmp_path_factory.mktemp("cache")
+    work("laws", "quick", "torus", XDG_CACHE_HOME=str(folder))
+    return folder
+
+
+def test_compiled_tiles_are_the_eager_ones_and_the_formula(cache):
+    (kernel,) = (cache / "riemod" / "kernels").glob("*.so")
+    assert kernel.stat().st_size > 0
+
+
+def test_the_first_call_of_a_process_neither_compiles_nor_imports_dynamo_and_its_bits_need_no_thread(cache):
+    found = json.loads(work("first_call", XDG_CACHE_HOME=str(cache)))
+    assert (len(found["bits"]), found["notes"], found["dynamo"]) == (1, [], False)
+
+
+@pytest.mark.slow
+def test_kernels_compiled_anew_have_the_same_bits(cache, tmp_path):
+    kept = json.loads(work("first_call", XDG_CACHE_HOME=str(cache)))
+    # A folder that others may read is not trusted.
+    (tmp_path / "riemod" / "kernels").mkdir(parents=True)
+    (tmp_path / "riemod" / "kernels").chmod(0o755)
+    alone = json.loads(work("first_call", XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path)))
+    assert re.match("compiled kernels are not kept: .*must have the mode 700", alone["notes"][0])
+    assert list(tmp_path.iterdir()) == [tmp_path / "riemod"]
+    # A truncated one is compiled anew.
+    (kernel,) = (cache / "riemod" / "kernels").glob("*.so")
+    kernel.write_bytes(kernel.read_bytes()[:-100])
+    again = json.loads(work("first_call", XDG_CACHE_HOME=str(cache)))
+    assert [note.split(":")[0] for note in again["notes"]][:1] == ["compiled anew"]
+    assert kept["bits"] == alone["bits"] == again["bits"]
 
 
 @pytest.mark.slow
@@ -84,7 +118,7 @@ class Unhashable(Inhibitor):
     ],
 )
 def test_what_cannot_be_compiled_runs_eagerly_with_one_note(torus, law, reason, monkeypatch, caplog):
-    monkeypatch.setattr(tiles, "_NOTED", set())
+    monkeypatch.setattr(kernels, "_NOTED", set())
     points = torus.sample(N, generator=generator(0)).requires_grad_()
     weight = torch.randn(N, N, generator=generator(1)).requires_grad_()
     with caplog.at_level(logging.INFO, "riemod"):
@@ -92,7 +126,7 @@ def test_what_cannot_be_compiled_runs_eagerly_with_one_note(torus, law, reason, 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert re.search(rf"^the penalty runs without a compiled kernel.*({reason})", caplog.records[0].getMessage())
     caplog.clear()
-    monkeypatch.setattr(tiles, "COMPILED_FROM", math.inf)
+    monkeypatch.setattr(kernels, "COMPILED_FROM", math.inf)
     with caplog.at_level(logging.INFO, "riemod"):
         eager = moduli_penalty(weight, points, torus, law)
     assert not caplog.records
@@ -103,26 +137,27 @@ def test_what_cannot_be_compiled_runs_eagerly_with_one_note(torus, law, reason, 
 
 
 def test_kernels_are_shared_by_equal_laws_alone():
-    def key(manifold, law=LAW, power=1.0, learn=True, dtype=torch.float32):
-        return tiles._kernel_key(tiles.Law(manifold, law, power, learn), dtype, torch.device("cpu"))
+    def key(manifold, law=LAW, power=1.0, learn=True, dtype=torch.float32, weight_dtype=torch.float32):
+        return kernels._kernel_key(tiles.Law(manifold, law, power, learn), weight_dtype, dtype, torch.device("cpu"))
 
     assert key(Torus(2)) == key(Torus(2)) is not None
     keys = [key(manifold()) for manifold in MANIFOLDS.values()]
     keys += [key(Torus(2, 9.0)), key(Torus(3)), key(PoincareBall(2, -2.0)), key(Torus(2), Gaussian())]
     keys += [key(Torus(2), Gaussian(width=2.0)), key(Torus(2), Ricker()), key(Torus(2), LAW, 2.0)]
     keys += [key(Torus(2), learn=False), key(Torus(2), dtype=torch.float64)]
+    keys += [key(Torus(2), weight_dtype=torch.float16)]
     assert len(set(keys)) == len(keys)
     # Another learned curvature is another coordinate, not another law.
     assert key(PoincareBall(2, -1.0, learn_curvature=True)) == key(PoincareBall(2, -3.0, learn_curvature=True))
 
 
 def test_few_kernels_are_kept(monkeypatch):
-    monkeypatch.setattr(tiles, "_KERNELS", {})
-    monkeypatch.setattr(tiles, "_KEPT_KERNELS", 3)
+    monkeypatch.setattr(kernels, "_KERNELS", {})
+    monkeypatch.setattr(kernels, "_KEPT_KERNELS", 3)
     for width in range(1, 6):
         law = tiles.Law(Torus(2), Gaussian(width=float(width)), 1, True)
-        tiles.Tile(law, True, torch.float32, torch.device("cpu"))
-    assert [key[0][1] for key in tiles._KERNELS] == [Gaussian(width=float(width)) for width in (3, 4, 5)]
+        kernels.Tile(law, True, torch.float32, torch.float32, torch.device("cpu"))
+    assert [key[0][1] for key in kernels._KERNELS] == [Gaussian(width=float(width)) for width in (3, 4, 5)]
 
 
 @pytest.mark.parametrize("elements", [1, 5, 64, 1000])
