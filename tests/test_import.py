@@ -65,6 +65,7 @@ PUBLIC = {
         "IndRNN",
     ],
     "riemod.topology": ["ModuliRecovery", "CircularCoordinates", "persistence", "nulls"],
+    "riemod.recordings": ["load", "prepare", "from_spikes", "from_samples", "from_pynapple", "simulate"],
     "riemod.tuning": ["rate_maps", "preferred_positions", "grid_scores", "shuffle_test"],
     "riemod.alignment": ["graph_distances", "distance_correlation", "mantel_test", "manifold_procrustes"],
     "riemod.dynamics": ["recurrent_map", "jacobians", "lyapunov_exponents", "slow_points"],

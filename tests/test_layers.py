@@ -46,6 +46,8 @@ CONFINED = {
     "gudhi": {"topology"},
     "ripser": {"topology"},
     "sklearn": {"topology"},
+    "pynwb": {"recordings/nwb.py"},
+    "pynapple": set(),
     "lightning": {"integrations/lightning.py"},
     "transformers": {"integrations/transformers.py"},
     "accelerate": set(),

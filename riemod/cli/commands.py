@@ -15,10 +15,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -27,6 +27,7 @@ from riemod import _signals
 from riemod._checks import check_choice
 from riemod._machine import check_libraries
 from riemod._untrusted import one_line
+from riemod.cli.analyze import FOR_RECORDINGS, SUFFIXES, analyze_one_recording, analyze_one_run
 from riemod.cli.arguments import RunPath, RunPaths
 from riemod.cli.bench import bench
 from riemod.cli.completion import Shell, completion_script
@@ -39,7 +40,7 @@ from riemod.cli.parsing import UsageError, describe, parse_command
 from riemod.cli.presets import presets
 from riemod.cli.show import show
 from riemod.cli.table import print_table
-from riemod.cli.tables import analysis_table, compression_notes, compression_tables
+from riemod.cli.tables import analysis_table, compression_notes, compression_tables, recording_table
 from riemod.cli.train import train_command
 from riemod.cli.warmup import warmup
 from riemod.tasks import TASKS
@@ -55,6 +56,12 @@ from riemod.training import (
 )
 from riemod.training import evaluate as evaluate_run
 from riemod.training import lottery as lottery_run
+
+AnalyzedPath = Annotated[
+    Path,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="RUN|FILE", help="Folder of the run, or file of the recording (.npz, .csv or .nwb)."),
+]
 
 
 def resume(runs: RunPaths, quiet: bool = False, json: bool = False) -> None:
@@ -168,31 +175,63 @@ def evaluate(run: RunPath, json: bool = False) -> None:
         sys.stdout.write(f"{name}: {value:.6g} {loaded.task.units[name]}\n")
 
 
-def analyze(run: RunPath, out: Path | None = None, states: int = 5000, threads: int | None = None) -> None:
-    """Find which manifold a run's hidden states fill, with p-values, and draw figures.
+def analyze(
+    path: AnalyzedPath,
+    out: Path | None = None,
+    states: int | None = None,
+    threads: int | None = None,
+    json: bool = False,
+    behavior: Path | None = None,
+    kind: Literal["counts", "rates", "calcium"] | None = None,
+    position: str | None = None,
+    heading: str | None = None,
+    bin_width: float | None = None,
+    smoothing: float | None = None,
+    least_speed: float | None = None,
+    coordinates: int | None = None,
+) -> None:
+    """Find which manifold a run's hidden states or a recorded population fill, with p-values, and draw figures.
 
-    For navigation, also compares the states with the arena.
+    For navigation, also compares the states with the arena. A recording is a file of spikes, counts, rates or calcium
+    traces; docs/recordings.md says what may be in it.
 
     Args:
-        run: Folder of the run.
-        out: Folder for analysis.json and the figures; None for the folder analysis of the run.
-        states: Number of hidden states to analyze.
-        threads: CPU threads; None for the run's own number.
+        path: Folder of the run, or file of the recording.
+        out: Folder for analysis.json and the figures; None for the folder analysis of the run, or NAME-analysis beside
+            the recording's file.
+        states: Number of hidden states of a run to analyze; None for 5000.
+        threads: CPU threads; None for the run's own number, or 1 for a recording.
+        json: Print the record as JSON, and nothing else.
+        behavior: Recording: another file (.npz or .csv) with position, head direction or both.
+        kind: Recording: what samples in a .csv file are.
+        position: Recording: the position's series in a .nwb file with several.
+        heading: Recording: the head direction's series in a .nwb file with several.
+        bin_width: Recording: width of a bin in s; None for 0.1.
+        smoothing: Recording: standard deviation of the Gaussian in s; None for 0.15.
+        least_speed: Recording: bins in which the animal is slower are left out, m/s; None for 0.025.
+        coordinates: Recording: 1 or 2 circular coordinates, whatever the verdict; None for those of the verdict.
 
     Examples:
         riemod analyze runs/a
         riemod analyze runs/a --out figures/a --states 2000 --threads 2
+        riemod analyze session.nwb --heading HeadDirection
     """
     _need_topology("analyze")
-    loaded = load(RunFolder(run))
-    use_threads(loaded.config, threads)
-    # scikit-learn and matplotlib are slow to import, and no other command needs both.
-    from riemod.inspection import analyze_run
-
-    out = RunFolder(run).path / "analysis" if out is None else out
-    record = analyze_run(loaded, out, states)
+    given = locals()
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+        _refuse(given, FOR_RECORDINGS, f"for recordings, and {path} is not a {', '.join(SUFFIXES)} file")
+        record, out = analyze_one_run(path, out, 5000 if states is None else states, threads)
+        table = analysis_table
+    else:
+        _refuse(given, ("states",), f"for runs, and {path} is a recording")
+        options = {name: given[name] for name in FOR_RECORDINGS if given[name] is not None}
+        record, out = analyze_one_recording(path, out, threads, options)
+        table = recording_table
+    if json:
+        print_json(record)
+        return
     sys.stdout.write(record["report"] + "\n")
-    open_console().print(analysis_table(str(run), record))
+    open_console().print(table(str(path), record))
     sys.stdout.write(f"analysis.json and figures: {out}\n")
 
 
@@ -331,6 +370,13 @@ def _unwritten_output() -> OSError | None:
 def _need_topology(command: str) -> None:
     """Raise an ImportError unless the libraries of topology are installed; they are slow to import."""
     check_libraries(command, "topology", "gudhi", "ripser", "sklearn")
+
+
+def _refuse(given: Mapping[str, Any], names: Iterable[str], why: str) -> None:
+    """Raise a RunError that names the first of some options that was given though it does not apply."""
+    for name in names:
+        if given[name] is not None:
+            raise RunError(f"--{name.replace('_', '-')} is {why}")
 
 
 def _fail(error: BaseException, status: int, debug: bool) -> None:

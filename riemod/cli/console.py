@@ -5,12 +5,20 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from riemod._untrusted import one_line
 from riemod.cli.cells import unit_of
@@ -67,6 +75,28 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def show_stages() -> Iterator[Callable[[str], None]]:
+    """Show on standard error what is being done, and for how long; nothing if that is no terminal.
+
+    Yields:
+        The function that is called with the name of each stage.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def stage(name: str) -> None:
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            progress.add_task(name, total=None)
+
+        yield stage
 
 
 @contextmanager

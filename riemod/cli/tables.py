@@ -3,6 +3,7 @@
 Keys of record.json and analysis.json get the names that a reader expects; a key without one is shown as it is.
 """
 
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -34,6 +35,7 @@ _AGREEMENT = {
     "absolute weights": "weights, absolute",
     "incoming rows": "cosines of incoming rows",
 }
+_OVER = {"angles": "recovered angles", "places": "places", "heading": "head direction"}
 _GEOMETRIES = {"tuning": "tuning curves", "weights": "weight graph", "points": "points"}
 
 
@@ -197,6 +199,65 @@ def analysis_table(name: str, record: dict[str, Any]) -> Table:
     if "points" in record:
         _add_points(table, record["points"])
     return table
+
+
+def recording_table(name: str, record: dict[str, Any]) -> Table:
+    """Show an analysis of a recording: verdict, p-values, what was left out, coordinates and tuning.
+
+    Args:
+        name: of the recording, for the title.
+        record: contents of analysis.json.
+    """
+    tally, verdict = record["preparation"]["tally"], record["verdict"]
+    title = f"{name}: {tally['points']:,} points of {tally['units_used']} units, {tally['seconds']:,.4g} s recorded"
+    table = _table(title, "", "value", "unit or note")
+    _add_row(table, "manifold of the population", verdict["manifold"], "")
+    for degree, p in verdict["p_values"].items():
+        note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
+        _add_row(table, f"p-value, degree {degree}", _number(p), note)
+    for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
+        note = "between 0 and 1, in time that was not fitted"
+        _add_row(table, f"circular correlation of angle {index} with head direction", f"{correlation:.3f}", note)
+    if (problem := record.get("coordinates", {}).get("problem")) is not None:
+        _add_row(table, "circular coordinates", "not found", problem)
+    table.add_section()
+    for title, key, note in (
+        ("units used", "units_used", f"of {tally['units']}"),
+        ("silent units", "silent", "left out"),
+        ("bursting units", "bursting", "left out"),
+        ("untracked bins", "untracked", f"of {tally['bins']:,}, left out"),
+        ("slow bins", "slow", "left out"),
+        ("bins over the budget", "over_budget", "left out, evenly in time"),
+        ("bins off the manifold", "outlying", "left out"),
+        ("bins not drawn", "not_drawn", "left out, at random"),
+    ):
+        _add_row(table, title, f"{tally[key]:,}", note)
+    table.add_section()
+    _add_torus(table, record.get("torus", {}), tally["units_used"])
+    for over, entry in record["tuning"].items():
+        bits = [value for value in entry["bits_per_spike"] if value is not None]
+        if bits:
+            _add_row(table, f"information on {_OVER[over]}, median unit", f"{median(bits):.3f}", "bits/spike")
+    return table
+
+
+def _add_torus(table: Table, torus: dict[str, Any], units: int) -> None:
+    """Add what the two angles of a torus say of the arena, if there are two."""
+    if torus.get("problem") is not None:
+        _add_row(table, "angles in the arena", "not aligned", torus["problem"])
+        return
+    if not torus:
+        return
+    axes = torus["axes"]
+    spacings = " and ".join(_number(one) for one in axes["spacings"])
+    note = f"m between fields along two axes, whose waves are {axes['between']:.0f} degrees apart"
+    _add_row(table, f"{axes['lattice']} lattice in the arena", spacings, note)
+    for name, error in torus["decoding"].items():
+        _add_row(table, f"error of places modulo the lattice, {name.replace('_', ' ')}", _number(error), "m")
+    if "tuning" in torus:
+        note = f"of {units}, by held-out likelihood"
+        _add_row(table, "units tuned to the torus more than to the arena", str(torus["tuning"]["units_on_torus"]), note)
+    table.add_section()
 
 
 def _add_navigation(table: Table, record: dict[str, Any]) -> None:

@@ -1,31 +1,34 @@
-"""Inspection of a finished run: which manifold its hidden states fill, and what they say of the animal's position."""
+"""Inspection of a run or a recording: which manifold its states fill, and what they say of the animal's position."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from riemod._checks import check_integer, check_type
+from riemod._checks import check_function, check_integer
 from riemod._files import write_json
 from riemod._machine import check_fits
 from riemod.dynamics import effective_rank, participation_ratio
 from riemod.inspection.coordinates import Coordinates, recover_coordinates
 from riemod.inspection.figures import NAMES, draw_figures
 from riemod.inspection.navigation import alignment, arena_of, decoding, tuning
+from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.points import judge_points
+from riemod.inspection.recordings import analyze_recording
 from riemod.inspection.states import Sample, draw_states
 from riemod.topology import ModuliRecovery
 from riemod.training import Run, RunError, Stream, environment, generator_for
 from riemod.training.run import check_run
 
-__all__ = ["Coordinates", "Sample", "analyze_run", "draw_states"]
+__all__ = ["Coordinates", "Sample", "analyze_recording", "analyze_run", "draw_states"]
 
-RECORD = "analysis.json"
 _FEWEST_STATES = 100
 
 
-def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
+def analyze_run(
+    run: Run, out: Path, states: int = 5000, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Find which manifold the hidden states of a run fill, compare it with its arena, and draw figures.
 
     The states are those of the model at present, on fresh data, which is the same for every run of the task. For
@@ -39,6 +42,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
         out: folder for the record, `analysis.json`, and for figures; made if it is missing. Files of an earlier
             analysis are replaced, and other files stay.
         states: number of hidden states, >= 100; all there are if the task's evaluation has fewer.
+        progress: called with what is being done.
 
     Returns:
         The record.
@@ -49,8 +53,12 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
         ImportError: if gudhi or ripser is not installed.
     """
     _check(run, out, states)
+    say = (lambda stage: None) if progress is None else check_function("progress", progress)
+    say("drawing hidden states")
     sample = draw_states(run, states)
+    say(f"comparing {len(sample.states):,} states with null data")
     recovery = ModuliRecovery(n_jobs=torch.get_num_threads()).fit(sample.states)
+    say("recovering coordinates")
     centered = sample.states - sample.states.mean(0)
     arena = arena_of(run.task)
     coordinates = recover_coordinates(sample, recovery, arena)
@@ -59,13 +67,14 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
         "epochs": run.epoch,
         "states": len(sample.states),
         "units": sample.states.shape[1],
-        "verdict": _verdict(recovery),
+        "verdict": verdict_of(recovery),
         "report": recovery.report(),
         "ranks": {
             "participation_ratio": participation_ratio(centered).item(),
             "effective_rank": effective_rank(centered).item(),
         },
     }
+    say("tuning, alignment and points")
     found = None
     if coordinates is not None:
         record["coordinates"] = coordinates.to_dict()
@@ -83,6 +92,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
     if judged is not None:
         record["points"] = judged.record
     record |= environment()
+    say("drawing figures")
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RECORD, record)
     for name in NAMES:
@@ -94,28 +104,7 @@ def analyze_run(run: Run, out: Path, states: int = 5000) -> dict[str, Any]:
 def _check(run: Run, out: Path, states: int) -> None:
     """Check the arguments before anything is computed."""
     check_run(run)
-    check_type("out", out, Path, "a Path")
     check_fits("states", check_integer("states", states, _FEWEST_STATES), 4 * states)
     if not run.folder.has_checkpoint:
         raise RunError(f"run {run.folder.path} has no checkpoint: riemod resume {run.folder.path}")
-    if out.exists() and not out.is_dir():
-        raise RunError(f"out must be a folder, got the file {out}")
-    foreign = [name for name in NAMES if (out / name).exists()]
-    if foreign and not (out / RECORD).is_file():
-        raise RunError(f"out must not hold figures of something else, got {out / foreign[0]}: name another folder")
-
-
-def _verdict(recovery: ModuliRecovery) -> dict[str, Any]:
-    """Return what the estimator found, as values that JSON can hold."""
-    return {
-        "manifold": recovery.manifold_,
-        "reason": recovery.reason_,
-        "betti": {str(prime): betti._asdict() for prime, betti in recovery.betti_.items()},
-        "agreement": recovery.agreement_,
-        "p_values": {str(degree): float(p) for degree, p in recovery.p_values_.items()},
-        "longest": {str(degree): float(ratio) for degree, ratio in recovery.longest_.items()},
-        "floors": {str(degree): float(ratio) for degree, ratio in recovery.floors_.items()},
-        "nulls": {str(degree): sum(map(len, drawn)) for degree, drawn in recovery.null_ratios_.items()},
-        "dimension": [float(found) if np.isfinite(found) else None for found in recovery.dimension_],
-        "metric": recovery.metric_,
-    }
+    check_out(out, NAMES)

@@ -11,7 +11,7 @@ from riemod.inspection.navigation import NavigationArena
 from riemod.inspection.states import Sample
 from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
 
-_ANGLES = {"circle": 1, "torus": 2, "klein bottle": 1}
+ANGLES = {"circle": 1, "torus": 2, "klein bottle": 1}
 # The largest factor of the integer combinations of two angles.
 _LARGEST_FACTOR = 2
 
@@ -48,7 +48,7 @@ def recover_coordinates(sample: Sample, recovery: ModuliRecovery, arena: Navigat
         The coordinates, or None if there are none to fit.
     """
     true = None if arena is None or sample.positions is None else angles_of_places(arena, sample.positions)
-    count = _ANGLES.get(recovery.manifold_, 0) if true is None else true.shape[1]
+    count = ANGLES.get(recovery.manifold_, 0) if true is None else true.shape[1]
     if not count:
         return None
     metric = "geodesic" if recovery.metric_ == "geodesic" else "euclidean"

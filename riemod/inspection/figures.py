@@ -23,7 +23,7 @@ NAMES = tuple(f"{name}.png" for name in (*_PANELS, _TOGETHER))
 # With more points in an arena they would hide each other.
 _MOST_PLACES = 1000
 
-Draw = Callable[[plotting.Axes], None]
+Draw = Callable[[plotting.Axes], object]
 
 
 def draw_figures(
@@ -51,10 +51,10 @@ def draw_figures(
     """
     diagrams, floors = recovery.bars_.diagrams[2], recovery.floors_
     panels: dict[str, Draw] = {
-        "diagram": _titled(
+        "diagram": titled(
             partial(plotting.plot_persistence_diagram, diagrams, floors), "bars; shaded: no longer than the nulls'"
         ),
-        "barcode": _titled(
+        "barcode": titled(
             partial(plotting.plot_barcode, diagrams, floors), "longest bars; gray: no longer than the nulls'"
         ),
     }
@@ -64,17 +64,17 @@ def draw_figures(
     if angles is not None:
         for index, (angle, suffix) in enumerate(zip(angles.T, ("", "_2"), strict=False), 1):
             title = f"hidden states by recovered angle {index}"
-            panels[f"states{suffix}"] = _titled(partial(plotting.plot_states, states, angle), title)
+            panels[f"states{suffix}"] = titled(partial(plotting.plot_states, states, angle), title)
             if arena is not None and sample.positions is not None:
                 draw = partial(plotting.plot_points, sample.positions[shown], arena.manifold, angle[shown])
-                panels[f"arena{suffix}"] = _titled(draw, f"positions by recovered angle {index}")
+                panels[f"arena{suffix}"] = titled(draw, f"positions by recovered angle {index}")
     elif arena is not None and sample.positions is not None:
         colors, by = _colors_of_places(arena, sample.positions)
-        panels["states"] = _titled(partial(plotting.plot_states, states, colors), f"hidden states by {by}")
+        panels["states"] = titled(partial(plotting.plot_states, states, colors), f"hidden states by {by}")
         draw = partial(plotting.plot_points, sample.positions[shown], arena.manifold, colors[shown])
-        panels["arena"] = _titled(draw, "positions in these colors")
+        panels["arena"] = titled(draw, "positions in these colors")
     else:
-        panels["states"] = _titled(partial(plotting.plot_states, states, None), "hidden states")
+        panels["states"] = titled(partial(plotting.plot_states, states, None), "hidden states")
     if judged is not None:
         panels |= _panels_of_points(judged, arena, found)
     return plotting.save_panels(panels, out, together=_TOGETHER)
@@ -91,7 +91,7 @@ def _panels_of_points(judged: Points, arena: NavigationArena | None, found: Tuni
     if plotting.has_picture(manifold):
         if arena is None or found is None or tuning is None:
             every = judged.embedding.points.detach().cpu()
-            return {"points": _titled(partial(plotting.plot_points, every, manifold), f"{kind} of the units")}
+            return {"points": titled(partial(plotting.plot_points, every, manifold), f"{kind} of the units")}
         apart = tuning + np.diag(np.full(len(tuning), np.inf))
         partners = points[torch.from_numpy(apart.argmin(axis=1))]
         angles = _colors_of_units(arena, found.places[torch.from_numpy(judged.kept)])
@@ -102,12 +102,12 @@ def _panels_of_points(judged: Points, arena: NavigationArena | None, found: Tuni
                 return plotting.plot_points(points, manifold, colors, ax=ax)
 
             title = f"{kind} by preferred {by}\nlines: geodesics to the unit of most similar tuning"
-            panels[f"points{suffix}"] = _titled(draw, title)
+            panels[f"points{suffix}"] = titled(draw, title)
     if tuning is not None and "tuning" in judged.record["agreement"]["with"]:
         test = judged.record["agreement"]["with"]["tuning"]
         title = f"agreement with tuning: {test['rank_correlation']:.2f}, p = {test['p_value']:.2g}"
         distances = distance_matrix(points, manifold)
-        panels["agreement"] = _titled(partial(plotting.plot_agreement, distances, tuning), title)
+        panels["agreement"] = titled(partial(plotting.plot_agreement, distances, tuning), title)
     return panels
 
 
@@ -121,9 +121,17 @@ def _colors_of_units(arena: NavigationArena, places: Tensor) -> list[tuple[np.nd
     return [_colors_of_places(arena, places)]
 
 
-def _titled(draw: Callable[..., plotting.Axes], title: str) -> Draw:
+def titled(draw: Callable[..., object], title: str) -> Draw:
+    """Return a panel that draws by a function of `ax`, with a title above it.
+
+    Args:
+        draw: takes `ax` and returns it.
+        title: of the panel.
+    """
+
     def panel(ax: plotting.Axes) -> None:
-        draw(ax=ax).set_title(title)
+        draw(ax=ax)
+        ax.set_title(title)
 
     return panel
 

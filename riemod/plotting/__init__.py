@@ -28,6 +28,7 @@ from riemod.plotting.training import (
     plot_weights_by_distance,
     save_panels,
 )
+from riemod.plotting.tuning import plot_angles, plot_rate_maps, plot_tuning_curves
 
 __all__ = [
     "Axes",
@@ -36,6 +37,7 @@ __all__ = [
     "draw_intervals",
     "has_picture",
     "plot_agreement",
+    "plot_angles",
     "plot_ball_points",
     "plot_bands",
     "plot_barcode",
@@ -51,11 +53,13 @@ __all__ = [
     "plot_persistence_diagram",
     "plot_points",
     "plot_position_key",
+    "plot_rate_maps",
     "plot_sphere_points",
     "plot_states",
     "plot_torus_key",
     "plot_torus_points",
     "plot_trajectory",
+    "plot_tuning_curves",
     "plot_weight_matrix",
     "plot_weights_by_displacement",
     "plot_weights_by_distance",

@@ -220,7 +220,7 @@ def plot_paired_times(seconds: Mapping[str, Sequence[float]], ax: Axes | None = 
     return ax
 
 
-def save_panels(panels: Mapping[str, Callable[[Axes], None]], out: Path, together: str) -> list[Path]:
+def save_panels(panels: Mapping[str, Callable[[Axes], object]], out: Path, together: str) -> list[Path]:
     """Save each panel as its own PNG file, and all of them in one more.
 
     Args:

@@ -1,7 +1,8 @@
-"""Tuning of units: rate maps over any arena, preferred positions, spatial information and grid scores."""
+"""Tuning of units: rate maps over any arena, preferred positions, information, grid scores, and decoding."""
 
-from riemod.tuning.bins import Bins, landmark_bins, regular_bins
+from riemod.tuning.bins import Bins, landmark_bins, nearest_bins, regular_bins
 from riemod.tuning.gridness import GridScores, autocorrelograms, grid_scores
+from riemod.tuning.likelihood import cross_validated_information, decode
 from riemod.tuning.rate_maps import (
     RateMaps,
     ShuffleTest,
@@ -17,8 +18,11 @@ __all__ = [
     "RateMaps",
     "ShuffleTest",
     "autocorrelograms",
+    "cross_validated_information",
+    "decode",
     "grid_scores",
     "landmark_bins",
+    "nearest_bins",
     "preferred_positions",
     "rate_maps",
     "regular_bins",

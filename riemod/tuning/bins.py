@@ -6,13 +6,16 @@ Squares of a box or torus, arcs of a circle, and the cells of landmarks on any o
 import math
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from riemod._checks import check_integer, check_items, check_number, check_positive, check_type, shown
 from riemod.manifolds import Euclidean, Manifold
 
-__all__ = ["Bins", "landmark_bins", "regular_bins"]
+__all__ = ["Bins", "landmark_bins", "nearest_bins", "regular_bins"]
+
+_PAIRS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -107,3 +110,24 @@ def landmark_bins(centers: Float[Tensor, "b k"], manifold: Manifold) -> Bins:
     if len(centers) < 2:
         raise ValueError(f"centers must be at least 2, got {len(centers)}")
     return Bins(manifold, centers.detach().double().cpu(), (len(centers),))
+
+
+def nearest_bins(positions: Float[Tensor, "t k"], bins: Bins) -> Int64[Tensor, " t"]:
+    """Find the bin that holds each position.
+
+    Args:
+        positions: (t, coordinate_dim), points of the bins' manifold.
+        bins: which divide it.
+
+    Returns:
+        (t,), indices of `bins.centers`.
+
+    Raises:
+        TypeError: positions are not a floating-point tensor.
+        ValueError: they are not on the manifold.
+    """
+    manifold = check_type("bins", bins, Bins, "Bins").manifold
+    manifold.check_points(positions, "positions")
+    with torch.no_grad():
+        pieces = positions.detach().double().cpu().split(max(1, _PAIRS_AT_ONCE // len(bins.centers)))
+        return torch.cat([manifold.distance(piece, bins.centers).argmin(dim=1) for piece in pieces])

@@ -29,7 +29,7 @@ from riemod._checks import (
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.manifolds import frechet_means
-from riemod.tuning.bins import Bins
+from riemod.tuning.bins import Bins, nearest_bins
 
 __all__ = [
     "RateMaps",
@@ -42,7 +42,6 @@ __all__ = [
 
 # The smoothing kernel is cut off at this many standard deviations.
 _REACH = 3.0
-_PAIRS_AT_ONCE = 1 << 22
 LEAVE_OUT = "; leave them out by maps.only(maps.varying)"
 
 
@@ -278,7 +277,7 @@ def _sampled(
 ) -> Callable[[int | Int64[Tensor, " n"]], RateMaps]:
     """Return a function of offsets that gives the maps of the shifted activity; find the bins of positions once."""
     activity = torch.from_numpy(check_points(activity, "activity"))
-    check_type("bins", bins, Bins, "Bins").manifold.check_points(positions, "positions")
+    index = nearest_bins(positions, bins)
     if len(positions) != len(activity):
         raise ValueError(f"positions must be as many as samples of activity, {len(activity)}, got {len(positions)}")
     smoothing = check_at_least("smoothing", smoothing, 0)
@@ -286,8 +285,6 @@ def _sampled(
         check_positive("seconds", seconds)
     manifold, centers = bins.manifold, bins.centers
     with torch.no_grad():
-        pieces = positions.detach().double().cpu().split(max(1, _PAIRS_AT_ONCE // len(centers)))
-        index = torch.cat([manifold.distance(piece, centers).argmin(dim=1) for piece in pieces])
         between = manifold.distance(centers, centers)
     counts = torch.bincount(index, minlength=len(centers)).double()
     kernel = torch.eye(len(centers), dtype=torch.float64)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import riemod
-from riemod import manifolds, tuning
+from riemod import manifolds, recordings, tuning
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
@@ -91,11 +91,19 @@ def names_of_optimization() -> dict[str, Any]:
     return {"torch": torch, "riemod": riemod, "model": model, "moduli": moduli}
 
 
+def names_of_recordings() -> dict[str, Any]:
+    walk = recordings.simulate.random_walk(1, generator=generator())
+    rates = 10 * (1 + torch.cos(torch.from_numpy(walk.heading)[:, None] - torch.arange(6)))
+    spikes = recordings.simulate.poisson_spikes(rates.numpy(), generator=generator())
+    return {"spike_times": spikes, "position": walk.position, "tracking_times": walk.times}
+
+
 # What a page takes for granted: the names that its reader has already.
 SETUP: dict[str, Callable[[], dict[str, Any]]] = {
     "coactivity.md": names_of_coactivity,
     "learned.md": names_of_coactivity,
     "topology.md": names_of_topology,
+    "recordings.md": names_of_recordings,
     "api/alignment.md": names_of_alignment,
     "api/dynamics.md": names_of_dynamics,
     "api/optimization.md": names_of_optimization,

@@ -35,7 +35,7 @@ MEMORY = 6 << 30
 
 # Infinity and NaN are among the right answers of these: bars that never die, bins that nobody visited, units that no
 # field repeats of, the diameter of a plane.
-INFINITE_BY_NATURE = re.compile(r"topology\.|tuning\.|manifolds\.|dynamics\.lyapunov")
+INFINITE_BY_NATURE = re.compile(r"topology\.|tuning\.|recordings\.tracked_at|manifolds\.|dynamics\.lyapunov")
 # Words of Python, NumPy and torch, not of the library: a message of theirs names no argument, whatever else it says.
 FOREIGN = re.compile(
     r"not supported between|has no attribute|object is not|unsupported operand|invalid combination of arguments"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from riemod import alignment, dynamics, manifolds, pruning, regularization, sparse, tasks, training, tuning
+from riemod import alignment, dynamics, manifolds, pruning, recordings, regularization, sparse, tasks, training, tuning
 
 Maker = Callable[[], Any]
 
@@ -58,6 +58,21 @@ def correlations() -> torch.Tensor:
 def maps() -> tuning.RateMaps:
     bins = tuning.regular_bins(TORUS, 6)
     return tuning.rate_maps(np.abs(array(4000, 2)), TORUS.sample(4000, generator=generator()), bins, smoothing=1.0)
+
+
+def recording() -> recordings.Recording:
+    return recordings.simulate.head_direction_cells(3, 0.5, generator=generator())
+
+
+def binned() -> recordings.Binned:
+    return recordings.bin_activity(recording())
+
+
+def recording_file() -> Path:
+    """Spike counts in a file."""
+    path = Path(tempfile.mkdtemp(prefix="riemod-faults-")) / "counts.npz"
+    np.savez(path, counts=np.arange(40).reshape(20, 2), seconds=0.1)
+    return path
 
 
 def step() -> dynamics.Step:
