@@ -4,9 +4,9 @@
     python -m analysis.recordings --print-only    prints the tables of the existing records
 
 Populations are simulated (`riemod.recordings.simulate`): 20 min, Poisson spikes, peak rates from 10 to 30/s. The part
-"choose" has seeds from 100 on: for each smoothing and rule, the longest bars of the cloud, without nulls. The part
-"judge" has seeds from 0 on: `ModuliRecovery` on the cloud that `prepare` makes by default. One row is written after
-each cloud, so an interrupted study goes on where it stopped.
+"choose" has seeds from 100 on: for each smoothing and rule, the pieces and long bars of the cloud, without nulls. The
+part "judge" has seeds from 1 on: `ModuliRecovery` on the cloud that `prepare` makes by default. One row is written
+after each cloud, so an interrupted study goes on where it stopped.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from riemod.recordings import (
 from riemod.recordings.prepare import BIN_WIDTH
 from riemod.topology import ModuliRecovery, densest
 from riemod.topology.landmarks import denoised, fitting_metric, landmark_distances
-from riemod.topology.verdict import FLOORS, bars
+from riemod.topology.verdict import FLOORS, bars, count
 
 RECORD = Path(__file__).parent / "records" / "recordings.jsonl"
 SMOOTHINGS = (0.05, 0.1, 0.15, 0.2, 0.3)
 RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "all": lambda points: np.arange(len(points)),
     "densest 80 %": lambda points: densest(points, 0.8, 100),
-    "inliers 80 %": lambda points: np.flatnonzero(inliers(points, 0.8)),
+    "inliers 80 %": lambda points: np.flatnonzero(inliers(points, 0.8, 300)),
 }
 _POINTS, _COMPONENTS, _MINUTES = 2000, 6, 20.0
 
@@ -75,14 +75,12 @@ def longest_bars(points: np.ndarray) -> dict[str, Any]:
     """Return the longest bars of a cloud as `ModuliRecovery` sees them, modulo 2, and its metric."""
     clean = denoised(points)
     metric = fitting_metric(clean)
-    found = bars(landmark_distances(clean, metric, torch.Generator().manual_seed(0)), (2,)).diagrams[2]
+    landmarks = landmark_distances(clean, metric, torch.Generator().manual_seed(0))
+    lived = bars(landmarks, (2,))
+    found = lived.diagrams[2]
     lengths = [np.sort(found[degree][:, 1] / found[degree][:, 0])[::-1][:3].round(3).tolist() for degree in (1, 2)]
-    return {"loops": lengths[0], "voids": lengths[1], "metric": metric}
-
-
-def counts(row: dict[str, Any]) -> tuple[int, int]:
-    """Return how many loops and voids of a cloud exceed the fixed floors."""
-    return sum(one > FLOORS[1] for one in row["loops"]), sum(one > FLOORS[2] for one in row["voids"])
+    numbers = list(count(landmarks, lived, FLOORS)[2])
+    return {"numbers": numbers, "loops": lengths[0], "voids": lengths[1], "metric": metric}
 
 
 def choose(population: str, seed: int, done: set[tuple[Any, ...]], record: Path) -> None:
@@ -126,11 +124,11 @@ def judge(population: str, seed: int, record: Path) -> None:
 def tables(rows: list[dict[str, Any]]) -> str:
     """Make two Markdown tables of the rows: what was chosen among, and the verdicts."""
     right: dict[tuple[str, float], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    expected = {"circle": (1, 0), "torus": (2, 1), "contractible": (0, 0)}
+    expected = {"circle": [1, 1, 0], "torus": [1, 2, 1], "contractible": [1, 0, 0]}
     for row in rows:
         if row["part"] == "choose":
             name = row["population"]
-            right[row["rule"], row["smoothing"]][name].append(counts(row) == expected[POPULATIONS[name][0]])
+            right[row["rule"], row["smoothing"]][name].append(row["numbers"] == expected[POPULATIONS[name][0]])
     names = [name for name in POPULATIONS if any(name in found for found in right.values())]
     lines = [f"| points kept | smoothing, s | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
     for (rule, smoothing), found in sorted(right.items()):
@@ -169,8 +167,8 @@ def main() -> None:
             for population in POPULATIONS:
                 if seed < arguments.choose_seeds:
                     choose(population, 100 + seed, chosen, arguments.record)
-                if seed < arguments.judge_seeds and (population, seed) not in judged:
-                    judge(population, seed, arguments.record)
+                if seed < arguments.judge_seeds and (population, 1 + seed) not in judged:
+                    judge(population, 1 + seed, arguments.record)
     print(tables(read(arguments.record)))
 
 

@@ -9,6 +9,9 @@ import torch
 
 from riemod._checks import kind_of, shown
 
+# What rounding may leave of a distance of 0, and of the difference of two equal ones, over the largest distance.
+_ROUNDING = 1e-8
+
 
 def as_array(values: Any, name: str = "values") -> np.ndarray:
     """Return the values as a float64 array; a tensor is detached and copied to the CPU.
@@ -110,7 +113,8 @@ def check_points(points: Any, name: str = "points") -> np.ndarray:
 def check_distances(distances: Any, name: str = "distances") -> Any:
     """Return the distances in float64, dense or sparse; raise a ValueError unless they are a finite distance matrix.
 
-    A distance matrix is square, symmetric up to rounding, >= 0, and zero on the diagonal.
+    A distance matrix is square and, up to rounding, symmetric, >= 0 and zero on the diagonal. `1 - np.corrcoef(...)` is
+    one, with -2e-16 where it should be 0; such entries are returned as 0.
     """
     array: Any = distances.tocsr().astype(np.float64) if _is_sparse(distances) else as_array(distances, name)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
@@ -118,13 +122,18 @@ def check_distances(distances: Any, name: str = "distances") -> Any:
     values = array.data if _is_sparse(array) else array
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, but {int((~np.isfinite(values)).sum())} entries are NaN or infinite")
-    if values.size and values.min() < 0:
+    rounding = _ROUNDING * (values.max() if values.size else 0)
+    if values.size and values.min() < -rounding:
         raise ValueError(f"{name} must not be negative, the smallest entry is {values.min():.3g}")
-    if np.any(array.diagonal() != 0):
+    if np.any(np.abs(array.diagonal()) > (0 if _is_sparse(array) else rounding)):
         raise ValueError(f"{name} must be zero on the diagonal, got up to {np.abs(array.diagonal()).max():.3g}")
     asymmetry = abs(array - array.T).max()
-    if asymmetry > 1e-8 * (values.max() if values.size else 0):
+    if asymmetry > rounding:
         raise ValueError(f"{name} must be symmetric, but d(i, j) and d(j, i) differ by up to {asymmetry:.3g}")
+    if _is_sparse(array) or not (values.min() < 0 or np.any(array.diagonal() != 0)):
+        return array
+    array = np.maximum(array, 0.0)
+    np.fill_diagonal(array, 0.0)
     return array
 
 

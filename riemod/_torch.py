@@ -62,7 +62,7 @@ def inside_export() -> bool:
     False
     """
     exporting = getattr(torch.compiler, "is_exporting", None)
-    return torch.jit.is_tracing() or (exporting is not None and exporting())
+    return torch.jit.is_tracing() or (exporting is not None and exporting())  # pyright: ignore[reportPrivateImportUsage]
 
 
 def graph_is_kept() -> bool:

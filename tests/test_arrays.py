@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from riemod._arrays import as_array, check_array, check_indices, check_order, check_points, check_tensor
+from riemod._arrays import (
+    as_array,
+    check_array,
+    check_distances,
+    check_indices,
+    check_order,
+    check_points,
+    check_tensor,
+)
 
 
 @pytest.mark.parametrize("values", [[1, 2.5], (True, 0), torch.tensor([1.0]), np.float32(3), [Fraction(1, 4), 2]])
@@ -79,3 +87,17 @@ def test_orders_and_indices_are_of_the_things_that_there_are():
     for wrong in ([], [4], [-1], [0.5], [float("nan")]):
         with pytest.raises(ValueError, match="sources must"):
             check_indices("sources", wrong, 4)
+
+
+def test_rounding_on_the_diagonal_of_distances_is_zero():
+    activity = np.random.default_rng(0).standard_normal((6, 50))
+    distances = 1 - np.corrcoef(activity)
+    distances[0, 0], distances[1, 1], distances[2, 3], distances[3, 2] = 2e-16, -2e-16, -1e-17, -1e-17
+    found = check_distances(distances)
+    assert (found.diagonal() == 0).all()
+    assert found.min() == 0
+    np.testing.assert_allclose(found, distances, atol=1e-15)
+    assert distances[1, 1] == -2e-16
+    distances[4, 4] = 0.01
+    with pytest.raises(ValueError, match=r"zero on the diagonal, got up to 0\.01"):
+        check_distances(distances)

@@ -46,6 +46,11 @@ def bench(
         data: Folder of the text, for suites of the language task.
         device: Where to train, in place of the suite's: cpu, cuda, ...
         quiet: Print errors only.
+
+    Examples:
+        riemod bench adding --preset smoke --jobs 2 --out runs/bench
+        riemod bench navigation --preset cpu --seeds 0 1 --out runs/bench
+        riemod bench adding --preset paper --scheduler tcp://10.0.0.5:8786 --out runs/bench
     """
     check_integer("jobs", jobs, least=1, most=1024)
     options: dict[str, Any] = {"threads": 1}

@@ -16,8 +16,8 @@ _LONGEST = 500
 def new_table(title: str, *columns: str) -> Table:
     """Return a table with that title and these headings."""
     return Table(
-        *(Column(_text(column)) for column in columns),
-        title=_text(title, style="table.title"),
+        *(Column(plain(column)) for column in columns),
+        title=plain(title, style="table.title"),
         title_justify="left",
         caption_justify="left",
     )
@@ -25,12 +25,12 @@ def new_table(title: str, *columns: str) -> Table:
 
 def add_row(table: Table, *cells: str) -> None:
     """Add a row of texts to a table."""
-    table.add_row(*(_text(cell) for cell in cells))
+    table.add_row(*(plain(cell) for cell in cells))
 
 
 def add_captions(table: Table, lines: list[str]) -> None:
     """Put lines below a table, each of them a remark on its numbers."""
-    table.caption = _text("\n".join(lines), lines=True) if lines else None
+    table.caption = plain("\n".join(lines), lines=True) if lines else None
 
 
 def number(value: float | None) -> str:
@@ -49,7 +49,8 @@ def unit_of(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
-def _text(content: str, style: str = "", lines: bool = False) -> Text:
+def plain(content: str, style: str = "", lines: bool = False) -> Text:
+    """Return a text that the terminal shows as it is, without markup and control characters, cut at 500 letters."""
     cut = content[: _LONGEST + 1]
     shown = "\n".join(map(printable, cut.split("\n"))) if lines else printable(cut)
     return Text(shown if len(content) <= _LONGEST else f"{shown[:_LONGEST]}...", style=style)

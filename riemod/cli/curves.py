@@ -28,6 +28,9 @@ def draw_curves(
         out: PNG, PDF or SVG file; a panel for each sparsity.
         preset: Scale of the runs: smoke, cpu or paper, as far as the suite has them.
         metric: Number of each epoch, such as loss or eval_rmse; None for the suite's first metric.
+
+    Examples:
+        riemod curves adding --results runs/bench --out curves.png --preset smoke
     """
     check_ending(out)
     chosen = load_suite(suite, preset)

@@ -26,6 +26,10 @@ def draw_figure(
         number: Of the figure in the paper.
         run: Folder of the run.
         out: PNG, PDF or SVG file; None for figure-NUMBER.png in the folder figures of the run, or here for Figure 6.
+
+    Examples:
+        riemod figure 7 runs/a
+        riemod figure 6 --out costs.pdf
     """
     if out is not None:
         check_ending(out)

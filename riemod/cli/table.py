@@ -29,6 +29,10 @@ def print_table(
         records: Folder of the results, as `riemod bench --out` was given.
         out: File for the table; the figure of each metric goes beside it as a PNG file. None prints the table only.
         format: Format of the table; LaTeX needs the package booktabs.
+
+    Examples:
+        riemod table adding --preset smoke --records runs/bench
+        riemod table navigation --format latex --out tables/navigation.tex
     """
     chosen = load_suite(suite, preset)
     tables = tables_of(chosen, records, metric_name)

@@ -210,16 +210,16 @@ def recording_table(name: str, record: dict[str, Any]) -> Table:
     """
     tally, verdict = record["preparation"]["tally"], record["verdict"]
     title = f"{name}: {tally['points']:,} points of {tally['units_used']} units, {tally['seconds']:,.4g} s recorded"
-    table = _table(title, "", "value", "unit or note")
-    _add_row(table, "manifold of the population", verdict["manifold"], "")
+    table = new_table(title, "", "value", "unit or note")
+    add_row(table, "manifold of the population", verdict["manifold"], "")
     for degree, p in verdict["p_values"].items():
         note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
-        _add_row(table, f"p-value, degree {degree}", _number(p), note)
+        add_row(table, f"p-value, degree {degree}", number(p), note)
     for index, correlation in enumerate(record.get("coordinates", {}).get("correlations") or (), 1):
         note = "between 0 and 1, in time that was not fitted"
-        _add_row(table, f"circular correlation of angle {index} with head direction", f"{correlation:.3f}", note)
+        add_row(table, f"circular correlation of angle {index} with head direction", f"{correlation:.3f}", note)
     if (problem := record.get("coordinates", {}).get("problem")) is not None:
-        _add_row(table, "circular coordinates", "not found", problem)
+        add_row(table, "circular coordinates", "not found", problem)
     table.add_section()
     for title, key, note in (
         ("units used", "units_used", f"of {tally['units']}"),
@@ -231,32 +231,32 @@ def recording_table(name: str, record: dict[str, Any]) -> Table:
         ("bins off the manifold", "outlying", "left out"),
         ("bins not drawn", "not_drawn", "left out, at random"),
     ):
-        _add_row(table, title, f"{tally[key]:,}", note)
+        add_row(table, title, f"{tally[key]:,}", note)
     table.add_section()
     _add_torus(table, record.get("torus", {}), tally["units_used"])
     for over, entry in record["tuning"].items():
         bits = [value for value in entry["bits_per_spike"] if value is not None]
         if bits:
-            _add_row(table, f"information on {_OVER[over]}, median unit", f"{median(bits):.3f}", "bits/spike")
+            add_row(table, f"information on {_OVER[over]}, median unit", f"{median(bits):.3f}", "bits/spike")
     return table
 
 
 def _add_torus(table: Table, torus: dict[str, Any], units: int) -> None:
     """Add what the two angles of a torus say of the arena, if there are two."""
     if torus.get("problem") is not None:
-        _add_row(table, "angles in the arena", "not aligned", torus["problem"])
+        add_row(table, "angles in the arena", "not aligned", torus["problem"])
         return
     if not torus:
         return
     axes = torus["axes"]
-    spacings = " and ".join(_number(one) for one in axes["spacings"])
+    spacings = " and ".join(number(one) for one in axes["spacings"])
     note = f"m between fields along two axes, whose waves are {axes['between']:.0f} degrees apart"
-    _add_row(table, f"{axes['lattice']} lattice in the arena", spacings, note)
+    add_row(table, f"{axes['lattice']} lattice in the arena", spacings, note)
     for name, error in torus["decoding"].items():
-        _add_row(table, f"error of places modulo the lattice, {name.replace('_', ' ')}", _number(error), "m")
+        add_row(table, f"error of places modulo the lattice, {name.replace('_', ' ')}", number(error), "m")
     if "tuning" in torus:
         note = f"of {units}, by held-out likelihood"
-        _add_row(table, "units tuned to the torus more than to the arena", str(torus["tuning"]["units_on_torus"]), note)
+        add_row(table, "units tuned to the torus more than to the arena", str(torus["tuning"]["units_on_torus"]), note)
     table.add_section()
 
 

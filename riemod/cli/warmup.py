@@ -24,6 +24,10 @@ def warmup(manifolds: Names = ()) -> None:
 
     Args:
         manifolds: Names of manifolds; all of them if none.
+
+    Examples:
+        riemod warmup
+        riemod warmup torus sphere
     """
     spaces = [(name, by_name(name)) for name in manifolds or NAMES]
     for index, (name, space) in enumerate(spaces, 1):

@@ -48,6 +48,8 @@ def plot_barcode(
 ) -> Axes:
     """Draw the longest bars of degrees 1 and up on a logarithmic scale; null data reach the end of the gray part.
 
+    A bar that never dies has an arrow, and ends a fifth beyond the largest number of all diagrams.
+
     Args:
         diagrams: one array (n, 2) a degree, from 0 on.
         floors: by degree, the ratio of death to birth above which a bar counts.
@@ -61,12 +63,17 @@ def plot_barcode(
     most = check_integer("most", most, 0)
     ax = axes_or_new(ax)
     row, ticks = 0, []
+    finite = [diagram[np.isfinite(diagram)] for diagram in diagrams]
+    end = 1.2 * max((float(values.max()) for values in finite if values.size), default=1.0)
     for degree, diagram in list(enumerate(diagrams))[1:]:
         shown = diagram[np.argsort(-diagram[:, 1] / diagram[:, 0], kind="stable")[:most]]
         for birth, death in shown:
-            ax.plot([birth, death], [row, row], color=f"C{degree}", linewidth=4, solid_capstyle="butt")
+            last = min(death, end)
+            ax.plot([birth, last], [row, row], color=f"C{degree}", linewidth=4, solid_capstyle="butt")
+            if np.isinf(death):
+                ax.plot([last], [row], marker=">", markersize=9, color=f"C{degree}")
             if floors and degree in floors:
-                reached = min(death, birth * floors[degree])
+                reached = min(last, birth * floors[degree])
                 ax.plot([birth, reached], [row, row], color="0.75", linewidth=4, solid_capstyle="butt")
             row += 1
         if len(shown):

@@ -28,6 +28,8 @@ BIN_WIDTH, SMOOTHING = 0.1, 0.15
 _LEAST_SPEED = 0.025
 _FEWEST_BINS = 100
 _FEWEST_UNITS = 2
+# A fortieth of the bins are a point's neighborhood: with fewer, small clumps of outliers pass for the manifold.
+_FEWEST_NEIGHBORS, _MOST_NEIGHBORS = 20, 300
 # An arena of more than this many meters is taken for one in another unit, unless a speed is given.
 _LARGEST_ARENA = 30.0
 
@@ -211,7 +213,7 @@ def prepare(
     if len(moving) > most_bins:
         kept = moving[np.linspace(0, len(moving) - 1, most_bins).round().astype(int)]
     points, variance = principal_components(values[kept], components)
-    inner = np.flatnonzero(inliers(points, share))
+    inner = np.flatnonzero(inliers(points, share, min(_MOST_NEIGHBORS, max(_FEWEST_NEIGHBORS, len(kept) // 40))))
     chosen = inner
     if len(inner) > most_points:
         chosen = inner[torch.randperm(len(inner), generator=generator)[:most_points].sort().values.numpy()]

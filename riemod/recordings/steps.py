@@ -261,7 +261,7 @@ def principal_components(values: Any, count: int = 6) -> tuple[Float[np.ndarray,
     return centered @ axes, variances[:count] / variances.sum()
 
 
-def inliers(points: Any, share: float = 0.8, count: int = 50) -> Bool[np.ndarray, " t"]:
+def inliers(points: Any, share: float = 0.8, count: int = 300) -> Bool[np.ndarray, " t"]:
     """Tell which points are as dense as those around them: the others lie off the manifold.
 
     r is the distance of a point to its `count`-th neighbor, and its outlier factor is r over the median r of these

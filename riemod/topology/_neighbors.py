@@ -17,6 +17,10 @@ from scipy.special import digamma
 _TREE_COORDINATES = 10
 # Rows of the distance matrix computed at a time: few enough to stay in the processor's cache.
 _ROWS = 128
+# Axes that a manifold known here may need locally, and how many more are enough to measure noise.
+_SIGNAL_AXES, _NOISE_AXES = 3, 3
+# Local dimensions are averaged over so many points, itself among them.
+_SMOOTHED = 10
 
 
 class Neighborhood(NamedTuple):
@@ -109,6 +113,20 @@ def participation_ratio(near: Neighborhood) -> float:
     spread = variances.sum(axis=1) > 0
     ratios = variances[spread].sum(axis=1) ** 2 / (variances[spread] ** 2).sum(axis=1)
     return float(ratios.mean()) if spread.any() else float("nan")
+
+
+def local_dimensions(near: Neighborhood) -> np.ndarray:
+    """Estimate the dimension at each point: (sum v)^2 / sum v^2, averaged over its ten nearest points; (n,).
+
+    v are the variances of the nearest points along their principal axes, less that of noise: the median of the fourth
+    and smaller ones, if there are at least three of these.
+    """
+    _, _, variances = local_axes(near)
+    variances = np.maximum(variances[:, ::-1], 0.0)
+    if variances.shape[1] >= _SIGNAL_AXES + _NOISE_AXES:
+        variances = np.maximum(variances - np.median(variances[:, _SIGNAL_AXES:], axis=1, keepdims=True), 0.0)
+    squares = np.maximum((variances**2).sum(axis=1), np.finfo(float).tiny)
+    return (variances.sum(axis=1) ** 2 / squares)[near.indices[:, :_SMOOTHED]].mean(axis=1)
 
 
 def shortest_paths(near: Neighborhood, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

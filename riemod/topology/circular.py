@@ -248,21 +248,28 @@ def _antisymmetric(edges: np.ndarray, form: np.ndarray, size: int) -> csr_array:
 def circular_correlation(first: Any, second: Any) -> float:
     """Return the maximum over s = 1, -1 of |mean exp(i (a - s b))|; it is 1 if a = s b + constant, modulo 2 pi.
 
+    Independent angles have |mean exp(i a)| |mean exp(i b)|, up to 1 / sqrt(n): near 0 if either is evenly spread, and
+    up to 1 if both are not. Compare with angles that are shifted in time before you speak of agreement.
+
     Args:
-        first: (n,) angles a, rad.
-        second: (n,) angles b, rad.
+        first: (n,) angles a, rad; or (n, 1).
+        second: (n,) angles b, rad; or (n, 1).
 
     Raises:
-        ValueError: if the lengths differ or are 0, or angles are not finite.
+        ValueError: if the lengths differ or are 0, there are several columns, or angles are not finite.
 
     >>> angle = np.linspace(0, 6, 50)
     >>> round(circular_correlation(angle, 1 - angle), 6)
     1.0
     """
-    a, b = (
-        check_points(as_array(angles, name).reshape(-1, 1), name).ravel()
-        for angles, name in ((first, "first"), (second, "second"))
-    )
+    a, b = (_one_angle(angles, name) for angles, name in ((first, "first"), (second, "second")))
     if len(a) != len(b):
         raise ValueError(f"first and second must be of one length, got {len(a)} and {len(b)}")
     return float(max(abs(np.exp(1j * (a - b)).mean()), abs(np.exp(1j * (a + b)).mean())))
+
+
+def _one_angle(angles: Any, name: str) -> np.ndarray:
+    array = as_array(angles, name)
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
+        raise ValueError(f"{name} must be one angle a row, (n,) or (n, 1), got the shape {array.shape}")
+    return check_points(array.reshape(-1, 1), name).ravel()

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from riemod._arrays import check_indices, check_points
 from riemod._checks import check_integer, shown
@@ -29,6 +32,20 @@ def principal_axes(points: Float[np.ndarray, "n k"], components: int) -> tuple[n
     # Rounding decides the sign of an axis; make its largest entry positive instead.
     signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
     return mean, (axes * signs).T
+
+
+def apart(points: Float[np.ndarray, "n k"], jitter: float = 1e-4) -> np.ndarray:
+    """Keep one point of each group whose points are joined by steps shorter than a jitter.
+
+    Args:
+        points: (n, k).
+        jitter: as a share of the root mean square distance of points from their mean.
+    """
+    size = math.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean())
+    pairs = KDTree(points).query_pairs(jitter * size, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(points), len(points)))
+    _, group = connected_components(graph, directed=False)
+    return points[np.sort(np.unique(group, return_index=True)[1])]
 
 
 def scaled_coordinates(distances: Float[np.ndarray, "n n"], components: int) -> np.ndarray:

@@ -14,6 +14,8 @@ from riemod.topology._neighbors import geodesic_ratio, neighborhood, project, sh
 
 Metric = Literal["euclidean", "geodesic", "precomputed"]
 FEWEST_POINTS = 10
+# More points are subsampled before a verdict.
+MOST_POINTS = 2000
 LANDMARKS = 250
 # Shortest paths over this many max-min points are as even as over all of them, and take a third of the time.
 PATH_POINTS = 1000

@@ -156,17 +156,18 @@ def persistence(
         reach = enclosing_radius(distances)
     threshold = reach if threshold is None else check_number("threshold", threshold)
     joined: Any = distances.data if issparse(distances) else distances
-    _check_budget(int((joined <= threshold).sum() - (0 if issparse(data) else len(joined))) // 2, MOST_EDGES, "edges")
+    advice = "give a threshold, or a count of landmarks" if count is None else "give a threshold, or a smaller count"
+    number = int((joined <= threshold).sum() - (0 if issparse(data) else len(joined))) // 2
+    _check_budget(number, MOST_EDGES, "edges", advice)
     edges = collapsed_edges(distances, threshold)
-    _check_budget(edges.nnz // 2, MOST_COLLAPSED[max_dimension], f"collapsed edges in degree {max_dimension}")
+    what = f"collapsed edges in degree {max_dimension}"
+    _check_budget(edges.nnz // 2, MOST_COLLAPSED[max_dimension], what, advice)
     return rips_diagrams(edges, prime, max_dimension)
 
 
-def _check_budget(found: int, most: int, what: str) -> None:
+def _check_budget(found: int, most: int, what: str, advice: str) -> None:
     if found > most:
-        raise ValueError(
-            f"data must have at most {most} {what}, got {found}; give a threshold, or a count of landmarks"
-        )
+        raise ValueError(f"data must have at most {most} {what}, got {found}; {advice}")
 
 
 def alpha_persistence(points: Any, prime: int = 2) -> list[Diagram]:

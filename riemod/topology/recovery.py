@@ -19,17 +19,33 @@ from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
 from riemod.topology._arguments import random_source, validated
-from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
-from riemod.topology.clouds import principal_axes, scaled_coordinates
-from riemod.topology.landmarks import FEWEST_POINTS, PLANE, Metric, denoised, fitting_metric, landmark_distances
+from riemod.topology._neighbors import (
+    neighborhood,
+    participation_ratio,
+    project,
+    two_nn,
+)
+from riemod.topology.clouds import apart, principal_axes, scaled_coordinates
+from riemod.topology.conclusion import conclude
+from riemod.topology.landmarks import (
+    FEWEST_POINTS,
+    MOST_POINTS,
+    PLANE,
+    Metric,
+    denoised,
+    fitting_metric,
+    landmark_distances,
+)
 from riemod.topology.power import needed_points
-from riemod.topology.verdict import FLOORS, Bars, Findings, bars, count, decide, longest, vote
+from riemod.topology.report import describe
+from riemod.topology.verdict import FLOORS, Bars, Findings, Floors, bars, count, longest, longest_of_null, vote
 
 _LOG = logging.getLogger(__name__)
-MOST_POINTS = 2000
 COMPONENTS = 16
 # A point's share of its neighborhood for the two estimates of the dimension, itself among them.
 _TWO_NN, _LOCAL_PCA = 41, 40
+# Local dimensions at each point take this share of the points, up to so many.
+_LOCAL_SHARE, _MOST_LOCAL = 25, 80
 # The least share among few points.
 _FEWEST_NEAR = 11
 _ROUND = 20
@@ -149,12 +165,12 @@ class ModuliRecovery(BaseEstimator):
         points = self._prepare(data, generator)
         given = self.metric == "precomputed"
         coordinates = scaled_coordinates(points, COMPONENTS) if given else points
-        for name in ("second_loop_", "product_", "needed_points_"):
+        for name in ("second_loop_", "product_", "needed_points_", "evidence_"):
             self.__dict__.pop(name, None)
         if len(points) < few.FEW:
             return self._fit_few(points, data, coordinates, generator)
-        near = neighborhood(coordinates, _TWO_NN)
-        self.dimension_ = two_nn(near), participation_ratio(near.first(_LOCAL_PCA))
+        near = neighborhood(coordinates, int(np.clip(len(points) // _LOCAL_SHARE, _TWO_NN, _MOST_LOCAL)))
+        self.dimension_ = two_nn(near.first(_TWO_NN)), participation_ratio(near.first(_LOCAL_PCA))
         clean = points if given else project(near.first(PLANE))
         self.metric_: Metric = fitting_metric(clean) if self.metric == "auto" else cast("Metric", self.metric)
         landmarks = landmark_distances(clean, self.metric_, generator)
@@ -171,7 +187,10 @@ class ModuliRecovery(BaseEstimator):
         findings = Findings(
             len(points), width, self.betti_, self.agreement_, self.p_values_, self.dimension_, self.alpha
         )
-        self.manifold_, self.reason_ = decide(findings)
+        floors = Floors(self.longest_, self.floors_)
+        self.manifold_, self.reason_, self.evidence_ = conclude(
+            findings, self.bars_, floors, near, self.metric_, generator
+        )
         return self
 
     def _fit_few(
@@ -242,27 +261,7 @@ class ModuliRecovery(BaseEstimator):
     def report(self) -> str:
         """Describe the manifold, the Betti numbers, p-values and dimensions behind it, one on each line."""
         check_is_fitted(self, "manifold_")
-        lines = [f"manifold: {self.manifold_} ({self.reason_})"]
-        for prime, betti in self.betti_.items():
-            spans = ", ".join(
-                f"{number}" if low == high else f"{number} [{low}-{high}]"
-                for number, low, high in zip(*betti, strict=True)
-            )
-            lines.append(f"Betti numbers mod {prime}: {spans}")
-        lines.append(f"counts on all points and on subsamples that agree: {self.agreement_:.0%}")
-        for degree, p in self.p_values_.items():
-            drawn = self.null_ratios_[degree]
-            lines.append(
-                f"degree {degree}: longest bar {self.longest_[degree]:.2f} (death / birth), counted above "
-                f"{self.floors_[degree]:.2f}, p = {p:.3g} from {sum(map(len, drawn))} nulls"
-            )
-        if hasattr(self, "second_loop_"):
-            length, p = self.second_loop_
-            lives = "has a product with the longest" if self.product_ else "has no product with the longest"
-            lines.append(f"second loop: {length:.2f} (death / birth), p = {p:.3g}, {lives}")
-        lines.append("local dimension: {:.1f} (two-NN), {:.1f} (local PCA)".format(*self.dimension_))
-        lines.append(f"metric: {self.metric_}")
-        return "\n".join(lines)
+        return describe(self)
 
     def _validate(self, X: Any) -> np.ndarray:
         check_choice("metric", self.metric, ("auto", "euclidean", "geodesic", "precomputed"))
@@ -303,9 +302,9 @@ class ModuliRecovery(BaseEstimator):
             _, first = np.unique(data, axis=0, return_index=True)
             kept = data[np.sort(first)]
             mean, axes = principal_axes(kept, COMPONENTS)
-            points = (kept - mean) @ axes
-        if len(first) < len(data):
-            _LOG.info("%d of %d points are duplicates", len(data) - len(first), len(data))
+            points = apart((kept - mean) @ axes)
+        if len(points) < len(data):
+            _LOG.info("%d of %d points are duplicates, up to a jitter", len(data) - len(points), len(data))
         if len(points) < FEWEST_POINTS:
             raise ValueError(f"X must have at least {FEWEST_POINTS} distinct points, got {len(points)}")
         return points
@@ -360,7 +359,7 @@ class ModuliRecovery(BaseEstimator):
         """Draw one null, prepare it as the data were, and return its longest bars."""
         points, generator = self._null(kind, source, dim, seed)
         clean = points if self.metric_ == "precomputed" else denoised(points)
-        return longest(bars(landmark_distances(clean, self.metric_, generator), (2,)))
+        return longest_of_null(bars(landmark_distances(clean, self.metric_, generator), (2,)))
 
     def _null(
         self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int

@@ -19,6 +19,9 @@ PRIMES = (2, 3)
 REACH = 0.6
 # Bars with a smaller ratio of death to birth never count, whatever the nulls, because uneven sampling makes them.
 FLOORS = {1: 2.5, 2: 1.3}
+# A loop or void that is filled at a smaller share of the enclosing radius is small: uneven sampling makes loops like
+# this, of ratios up to 2.6 (`python -m analysis.field.sampling_loops`).
+SMALLEST = 0.25
 # Landmarks that are farther apart than this many covering radii are not joined: there is a gap between them.
 GAP = 3.0
 # A piece with a smaller share of the landmarks is taken for outliers.
@@ -68,13 +71,35 @@ def ratios(diagram: Diagram) -> np.ndarray:
     return np.sort(diagram[:, 1] / diagram[:, 0])[::-1]
 
 
+def lasting(found: Bars, prime: int, degree: int, share: float = SMALLEST) -> np.ndarray:
+    """Return the ratios of the bars that are not small, the largest first.
+
+    Args:
+        found: bars.
+        prime: of the coefficients.
+        degree: 1 or 2.
+        share: of the enclosing radius; a bar that dies before is small.
+    """
+    diagram = found.diagrams[prime][degree]
+    return ratios(diagram[diagram[:, 1] >= share / REACH * found.threshold])
+
+
 def longest(found: Bars) -> dict[int, float]:
-    """Return the largest ratio in degrees 1 and 2, modulo 2; it is 1 if there is no bar.
+    """Return the largest ratio of bars that are not small, in degrees 1 and 2, modulo 2; it is 1 if there is no bar.
 
     Args:
         found: bars modulo 2, and perhaps other primes.
     """
-    return {degree: max(1.0, *ratios(found.diagrams[2][degree])[:1], 1.0) for degree in FLOORS}
+    return {degree: float(max(1.0, *lasting(found, 2, degree)[:1], 1.0)) for degree in FLOORS}
+
+
+def longest_of_null(found: Bars) -> dict[int, float]:
+    """Return the largest ratio of all bars: a small loop of the data does not count, but one of a null does.
+
+    Args:
+        found: bars modulo 2, and perhaps other primes.
+    """
+    return {degree: float(max(1.0, *ratios(found.diagrams[2][degree])[:1], 1.0)) for degree in FLOORS}
 
 
 def pieces(landmarks: Landmarks) -> int:
@@ -89,7 +114,7 @@ def pieces(landmarks: Landmarks) -> int:
 
 
 def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dict[int, tuple[int, ...]]:
-    """Count Betti numbers by prime: pieces with a gap between them, and bars whose ratio exceeds their degree's floor.
+    """Count Betti numbers by prime: pieces with a gap between them, and bars that are not small and exceed their floor.
 
     Args:
         landmarks: distances between them, and their covering radius.
@@ -98,8 +123,7 @@ def count(landmarks: Landmarks, found: Bars, floors: Mapping[int, float]) -> dic
     """
     apart = pieces(landmarks)
     return {
-        prime: (apart, *(int((ratios(diagrams[k]) > floors[k]).sum()) for k in floors))
-        for prime, diagrams in found.diagrams.items()
+        prime: (apart, *(int((lasting(found, prime, k) > floors[k]).sum()) for k in floors)) for prime in found.diagrams
     }
 
 
@@ -113,6 +137,13 @@ def vote(
         for prime in numbers
     }
     return betti, list(counts).count(numbers) / len(counts)
+
+
+class Floors(NamedTuple):
+    """Holds the lengths (death / birth) of the longest bars by degree, and what a bar must exceed to count."""
+
+    longest: Mapping[int, float]
+    least: Mapping[int, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +170,6 @@ class Findings:
 
 
 FEWEST_FOR_VERDICT = 100
-# With fewer points on a torus the loops are often shorter than their floor, though longer than those of nulls: 500 to
-# 800 points of a torus of revolution were called contractible as long as this was 500.
-FEWEST_FOR_ABSENCE = 1000
 LEAST_AGREEMENT = 0.5
 
 
@@ -150,9 +178,9 @@ def decide(findings: Findings) -> tuple[Name, str]:
 
     A closed manifold needs its Betti numbers at both primes, in at least half of the counts, and a p-value of at most
     alpha in every degree in which it has a class. A sphere, which has no class in degree 1, also needs a p-value above
-    alpha there. "contractible" needs Betti numbers (1, 0, 0) in at least half of the counts, p-values above alpha if
-    there are fewer than 1,000 points, and no room for classes above degree 2, which are not computed: at most 3
-    coordinates, or both dimensions below 2.5.
+    alpha there. "contractible" needs Betti numbers (1, 0, 0) in at least half of the counts, p-values above alpha in
+    both degrees, and no room for classes above degree 2, which are not computed: at most 3 coordinates, or both
+    dimensions below 2.5. `riemod.topology.doubts` says what else a name needs.
 
     Args:
         findings: what was measured.
@@ -179,7 +207,7 @@ def decide(findings: Findings) -> tuple[Name, str]:
             return "undecided", f"Betti numbers {text} would be a sphere, but {missed}"
         return name, f"Betti numbers {text}"  # pyright: ignore[reportReturnType]
     if found == ((1, 0, 0),) * 2:
-        if short and findings.points < FEWEST_FOR_ABSENCE:
+        if short:
             return "undecided", f"Betti numbers {text} would be contractible, but {missed}"
         low = findings.coordinates is not None and findings.coordinates <= 3
         if low or max(findings.dimension) < 2.5:

@@ -28,7 +28,7 @@ from riemod._checks import (
 )
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
-from riemod.manifolds import frechet_means
+from riemod.manifolds import Euclidean, frechet_means
 from riemod.tuning.bins import Bins, nearest_bins
 
 __all__ = [
@@ -131,8 +131,8 @@ def rate_maps(
 
     Raises:
         TypeError: if positions are not a floating-point tensor.
-        ValueError: if activity or positions hold NaN, positions are not on the manifold, sizes differ, smoothing is
-            negative, or seconds <= 0.
+        ValueError: if activity or positions hold NaN, positions are not on the manifold or outside a box by more than a
+            bin, sizes differ, smoothing is negative, or seconds <= 0.
 
     Reference: Skaggs et al. 1996, https://doi.org/10.1002/(SICI)1098-1063(1996)6:2%3C149::AID-HIPO6%3E3.0.CO;2-K
 
@@ -280,6 +280,7 @@ def _sampled(
     index = nearest_bins(positions, bins)
     if len(positions) != len(activity):
         raise ValueError(f"positions must be as many as samples of activity, {len(activity)}, got {len(positions)}")
+    _check_inside(positions, bins)
     smoothing = check_at_least("smoothing", smoothing, 0)
     if seconds is not None:
         check_positive("seconds", seconds)
@@ -303,6 +304,21 @@ def _sampled(
         return RateMaps(bins, as_array(rates.T), as_array(counts / len(index)))
 
     return maps_at
+
+
+def _check_inside(positions: Tensor, bins: Bins) -> None:
+    """Raise a ValueError if positions are outside the bins of a box by more than a bin's width."""
+    if not isinstance(bins.manifold, Euclidean) or bins.widths is None:
+        return
+    places = positions.detach().double().cpu()
+    width = torch.tensor(bins.widths, dtype=torch.float64)
+    low, high = bins.centers.min(dim=0).values - width / 2, bins.centers.max(dim=0).values + width / 2
+    outside = int(((places < low - width) | (places > high + width)).any(dim=1).sum())
+    if outside:
+        raise ValueError(
+            f"positions must be in the box of the bins, {low.tolist()} to {high.tolist()}, but {outside} of "
+            f"{len(places)} are outside by more than a bin, up to {places.abs().max():.4g}; are they in the same unit?"
+        )
 
 
 def _of_each_unit(statistic: Callable[[RateMaps], Any], maps: RateMaps) -> np.ndarray:

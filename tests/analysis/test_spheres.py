@@ -46,6 +46,7 @@ def test_finished_runs_are_read_and_left_as_they_are(tmp_path: Path) -> None:
     assert before == {file: file.read_bytes() for file in sorted(tmp_path.rglob("*")) if file.is_file()}
 
 
+@pytest.mark.slow
 def test_true_points_of_the_arena_are_right() -> None:
     angle = torch.arange(120) * (2 * math.pi / 120)
     points = torch.stack((angle.cos(), angle.sin()), 1)

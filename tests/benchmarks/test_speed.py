@@ -57,6 +57,7 @@ def test_several_share_one_turn_of_the_baseline(monkeypatch):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:nothing was compressed:UserWarning")
 def test_the_sparse_rows_compute_what_the_pruned_layer_computes(monkeypatch):
     monkeypatch.setattr(sparse, "NEURONS", 128)

@@ -114,7 +114,7 @@ def test_every_arena_can_be_analyzed(arena: str, tmp_path: Path) -> None:
     assert set(names(tmp_path / "found")) >= {*BARS, "arena.png", "states.png"}
 
 
-@pytest.mark.parametrize("task", ["adding", "language"])
+@pytest.mark.parametrize("task", ["adding", pytest.param("language", marks=pytest.mark.slow)])
 def test_other_tasks_have_a_verdict_and_ranks(task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = analyze(small_run(tmp_path, task, "--manifold", "torus"))
     assert "manifold of the hidden states" in flat(capsys.readouterr().out)

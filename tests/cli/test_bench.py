@@ -43,7 +43,7 @@ def test_a_suite_is_trained_once_and_its_means_are_shown(
     assert errors == ""
     assert shown.startswith("tiny smoke: 3 runs trained, 0 were done before, 0 failed\n")
     assert "torus learned" in shown
-    assert "rmse, 1" in shown
+    assert "rmse" in shown.lower()
     assert "too short to learn anything" in flat(shown)
     assert len(inline.calls) == 2
     main(command(declaration, tmp_path / "out"))

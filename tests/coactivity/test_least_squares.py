@@ -141,10 +141,10 @@ def test_a_repulsion_is_followed_from_the_first_step() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CoactivityLaw("dog"), "inhibitor must be an Inhibitor or a callable of the distance, got str"),
+        (lambda: CoactivityLaw("dog"), "inhibitor must be an Inhibitor or a function of the distance, got"),
         (
             lambda: replace(WIDE, repulsion="dog"),
-            "repulsion must be an Inhibitor or a callable of the distance, got str",
+            "repulsion must be an Inhibitor or a function of the distance, got",
         ),
         (lambda: replace(WIDE, repulsion=Ricker), "must be an instance, got the class"),
         (lambda: fit_to_correlations(torch.eye(3), Torus(2), law=Ricker()), "law must be a CoactivityLaw"),

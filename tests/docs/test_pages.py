@@ -114,7 +114,9 @@ LIBRARIES = {"api/integrations.md": ("lightning", "transformers", "accelerate"),
 CHECKED = {"quickstart.md", "sparse.md"}
 
 
-@pytest.mark.filterwarnings("ignore:::lightning", "ignore:::torch.utils.data")
+@pytest.mark.filterwarnings(
+    "ignore:::lightning", "ignore:::torch.utils.data", "ignore:`torch.jit.trace", "ignore::torch.jit.TracerWarning"
+)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page) and page not in CHECKED])
 def test_every_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for library in LIBRARIES.get(page, ()):

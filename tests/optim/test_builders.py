@@ -81,6 +81,7 @@ class Chorus(nn.Module):
         return self.readout(torch.cat([voice(inputs)[0][-1] for voice in self.voices], dim=1))
 
 
+@pytest.mark.slow
 def test_points_stay_on_their_manifold_over_1000_steps_of_training():
     torch.manual_seed(0)
     every = Product([Euclidean(1), Sphere(2), KleinBottle(), PoincareBall(2, learn_curvature=True, sample_radius=2.0)])

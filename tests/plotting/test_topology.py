@@ -69,3 +69,9 @@ def test_states_stand_on_their_principal_components():
     assert ax.get_xlabel() == "component 1 (80 %)"
     assert ax.get_ylabel() == "component 2 (20 %)"
     np.testing.assert_array_equal(ax.collections[0].get_array(), angles)
+
+
+def test_a_bar_that_never_dies_has_an_arrow_beyond_all_others() -> None:
+    ax = plot_barcode([np.empty((0, 2)), np.array([[0.5, np.inf], [0.4, 2.0]])], {1: 2.5}, ax=Figure().subplots())
+    spans = [tuple(np.asarray(line.get_xdata()).tolist()) for line in ax.lines]
+    assert spans == [(0.5, 2.4), (2.4,), (0.5, 1.25), (0.4, 2.0), (0.4, 1.0)]

@@ -179,6 +179,14 @@ def test_arms_can_be_matched_in_mean_coefficient_and_share_of_cheap_pairs(manifo
     assert learned.strength == pytest.approx(moduli.strength)
 
 
+def test_the_signed_law_is_matched_in_the_mean_over_both_signs():
+    matched = config(manifold="torus", law="signed", strength=0.5, mean_cost=66.0)
+    moduli = matched.regularization.build(torch.nn.RNN(2, 300), torch.Generator().manual_seed(0))
+    assert moduli is not None
+    mean = (moduli.coefficients(sign=1).mean() + moduli.coefficients(sign=-1).mean()) / 2
+    assert moduli.strength * mean.item() == pytest.approx(0.5 * 66.0, rel=1e-5)
+
+
 @pytest.mark.parametrize(("name", "value"), [("mean_cost", 0.0), ("cheap_share", 1.0)])
 def test_what_cannot_be_matched_is_named(name: str, value: float):
     with pytest.raises(ValueError, match=f"{name} must be "):

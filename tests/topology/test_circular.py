@@ -128,3 +128,10 @@ def test_points_without_a_loop_are_refused() -> None:
 def test_angles_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         circular_correlation(np.zeros(3), np.zeros(4))
+
+
+def test_several_columns_of_angles_are_refused_and_one_is_not() -> None:
+    angle = np.linspace(0, 6, 20)
+    assert circular_correlation(angle[:, None], angle) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"first must be one angle a row, \(n,\) or \(n, 1\), got the shape \(10, 2\)"):
+        circular_correlation(angle.reshape(10, 2), angle)

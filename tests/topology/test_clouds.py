@@ -15,7 +15,7 @@ from riemod.topology import (
     local_pca_projection,
     two_nn_dimension,
 )
-from riemod.topology.clouds import principal_axes
+from riemod.topology.clouds import apart, principal_axes
 from tests.strategies import generator
 
 
@@ -127,3 +127,11 @@ def test_densest_refuses(options: dict[str, float], message: str) -> None:
 def test_dimension_refuses_few_points() -> None:
     with pytest.raises(ValueError, match="points must be more than 40 for a count of 20, got 10"):
         two_nn_dimension(rng().uniform(size=(10, 3)))
+
+
+def test_points_that_repeat_up_to_a_jitter_are_one() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((30, 3))
+    visits = np.repeat(places, 20, axis=0) + 1e-6 * rng.standard_normal((600, 3))
+    assert len(apart(visits)) == 30
+    assert len(apart(rng.standard_normal((500, 3)))) == 500

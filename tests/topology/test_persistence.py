@@ -176,3 +176,9 @@ def test_missing_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"{name} is needed.*riemod\[topology\]"):
         persistence(cloud(0))
+
+
+def test_too_many_landmarks_are_told_to_be_fewer() -> None:
+    points = np.random.default_rng(0).standard_normal((900, 12))
+    with pytest.raises(ValueError, match=r"at most 200000 edges, got \d+; give a threshold, or a smaller count"):
+        persistence(points, count=800, max_dimension=1, threshold=100.0)

@@ -15,9 +15,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import riemod
 from analysis import few_points
 from analysis.clouds import KNOWN, NOISES, circle, flat_torus, sphere
+from analysis.field import shapes
 from riemod.alignment import graph_distances
 from riemod.topology import ModuliRecovery, _neighbors, few, nulls, recovery
-from riemod.topology.verdict import bars, longest
+from riemod.topology.verdict import bars, longest_of_null
 
 # The package's attribute of this name is the function.
 landmarks = importlib.import_module("riemod.topology.landmarks")
@@ -74,6 +75,7 @@ def test_outliers_are_no_piece() -> None:
     assert ModuliRecovery(n_nulls=5, n_subsamples=2).fit(points).betti_[2].numbers[0] == 1
 
 
+@pytest.mark.slow
 def test_states_of_narrowly_tuned_units_take_the_geodesic_metric() -> None:
     angle, center = rng().uniform(0, 2 * np.pi, (300, 1)), np.linspace(0, 2 * np.pi, 64, endpoint=False)
     states = np.maximum(np.exp(20 * (np.cos(angle - center) - 1)) - 0.1, 0) + 0.02 * rng().standard_normal((300, 64))
@@ -81,6 +83,7 @@ def test_states_of_narrowly_tuned_units_take_the_geodesic_metric() -> None:
     assert (found.metric_, found.manifold_) == ("geodesic", "circle"), found.report()
 
 
+@pytest.mark.slow
 def test_distances_of_a_weight_graph() -> None:
     angle = np.sort(rng().uniform(0, 2 * np.pi, 300))
     weight = np.exp(4 * np.cos(angle - angle[:, None])) * rng().choice([-1, 1], (300, 300))
@@ -118,8 +121,8 @@ def test_each_cloud_is_searched_and_projected_once(metric: Any, searches: int, m
     for module in (recovery, landmarks):
         monkeypatch.setattr(module, "neighborhood", search)
     monkeypatch.setattr(_neighbors, "local_axes", counted("local_axes"))
-    ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((500, 3)))
-    # Local axes of 40 points give the dimension, those of 20 the projection.
+    ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((500, 4)))
+    # No name fits, so nothing more is looked at. Local axes of 40 points give the dimension, of 20 the projection.
     assert calls == {"neighborhood": searches + 3, "local_axes": 2 + 3}
 
 
@@ -129,8 +132,8 @@ def test_nulls_are_alike_modulo_2_and_3() -> None:
     for _ in range(5):
         drawn = landmarks.denoised(nulls.gaussian(rng().standard_normal((400, 4)), g))
         found = bars(landmarks.landmark_distances(drawn, "euclidean", g))
-        other = longest(found._replace(diagrams={2: found.diagrams[3]}))
-        assert longest(found) == pytest.approx(other, rel=0.03)
+        other = longest_of_null(found._replace(diagrams={2: found.diagrams[3]}))
+        assert longest_of_null(found) == pytest.approx(other, rel=0.03)
 
 
 def test_same_seed_same_bits() -> None:
@@ -159,7 +162,7 @@ def test_nulls_end_early_where_no_bar_can_count() -> None:
     assert [len(kind) for kind in ring.null_ratios_[1]] == [30, 30, 30]
 
 
-@pytest.mark.parametrize("side", [16, 20])
+@pytest.mark.parametrize("side", [16, pytest.param(20, marks=pytest.mark.slow)])
 def test_few_points_of_a_torus_are_not_called_a_sphere_or_contractible(side: int) -> None:
     angles = np.stack(np.meshgrid(*[np.arange(side) * 2 * np.pi / side] * 2), -1).reshape(-1, 2)
     grid = np.concatenate([np.cos(angles), np.sin(angles)], 1)
@@ -196,7 +199,8 @@ def test_distances_of_few_points_are_read_as_the_points_are() -> None:
 def test_nothing_of_few_points_stays_after_a_fit_of_many() -> None:
     found = ModuliRecovery(n_nulls=2, n_subsamples=1).fit(circle(60, rng()))
     assert found.second_loop_[0] >= 1
-    found.fit(circle(few.FEW, rng()))
+    # Points that nearly coincide count as one.
+    found.fit(circle(few.FEW + 50, rng()))
     assert not hasattr(found, "second_loop_")
     assert "second loop" not in found.report()
 
@@ -210,12 +214,36 @@ def test_paths_over_few_points_are_those_over_all(monkeypatch: pytest.MonkeyPatc
     assert found[0] == pytest.approx(found[1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_scale_place_and_tensors_do_not_matter() -> None:
     points = KNOWN["circle"][1](200, rng())
     first = ModuliRecovery(**QUICK).fit(points)
     second = ModuliRecovery(**QUICK).fit(torch.tensor(4.0 * points + 3.0, requires_grad=True))
     assert first.betti_ == second.betti_
     assert first.longest_ == pytest.approx(second.longest_)
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (shapes.gapped_circle, "no point is within a gap of"),
+        (shapes.wedge, "would be a torus, but its two angles take only"),
+        (shapes.immersed_klein_bottle, "would be a circle, but its angle leaves a spread of"),
+    ],
+)
+def test_spaces_with_the_betti_numbers_of_another_are_not_given_its_name(draw: shapes.Draw, words: str) -> None:
+    points = shapes.noisy(draw(1500, rng()), 0.03, rng(1))
+    found = ModuliRecovery(n_nulls=40, n_subsamples=1, nulls=["uniform"]).fit(points)
+    assert found.manifold_ == "undecided"
+    assert words in found.reason_
+    assert "recovered angles:" in found.report()
+
+
+def test_a_disc_of_few_points_says_how_many_would_be_enough() -> None:
+    found = ModuliRecovery(n_nulls=20, n_subsamples=1, nulls=["uniform"]).fit(KNOWN["disc"][1](600, rng()))
+    assert found.manifold_ == "undecided"
+    assert "could be missed with so few points; would need" in found.reason_
+    assert "smallest that would have been seen" in found.report()
 
 
 def test_report_says_what_was_found() -> None:

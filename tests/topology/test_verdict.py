@@ -61,7 +61,7 @@ LOOP = {1: 0.01, 2: 0.01}
         ((1, 0, 0), 499, {1: 0.9, 2: 0.05}, "undecided"),
         ((1, 0, 0), 499, {1: 0.06, 2: 0.9}, "contractible"),
         ((1, 0, 0), 999, LOOP, "undecided"),
-        ((1, 0, 0), 1000, LOOP, "contractible"),
+        ((1, 0, 0), 2000, LOOP, "undecided"),
         ((1, 1, 0), 499, LOOP, "circle"),
     ],
 )

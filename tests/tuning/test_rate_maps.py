@@ -249,3 +249,12 @@ def test_maps_of_units_that_there_are_not_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             maps.only(units)
+
+
+def test_positions_in_another_unit_are_refused():
+    bins = regular_bins(Euclidean(2), 10, (-0.5, 0.5))
+    positions = 100 * (torch.rand(50, 2, generator=generator(0), dtype=torch.float64) - 0.5)
+    with pytest.raises(ValueError, match=r"positions must be in the box .* but \d+ of 50 are outside .* the same unit"):
+        rate_maps(activity_of(50, 2, 1), positions, bins)
+    edge = torch.tensor([[0.58, -0.58]], dtype=torch.float64)
+    assert rate_maps([[1.0]], edge, bins).occupancy.sum() == 1

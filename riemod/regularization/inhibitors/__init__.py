@@ -71,7 +71,7 @@ def by_name(name: str, **parameters: float) -> Inhibitor:
     if not isinstance(name, str) or name not in BY_NAME:
         got = f"{shown(name)}{did_you_mean([name], BY_NAME)}"
         raise ValueError(f"inhibitor must be one of {', '.join(BY_NAME)}, got {got}")
-    known = [field.name for field in dataclasses.fields(BY_NAME[name])]
+    known = [field.name for field in dataclasses.fields(BY_NAME[name])]  # pyright: ignore[reportArgumentType]
     for parameter in parameters:
         if parameter not in known:
             raise ValueError(f"parameters of inhibitor {name!r} must be {', '.join(known)}, got {shown(parameter)}")

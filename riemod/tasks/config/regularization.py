@@ -187,6 +187,10 @@ def _scale(manifold: str, inhibitor: inhibitors.Inhibitor, share: float) -> floa
 
 
 def _mean_cost(moduli: ModuliRegularizer) -> float:
-    """Return the mean coefficient over all pairs of all layers, which have the same number of neurons in a task."""
-    means = [moduli.coefficients(layer).mean(dtype=torch.float64) for layer in range(len(moduli.weights))]
+    """Return the mean coefficient over all pairs, signs and layers, which have the same number of neurons in a task."""
+    means = [
+        moduli.coefficients(layer, sign=sign).mean(dtype=torch.float64)
+        for layer in range(len(moduli.weights))
+        for sign in (1, -1)
+    ]
     return float(torch.stack(means).mean())

@@ -1,0 +1,1 @@
+"""Which manifold do recordings and shapes of the field fill? Cases on which a wrong name is easy to give."""
