@@ -1,5 +1,6 @@
 """`riemod bench`: what it prints and refuses, and with which status it ends; its processes are those of other tests."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,12 @@ def test_a_suite_is_trained_once_and_its_means_are_shown(
     assert errors == ""
     assert shown.startswith("tiny smoke: 3 runs trained, 0 were done before, 0 failed\n")
     assert "torus learned" in shown
-    assert "rmse" in shown.lower()
+    assert "RMSE" in shown
+    records = [json.loads(file.read_text()) for file in (tmp_path / "out/tiny/smoke").iterdir()]
+    assert len(records) == 3
+    (mean,) = {f"{record['metrics']['rmse']['value']:.2f}" for record in records}
+    rows = [line for line in shown.splitlines() if "50 %" in line]
+    assert [mean in row for row in rows] == [True] * 3
     assert "too short to learn anything" in flat(shown)
     assert len(inline.calls) == 2
     main(command(declaration, tmp_path / "out"))
