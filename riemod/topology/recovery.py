@@ -19,12 +19,7 @@ from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
 from riemod.topology._arguments import random_source, validated
-from riemod.topology._neighbors import (
-    neighborhood,
-    participation_ratio,
-    project,
-    two_nn,
-)
+from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
 from riemod.topology.clouds import apart, principal_axes, scaled_coordinates
 from riemod.topology.conclusion import conclude
 from riemod.topology.landmarks import (
