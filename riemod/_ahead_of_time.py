@@ -1,8 +1,8 @@
 """Compiles functions of tensors ahead of time, by AOTInductor, for one thread of this processor.
 
 `torch.compile` needs dynamo in every process, which takes seconds before the first result. A shared library of
-AOTInductor's needs it once. One private name of torch is read: `torch._inductor.aoti_compile_and_package`, which torch
-documents. `_shared_kernel.py` runs what is compiled here.
+AOTInductor's needs it once. Private names of torch that are read: `torch._inductor.aoti_compile_and_package`, which torch
+documents, and Inductor's settings. `_shared_kernel.py` runs what is compiled here.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["build_identity", "clean_environment", "compiler", "refusal", "shared_library"]
+__all__ = ["build_identity", "clean_environment", "compiler", "refusal", "shared_library", "switched_off"]
 
 # The first release that this was tested with.
 _LEAST_TORCH = (2, 13)
@@ -39,6 +39,11 @@ def refusal() -> str | None:
         least = ".".join(map(str, _LEAST_TORCH))
         return f"kernels are compiled ahead of time by torch {least} and later, this is {torch.__version__}"
     return None
+
+
+def switched_off() -> list[str]:
+    """Return the names of the environment's variables that switch torch's compilers off, and so riemod's kernels."""
+    return [name for name in ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE") if os.environ.get(name) == "1"]
 
 
 def compiler() -> str | None:
@@ -113,6 +118,7 @@ def shared_library(
     Raises:
         Exception: whatever torch raises where it cannot trace or compile the function.
     """
+    from torch._inductor import config
     from torch.fx.experimental.proxy_tensor import make_fx
 
     # torch.export does not trace torch.func.vjp, but traces what make_fx makes of it.
@@ -120,11 +126,15 @@ def shared_library(
     named = {name: torch.export.Dim(name, min=1) for shape in sizes for name in shape if not name.isdecimal()}
     dynamic = tuple({axis: named[name] for axis, name in enumerate(shape) if name in named} for shape in sizes)
     program = torch.export.export(_Program(traced), tuple(operands), dynamic_shapes=(dynamic,), strict=False)
+    settings: dict[str, Any] = {"cpp.threads": 1, "cpp.cxx": (None, compiler_path)}
+    if hasattr(config.aot_inductor, "precompile_headers"):
+        # Precompiled headers take a third of the time, and are used once.
+        settings["aot_inductor.precompile_headers"] = False
     with tempfile.TemporaryDirectory() as folder:
         package = torch._inductor.aoti_compile_and_package(
             program,
             package_path=str(Path(folder) / "kernel.pt2"),
-            inductor_configs={"cpp.threads": 1, "cpp.cxx": (None, compiler_path)},
+            inductor_configs=settings,
         )
         return _library_in(Path(package))
 

@@ -19,8 +19,15 @@ _TASK = ("train", "navigation", "--preset", "map-torus", "--threads", "1", "--qu
 _NOTHING_LEARNED = ("--manifold", "none", "--law", "unsigned", "--evidence", "weights", "--strength", "0", "--no-learn")
 _PRUNED = ("--sparsity", "0.9", "--dense-epochs", "4", "--tail-epochs", "6")
 _OPTIONS = {UNTOLD: _NOTHING_LEARNED, PLAIN: (*_NOTHING_LEARNED, *_PRUNED), MAP: _PRUNED}
-# A run is over before kernels of the penalty would have paid for their compilation.
+# The runs are over before kernels of the penalty would have paid for their compilation.
 _ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
+_OPENING = """\
+Three small nets learn to follow a walk through an arena whose opposite walls are joined: a torus.
+1. Two of them know nothing of a torus. Persistence of the hidden states of one says which manifold they fill.
+2. The third learns a place on a torus for each of its units, and pays for weights by distance.
+3. Two nets are pruned to 90 % of zeros; one of them is compressed, and timed.
+On two quiet CPU cores this takes about a minute and a half.
+"""
 
 
 def run_demo(out: Path, console: Console, options: tuple[str, ...] = (), nulls: int = 59) -> None:
@@ -43,6 +50,7 @@ def run_demo(out: Path, console: Console, options: tuple[str, ...] = (), nulls: 
     """
     # scikit-learn, SciPy and matplotlib are slow to import; the nets train meanwhile.
     began = time.perf_counter()
+    console.print(_OPENING, highlight=False)
     torch.set_num_threads(1)
     folders = {name: RunFolder(out / name.replace(" ", "-")) for name in _OPTIONS}
 
@@ -67,8 +75,12 @@ def run_demo(out: Path, console: Console, options: tuple[str, ...] = (), nulls: 
     found = results.measure(folders, verdict, compressed)
     for line in found.lines():
         console.print(line)
-    console.print(f"figure {results.draw(found, out / 'figures' / 'demo.png')}")
-    console.print(f"done in {time.perf_counter() - began:.0f} s")
+    figure = results.draw(found, out / "figures" / "demo.png")
+    console.print(f"done in {time.perf_counter() - began:.0f} s; one figure shows it all: {figure}\n")
+    console.print("what to look at next:")
+    looks = {"analyze": "states, tuning and points, with figures", "show": "all that was recorded"}
+    for command, what in looks.items():
+        console.print(f"  riemod {command} {folders[MAP].path}  # {what}", soft_wrap=True)
 
 
 def _train_side_by_side(folders: dict[str, RunFolder], commands: dict[str, list[str]], console: Console) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from riemod._ahead_of_time import switched_off
 from riemod._machine import device_memory, device_names, free_memory, main_memory, readable_bytes
 from riemod.cli.cells import add_row, new_table
 from riemod.cli.console import open_console, print_json
@@ -83,8 +84,7 @@ def _compiler() -> dict[str, Any]:
     names = [asked] if asked else ["g++", "clang++", "c++"]
     path = next((path for name in names if (path := shutil.which(name))), None)
     headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-    off = [name for name in ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE") if os.environ.get(name) == "1"]
-    return {"path": path, "python_headers": headers, "switched_off_by": off}
+    return {"path": path, "python_headers": headers, "switched_off_by": switched_off()}
 
 
 def _cache() -> dict[str, Any]:

@@ -7,8 +7,8 @@ holds, so that a resumed run has the same bits.
   (`_own_kernels.py`).
 - Other laws, and all laws on a GPU, go through `torch.compile`, which looks at each call whether a user's function
   still depends on the same values.
-- Where there is no compiler, or a law cannot be traced, tiles run eagerly, with the same results up to rounding and
-  one note in the log.
+- Where there is no compiler, a law cannot be traced, or torch's compilers are switched off, tiles run eagerly, with the
+  same results up to rounding and one note in the log.
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from riemod._ahead_of_time import switched_off
 from riemod._torch import import_inductor, with_own_code
 from riemod.manifolds.base import Manifold
 from riemod.regularization import _own_kernels as own_kernels
@@ -107,6 +108,9 @@ def _kernel(
         text = own_kernels.text_of(law) if device.type == "cpu" else None
         if text is None:
             _KERNELS[key] = _by_torch_compile(law.own())
+        elif off := switched_off():
+            _KERNELS[key] = None
+            _note(f"{off[0]}=1", "compilers are switched off", logging.INFO)
         else:
             try:
                 _KERNELS[key] = own_kernels.own_kernel(law, text, weight_dtype, dtype)
@@ -124,8 +128,8 @@ def _by_torch_compile(law: Law | KnownCosts) -> Callable[..., None]:
     return torch.compile(with_own_code(kernel), dynamic=True, fullgraph=True)
 
 
-def _note(what: str, reason: str) -> None:
+def _note(what: str, reason: str, level: int = logging.WARNING) -> None:
     """Log why tiles are not compiled, once for each kind of error and each law."""
     if what not in _NOTED:
         _NOTED.add(what)
-        _LOGGER.warning("the penalty runs without a compiled kernel, several times slower: %s: %s", what, reason)
+        _LOGGER.log(level, "the penalty runs without a compiled kernel, several times slower: %s: %s", what, reason)

@@ -8,8 +8,8 @@ these are in its key. Compiled anew it has the same bits, so it does not matter 
 import dataclasses
 import hashlib
 import logging
-import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -117,8 +117,6 @@ def own_kernel(law: Law | KnownCosts, text: str, weight_dtype: torch.dtype, dtyp
     Raises:
         Exception: it cannot be compiled or loaded.
     """
-    if os.environ.get("TORCH_COMPILE_DISABLE", "0") == "1":
-        raise RuntimeError("TORCH_COMPILE_DISABLE is set")
     compiler = ahead_of_time.compiler()
     if compiler is None:
         raise RuntimeError("there is no C++ compiler: neither CXX nor g++ names one")
@@ -162,7 +160,8 @@ def _find(folder: Path, key: str, recipe: Recipe) -> OwnKernel | None:
 
 def _compile(recipe: Recipe) -> bytes:
     """Compile a library in a process whose settings are torch's own, whatever this process has set."""
-    _say(f"compiling the penalty's kernel for {recipe.law}, once on this machine; it takes about half a minute")
+    law = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.4g}", str(recipe.law))
+    _say(f"compiling the penalty's kernel for {law}, once on this machine; it takes about half a minute")
     with tempfile.TemporaryDirectory(prefix="riemod-", ignore_cleanup_errors=True) as folder:
         library = Path(folder) / "kernel.so"
         finished = subprocess.run(

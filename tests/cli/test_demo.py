@@ -63,6 +63,9 @@ def test_the_demo_says_what_it_found(shown: tuple[Path, str]) -> None:
         assert part in text
     assert f"{record['metrics']['error_maximum_likelihood']['value']:.4g}" in text
     assert "sparsity rnn.weight_hh_l0" in text
+    assert text.startswith("Three small nets")
+    assert str(out / "figures" / "demo.png") in text
+    assert f"riemod analyze {out / 'on-the-torus'}  # states" in text
     assert (out / "compressed" / "model.safetensors").is_file()
 
 

@@ -130,16 +130,20 @@ def test_what_cannot_be_compiled_runs_eagerly_and_one_line_says_so(compiled, cap
     assert not list(folder.glob("*.so"))
 
 
-def test_without_a_compiler_or_with_compiling_switched_off_one_line_says_so(compiled, caplog, monkeypatch):
+def test_without_a_compiler_one_line_says_so(compiled, caplog, monkeypatch):
     compiled(b"")
     monkeypatch.setenv("CXX", "/no/such/compiler")
     assert penalty_and_notes(caplog) == [
         f"{EAGER}RuntimeError: there is no C++ compiler: neither CXX nor g++ names one"
     ]
-    monkeypatch.setattr(kernels, "_KERNELS", {})
-    monkeypatch.setattr(kernels, "_NOTED", set())
-    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
-    assert penalty_and_notes(caplog) == [f"{EAGER}RuntimeError: TORCH_COMPILE_DISABLE is set"]
+
+
+@pytest.mark.parametrize("name", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"])
+def test_variables_that_switch_compilers_off_are_heeded_and_noted(compiled, caplog, monkeypatch, name):
+    compiled(b"")
+    monkeypatch.setenv(name, "1")
+    assert penalty_and_notes(caplog) == [f"{EAGER}{name}=1: compilers are switched off"]
+    assert caplog.records[0].levelname == "INFO"
 
 
 def library(folder: Path) -> bytes:

@@ -81,10 +81,6 @@ def test_without_a_compiler_tiles_are_eager_and_one_note_says_so(tmp_path):
     work("no_compiler", CXX=str(tmp_path / "none"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
 
 
-def test_with_compilation_switched_off_tiles_are_eager_and_one_note_says_so():
-    work("no_compiler", TORCH_COMPILE_DISABLE="1")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["changes", "training", "memory"])
 def test_compiled_tiles_when_laws_change_inside_compiled_steps_and_in_memory(part):
