@@ -1,8 +1,8 @@
 """Compiles functions of tensors ahead of time, by AOTInductor, for one thread of this processor.
 
 `torch.compile` needs dynamo in every process, which takes seconds before the first result. A shared library of
-AOTInductor's needs it once. Private names of torch that are read: `torch._inductor.aoti_compile_and_package`, which torch
-documents, and Inductor's settings. `_shared_kernel.py` runs what is compiled here.
+AOTInductor's needs it once. Private names of torch that are read: `torch._inductor.aoti_compile_and_package`, which
+torch documents, and Inductor's settings. `_shared_kernel.py` runs what is compiled here.
 """
 
 import hashlib
