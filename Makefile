@@ -33,7 +33,7 @@ help:
 	@echo "make bench    the speed benchmarks, against what users would write"
 	@echo "make tables   the tables of docs/results.md and their figures, from the committed records"
 	@echo "make gpu      tests, speed and a part of navigation on a CUDA device, in 9 minutes; DRY=1 tries it on the CPU"
-	@echo "make docs     the manual, in docs/_build/html"
+	@echo "make docs     the manual, in docs/_build/html; runs the gallery's examples"
 	@echo "make format   rewrite the code as ruff wants it"
 	@echo "make dist     wheel and sdist in dist/, tried in an empty environment"
 	@echo "make install  .venv with everything that the above need; torch for CPUs, or TORCH=cuda"

@@ -14,7 +14,9 @@ from riemod import manifolds, recordings, tuning
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in [*DOCS.glob("*.md"), *DOCS.glob("api/*.md")])
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.relative_to(DOCS).parts[0] != "_build"
+)
 
 
 def blocks(page: str) -> list[str]:
@@ -111,7 +113,7 @@ SETUP: dict[str, Callable[[], dict[str, Any]]] = {
 }
 LIBRARIES = {"api/integrations.md": ("lightning", "transformers", "accelerate"), "topology.md": ("gudhi", "ripser")}
 # These pages have tests of their own below, which run all their blocks.
-CHECKED = {"quickstart.md", "sparse.md"}
+CHECKED = {"index.md", "quickstart.md", "sparse.md"}
 
 
 @pytest.mark.filterwarnings(
@@ -129,6 +131,17 @@ def test_every_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_pages_were_read() -> None:
     assert {*SETUP, *LIBRARIES, *CHECKED} <= {page for page in PAGES if blocks(page)}
+
+
+def test_the_start_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    run("index.md", {})
+    printed = capsys.readouterr().out.strip()
+    lines = (DOCS / "index.md").read_text(encoding="utf-8").splitlines()
+    shown = next(line.strip() for line in lines if line.startswith("    mean weight"))
+    # Another torch or processor rounds otherwise.
+    numbers = [[float(number) for number in re.findall(r"[+-]0\.\d+", line)] for line in (printed, shown)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.01)
+    assert re.sub(r"0\.\d+", "", printed) == re.sub(r"0\.\d+", "", shown)
 
 
 def test_quickstart_does_what_it_says() -> None:
