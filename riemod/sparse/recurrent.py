@@ -4,30 +4,20 @@ Inside, hidden states are (n, batch), features first, as `riemod.sparse.layouts`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, pad
 from torch.nn.utils.rnn import PackedSequence
 
 from riemod._arrays import check_tensor
-from riemod._cells import gru_step, lstm_step
 from riemod._checks import check_mapping, check_type, kind_of, shown
+from riemod.sparse import _at_once as at_once
+from riemod.sparse._step_by_step import CELLS, State, Weights, scan_backward, scan_forward
 from riemod.sparse.layouts import Product, StoredMatrix
 
 __all__ = ["CompressedLinear", "CompressedRecurrent"]
-
-State = tuple[Tensor, ...]
-
-
-class _Weights(NamedTuple):
-    """Holds one layer and direction: products with the input and hidden matrix, and biases (rows, 1) or None."""
-
-    input: Product
-    hidden: Product
-    input_bias: Tensor | None
-    hidden_bias: Tensor | None
 
 
 class CompressedLinear(nn.Module):
@@ -72,6 +62,9 @@ class CompressedRecurrent(nn.Module):
 
     Raises:
         ValueError: `layer` is an LSTM with projections.
+
+    A small layer on the CPU runs a whole sequence in one compiled call, where no gradient is asked for; see
+    `riemod/sparse/_at_once.py`.
 
     Reference: the equations of `torch.nn.RNN`, `torch.nn.GRU` and `torch.nn.LSTM`.
     """
@@ -126,9 +119,12 @@ class CompressedRecurrent(nn.Module):
             x = x.transpose(0, 1)
         if not len(x):
             raise ValueError(f"x must have at least one step, got shape {shape}")
-        steps = [step.t() for step in x.unbind(0)]
-        output, last = self._run(steps, self._states(hx, steps[0], None))
-        joined = torch.stack([step.t() for step in output])
+        first = self._states(hx, x[0].t(), None)
+        if self._is_small(x, first):
+            joined, last = self._run_at_once(x, first)
+        else:
+            output, last = self._run([step.t() for step in x.unbind(0)], first)
+            joined = torch.stack([step.t() for step in output])
         states = self._packed_states(last, None)
         if not batched:
             return joined.squeeze(1), _map_states(lambda state: state.squeeze(1), states)
@@ -142,8 +138,8 @@ class CompressedRecurrent(nn.Module):
             outputs: list[list[Tensor]] = []
             for direction in range(directions):
                 weights = self._bind(layer, "_reverse" if direction else "")
-                scan = _scan_backward if direction else _scan
-                output, state = scan(_CELLS[self.mode], weights, steps, states[len(last)])
+                scan = scan_backward if direction else scan_forward
+                output, state = scan(CELLS[self.mode], weights, steps, states[len(last)])
                 outputs.append(output)
                 last.append(state)
             steps = outputs[0] if directions == 1 else [torch.cat(pair) for pair in zip(*outputs, strict=True)]
@@ -151,16 +147,60 @@ class CompressedRecurrent(nn.Module):
                 steps = [dropout(step, self.dropout) for step in steps]
         return steps, last
 
-    def _bind(self, layer: int, suffix: str) -> _Weights:
+    def _is_small(self, x: Tensor, states: Sequence[State]) -> bool:
+        """Tell whether to run the whole sequence in one call."""
+        plain = all(
+            type(tensor) in (Tensor, nn.Parameter) and tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+            for tensor in (x, *states[0])
+        )
+        if not plain or (self.dropout and self.training):
+            return False
+        return at_once.is_small(x.shape[1], *(self._matrix("hh", suffix) for suffix in _suffixes(self)))
+
+    def _run_at_once(self, x: Tensor, states: Sequence[State]) -> tuple[Tensor, list[State]]:
+        """Return the output (time, batch, directions * n), and the last state of each layer and direction."""
+        last: list[State] = []
+        batch, steps = x.shape[1], at_once.widened(x.transpose(1, 2))
+        for layer in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for suffix in ("", "_reverse")[: 2 if self.bidirectional else 1]:
+                given, bias = self._given(self._bind(layer, suffix), steps)
+                first = tuple(at_once.widened(part) for part in states[len(last)])
+                hidden = self._matrix("hh", f"_l{layer}{suffix}")
+                output, state = at_once.scan(self.mode, hidden, given, bias, first, backward=bool(suffix))
+                outputs.append(output)
+                last.append(tuple(part[:, :batch] for part in state))
+            steps = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+        return steps[..., :batch].transpose(1, 2).contiguous(), last
+
+    def _given(self, weights: Weights, steps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return W_ih x with biases, (time, rows, lanes), and what a GRU adds to its new gate's part of W_hh h."""
+        given, own = weights.input(steps.transpose(0, 1).flatten(1)), weights.hidden_bias
+        if self.mode == "GRU":
+            n = self.hidden_size
+            own = given.new_zeros(3 * n, 1) if own is None else own
+            inner = own[2 * n :].expand(n, steps.shape[2]).contiguous()
+            own = pad(own[: 2 * n], (0, 0, 0, n))
+        else:
+            inner = None
+        for bias in (weights.input_bias, own):
+            if bias is not None:
+                given += bias
+        return given.view(-1, len(steps), steps.shape[2]).transpose(0, 1).contiguous(), inner
+
+    def _matrix(self, name: str, suffix: str) -> StoredMatrix:
+        stored = self.get_submodule(f"weight_{name}{suffix}")
+        assert isinstance(stored, StoredMatrix)
+        return stored
+
+    def _bind(self, layer: int, suffix: str) -> Weights:
         def matrix(name: str) -> Product:
-            stored = self.get_submodule(f"weight_{name}_l{layer}{suffix}")
-            assert isinstance(stored, StoredMatrix)
-            return stored.bind()
+            return self._matrix(name, f"_l{layer}{suffix}").bind()
 
         def bias(name: str) -> Tensor | None:
             return self.get_parameter(f"bias_{name}_l{layer}{suffix}")[:, None] if self.bias else None
 
-        return _Weights(matrix("ih"), matrix("hh"), bias("ih"), bias("hh"))
+        return Weights(matrix("ih"), matrix("hh"), bias("ih"), bias("hh"))
 
     def _check_features(self, x: Tensor) -> None:
         _check_input(x, next(self.parameters()))
@@ -209,75 +249,9 @@ def _check_input(x: Tensor, weight: Tensor) -> None:
         raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
 
 
-def _suffixes(layer: nn.RNNBase) -> list[str]:
+def _suffixes(layer: nn.RNNBase | CompressedRecurrent) -> list[str]:
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     return [f"_l{number}{direction}" for number in range(layer.num_layers) for direction in directions]
-
-
-Cell = Callable[[_Weights, Tensor, State], State]
-
-
-def _scan(cell: Cell, weights: _Weights, steps: Sequence[Tensor], state: State) -> tuple[list[Tensor], State]:
-    """Run forward in time; a packed batch is sorted by length, so its last sequences end first."""
-    outputs: list[Tensor] = []
-    ended: list[State] = []
-    for x in steps:
-        batch = x.shape[1]
-        if batch < state[0].shape[1]:
-            ended.append(tuple(part[:, batch:] for part in state))
-            state = tuple(part[:, :batch].contiguous() for part in state)
-        state = cell(weights, x, state)
-        outputs.append(state[0])
-    return outputs, _joined(state, *reversed(ended))
-
-
-def _scan_backward(cell: Cell, weights: _Weights, steps: Sequence[Tensor], first: State) -> tuple[list[Tensor], State]:
-    """Run backward in time; the first sequences of a packed batch are the longest, so they begin first."""
-    outputs: list[Tensor] = []
-    state = tuple(part[:, :0] for part in first)
-    for x in reversed(steps):
-        begun, batch = state[0].shape[1], x.shape[1]
-        if batch > begun:
-            state = _joined(state, tuple(part[:, begun:batch] for part in first))
-        state = cell(weights, x, state)
-        outputs.append(state[0])
-    return outputs[::-1], state
-
-
-def _joined(*states: State) -> State:
-    """Join the states of several sets of sequences."""
-    return states[0] if len(states) == 1 else tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
-
-
-def _sum(weights: _Weights, x: Tensor, h: Tensor) -> Tensor:
-    """Return W_ih x + W_hh h + both biases."""
-    total = weights.input(x) + weights.hidden(h)
-    for bias in (weights.input_bias, weights.hidden_bias):
-        if bias is not None:
-            total += bias
-    return total
-
-
-def _rnn_relu(weights: _Weights, x: Tensor, state: State) -> State:
-    return (_sum(weights, x, state[0]).relu_(),)
-
-
-def _rnn_tanh(weights: _Weights, x: Tensor, state: State) -> State:
-    return (_sum(weights, x, state[0]).tanh_(),)
-
-
-def _gru(weights: _Weights, x: Tensor, state: State) -> State:
-    given, recalled = weights.input(x), weights.hidden(state[0])
-    if weights.input_bias is not None and weights.hidden_bias is not None:
-        given, recalled = given + weights.input_bias, recalled + weights.hidden_bias
-    return (gru_step(given, recalled, state[0], dim=0),)
-
-
-def _lstm(weights: _Weights, x: Tensor, state: State) -> State:
-    return lstm_step(_sum(weights, x, state[0]), state[1], dim=0)
-
-
-_CELLS: dict[str, Cell] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "GRU": _gru, "LSTM": _lstm}
 
 
 def _copy(parameter: Tensor) -> nn.Parameter:
