@@ -5,6 +5,7 @@ python -m benchmarks.gpu --dry
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,14 +18,13 @@ import torch
 import tyro
 from rich.console import Console
 
+from benchmarks.gpu.deadline import TimeIsUp, within
 from benchmarks.gpu.navigation import train_until
 from benchmarks.gpu.rows import DRY, GROUPS, Scale
 from benchmarks.speed.harness import Result, machine, save, show
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 530.0
-# What is left to a stage that begins late.
-_LEAST = 20.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Options:
 
     Args:
         dry: go through every line on the CPU, with small sizes, and keep nothing.
-        seconds: for all of it.
+        seconds: for all of it; a dry run, in which kernels for the CPU may have to be compiled, has as long as it needs.
         records: where the records go.
         runs: folder of navigation's runs, which go on where they stopped.
     """
@@ -48,7 +48,7 @@ def main(options: Options) -> None:
     """Run the stages; a row that fails is told, and the others run."""
     if not (options.dry or torch.cuda.is_available()):
         raise SystemExit("make gpu needs a CUDA device; make gpu DRY=1 goes through it on the CPU")
-    end = time.monotonic() + options.seconds
+    end = time.monotonic() + (math.inf if options.dry else options.seconds)
     if options.dry:
         with tempfile.TemporaryDirectory() as folder:
             status = run(DRY, end, Path(folder) / "records", Path(folder) / "runs")
@@ -58,18 +58,30 @@ def main(options: Options) -> None:
 
 
 def run(scale: Scale, end: float, records: Path, runs: Path) -> int:
-    """Run the tests, then the rows, then navigation until the end; return the number of stages that failed."""
+    """Run the tests, then the rows that have no record yet, then navigation; return the number of failures.
+
+    Each stage ends when its time is up, whatever it is at: what it has not kept by then is lost, and nothing else.
+    """
     console = Console(stderr=True)
+    failed, results = 0, list[Result]()
     console.print("tests ...")
-    failed = int(run_tests(scale, end) != 0)
-    results: list[Result] = []
+    try:
+        with within(min(scale.tests_seconds, end - time.monotonic())):
+            failed += run_tests(scale) != 0
+    except TimeIsUp:
+        failed += 1
+        console.print("tests: not finished in their time")
     for name, rows in GROUPS.items():
-        if time.monotonic() > end - _LEAST:
-            console.print(f"{name}: no time left")
+        if list(records.glob(f"{name}*.json")):
+            console.print(f"{name}: measured before; remove {records} to measure again")
             continue
         console.print(f"{name} ...")
         try:
-            found = rows(scale)
+            with within(min(scale.rows_seconds, end - time.monotonic())):
+                found = rows(scale)
+        except TimeIsUp:
+            console.print(f"{name}: not finished in its time")
+            continue
         except Exception as error:
             failed += 1
             console.print(f"{name} failed: {type(error).__name__}: {error}")
@@ -84,23 +96,20 @@ def run(scale: Scale, end: float, records: Path, runs: Path) -> int:
     if scale.device == "cpu":
         changes |= {"epochs": 1, "batches_per_epoch": 2, "evaluation_batches": 1, "dense_epochs": 0, "tail_epochs": 0}
     arms = train_until(end, runs, "smoke" if scale.device == "cpu" else "paper", changes)
-    records.mkdir(parents=True, exist_ok=True)
-    content = {"arms": arms, "machine": machine()}
-    (records / "navigation.json").write_text(json.dumps(content, indent=2) + "\n")
+    if arms:
+        records.mkdir(parents=True, exist_ok=True)
+        content = {"arms": arms, "machine": machine()}
+        (records / "navigation.json").write_text(json.dumps(content, indent=2) + "\n")
     for arm in arms:
         console.print(f"{arm['arm']}: {arm['epochs']} of {arm['of']} epochs in {arm['seconds']:.0f} s")
     return failed
 
 
-def run_tests(scale: Scale, end: float) -> int:
+def run_tests(scale: Scale) -> int:
     """Run the tests marked `cuda`; return pytest's status."""
     environment = {**os.environ, "RIEMOD_GPU_TESTS": scale.device}
     command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "tests/cuda"]
-    try:
-        left = max(end - time.monotonic(), 1.0)
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=left).returncode
-    except subprocess.TimeoutExpired:
-        return 1
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

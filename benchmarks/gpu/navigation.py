@@ -1,11 +1,13 @@
 """A part of navigation at the paper's scale: arms in order, each epoch kept, so that the next call goes on."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.deadline import TimeIsUp, within
 from riemod.tasks import task_class
-from riemod.training import RunDescription, RunFolder, load, start, train
+from riemod.training import Run, RunDescription, RunFolder, load, start, train
 
 # The arms of the paper's Table 1 that share navigation's preset.
 ARMS: dict[str, dict[str, Any]] = {
@@ -16,15 +18,11 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-class TimeIsUp(Exception):
-    """Ends a run's training between two steps; its last epoch is kept."""
-
-
 def train_until(end: float, runs: Path, preset: str, changes: dict[str, Any]) -> list[dict[str, Any]]:
-    """Train the arms, one after the other, until a time of `time.monotonic`.
+    """Train the arms, one after the other, until a time of `time.monotonic`; each arm's last epoch is kept.
 
     Args:
-        end: when to stop.
+        end: when to stop, whatever runs.
         runs: folder of the runs; those that are there go on.
         preset: of navigation.
         changes: of the preset.
@@ -32,34 +30,29 @@ def train_until(end: float, runs: Path, preset: str, changes: dict[str, Any]) ->
     Returns:
         A record of each arm that was begun: its epochs, the seconds that they took, and its last metrics.
     """
+    begun: dict[str, Run] = {}
+    with suppress(TimeIsUp), within(end - time.monotonic()):
+        for name, arm in ARMS.items():
+            begun[name] = opened(RunFolder(runs / name), preset, {**changes, **arm})
+            train(begun[name])
+    return [_record(name, run) for name, run in begun.items()]
 
-    def report(*_: object) -> None:
-        if time.monotonic() > end:
-            raise TimeIsUp
 
-    records = []
-    for name, arm in ARMS.items():
-        if time.monotonic() > end:
-            break
-        folder = RunFolder(runs / name)
-        if folder.config_file.is_file():
-            run = load(folder)
-        else:
-            config = task_class("navigation").presets[preset].replace(**changes, **arm)
-            run = start(folder, RunDescription("navigation", config, None))
-        try:
-            metrics = train(run, report)["metrics"]
-        except TimeIsUp:
-            metrics = None
-        rows = folder.read_metrics()
-        records.append(
-            {
-                "arm": name,
-                "epochs": len(rows),
-                "of": run.config.training.epochs,
-                "seconds": run.seconds,
-                "last_epoch": rows[-1] if rows else None,
-                "metrics": metrics,
-            }
-        )
-    return records
+def opened(folder: RunFolder, preset: str, changes: dict[str, Any]) -> Run:
+    """Return the run of a folder; where there is none, a fresh one."""
+    if folder.config_file.is_file():
+        return load(folder)
+    config = task_class("navigation").presets[preset].replace(**changes)
+    return start(folder, RunDescription("navigation", config, None))
+
+
+def _record(arm: str, run: Run) -> dict[str, Any]:
+    rows = run.folder.read_metrics()
+    return {
+        "arm": arm,
+        "epochs": run.epoch,
+        "of": run.config.training.epochs,
+        "seconds": run.seconds,
+        "last_epoch": rows[-1] if rows else None,
+        "metrics": run.folder.read_record()["metrics"] if run.folder.record_file.is_file() else None,
+    }

@@ -1,6 +1,7 @@
 """The speed rows of a CUDA device: the penalty, a training step, compressed layers and 2:4 weights."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +31,8 @@ class Scale:
         steps: of sequences.
         rounds: how often each side of a comparison runs.
         navigation: changes of navigation's preset `paper` for its step.
+        tests_seconds: for the tests, at most.
+        rows_seconds: for each group of rows, at most.
     """
 
     device: str = "cuda"
@@ -38,9 +41,20 @@ class Scale:
     steps: int = 50
     rounds: int = 15
     navigation: dict[str, Any] | None = None
+    tests_seconds: float = 150.0
+    rows_seconds: float = 75.0
 
 
-DRY = Scale("cpu", 256, 4, 3, 2, {"hidden_size": 64, "landmarks": 64, "steps": 3, "batch_size": 4})
+DRY = Scale(
+    "cpu",
+    neurons=256,
+    batch=4,
+    steps=3,
+    rounds=2,
+    navigation={"hidden_size": 64, "landmarks": 64, "width": 0.34, "steps": 3, "batch_size": 4},
+    tests_seconds=math.inf,
+    rows_seconds=math.inf,
+)
 
 
 def penalties(scale: Scale) -> list[Result]:
@@ -120,9 +134,10 @@ def semi_structured(scale: Scale) -> list[Result]:
     return [replace(result, notes={"largest_difference": error})]
 
 
+# By what the names of their records begin with.
 GROUPS: dict[str, Callable[[Scale], list[Result]]] = {
-    "penalty": penalties,
-    "navigation": navigation,
-    "compressed": compressed,
-    "semi-structured": semi_structured,
+    "gpu-penalty": penalties,
+    "gpu-navigation": navigation,
+    "gpu-sparse": compressed,
+    "gpu-2-4": semi_structured,
 }
