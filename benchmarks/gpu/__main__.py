@@ -33,7 +33,7 @@ class Options:
 
     Args:
         dry: go through every line on the CPU, with small sizes, and keep nothing.
-        seconds: for all of it; a dry run, in which kernels for the CPU may have to be compiled, has as long as it needs.
+        seconds: for all of it; a dry run, which may have to compile kernels for the CPU, has as long as it needs.
         records: where the records go.
         runs: folder of navigation's runs, which go on where they stopped.
     """
