@@ -13,11 +13,17 @@ import torch
 import tyro
 from rich.console import Console
 
-from benchmarks.speed import penalty, signed, sparse, training
+from benchmarks.speed import latency, penalty, signed, sparse, training
 from benchmarks.speed.harness import RECORDS, ROUNDS, Result, save, show
 
 # A group of rows is a module with ROWS: name -> function of the number of rounds.
-ROWS: dict[str, Callable[[int], Result]] = {**penalty.ROWS, **signed.ROWS, **training.ROWS, **sparse.ROWS}
+ROWS: dict[str, Callable[[int], Result]] = {
+    **penalty.ROWS,
+    **signed.ROWS,
+    **training.ROWS,
+    **sparse.ROWS,
+    **latency.ROWS,
+}
 
 
 @dataclass(frozen=True)

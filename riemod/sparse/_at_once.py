@@ -28,7 +28,7 @@ from riemod._torch import inside_export, inside_torch_func
 from riemod._untrusted import one_line
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, StoredMatrix
 
-__all__ = ["is_small", "scan", "widened"]
+__all__ = ["is_possible", "is_small", "scan", "widened"]
 
 # More entries are worth several threads, and more sequences the vectors of torch's own products.
 LARGEST_COUNT, LARGEST_BATCH = 1 << 20, 16
@@ -40,19 +40,21 @@ _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-tree-vectorize", "-fno-tre
 _LOGGER = logging.getLogger(__name__)
 
 
+def is_possible() -> bool:
+    """Tell whether anything may run in one call here and now: without gradients, transforms, tracing and autocast."""
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return False
+    return not (inside_export() or torch.compiler.is_compiling() or inside_torch_func())
+
+
 def is_small(batch: int, *matrices: StoredMatrix) -> bool:
-    """Tell whether a layer with these hidden matrices runs in one call, here and now.
+    """Tell whether a layer is one that runs in one call, where that `is_possible`.
 
     Args:
         batch: number of sequences.
-        matrices: of its layers and directions.
+        matrices: the hidden ones of its layers and directions.
     """
-    if torch.is_grad_enabled() or not 1 <= batch <= LARGEST_BATCH or not all(map(_is_taken, matrices)):
-        return False
-    elsewhere = inside_export() or torch.compiler.is_compiling() or inside_torch_func()
-    if elsewhere or torch.is_autocast_enabled("cpu"):
-        return False
-    return _function() is not None
+    return 1 <= batch <= LARGEST_BATCH and all(map(_is_taken, matrices)) and _function() is not None
 
 
 def _is_taken(matrix: StoredMatrix) -> bool:
@@ -76,7 +78,7 @@ def scan(
     first: tuple[Float[Tensor, "n lanes"], ...],
     backward: bool,
 ) -> tuple[Float[Tensor, "steps n lanes"], tuple[Float[Tensor, "n lanes"], ...]]:
-    """Run one layer in one direction; call it if `is_small`, with contiguous float32 tensors on the CPU.
+    """Run one layer in one direction; call it if it `is_possible` and the layer `is_small`, with contiguous float32 tensors on the CPU.
 
     Args:
         mode: of the layer: "RNN_TANH", "RNN_RELU", "GRU" or "LSTM".

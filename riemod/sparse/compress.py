@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from riemod._checks import check_items, check_mapping, check_text, check_type, shown
 from riemod.regularization._double_use import regularizers_of
 from riemod.regularization.regularizer import ModuliRegularizer
+from riemod.sparse._at_once import is_small
 from riemod.sparse.layers import PrunedLayer, PrunedWeight, pruned_layers, set_submodule, skipped_layers
 from riemod.sparse.layouts import BlockMatrix, CSRMatrix, DenseMatrix, StoredMatrix
 from riemod.sparse.recurrent import CompressedLinear, CompressedRecurrent
@@ -34,8 +35,8 @@ _BLOCK = re.compile(r"block([1-9]\d*)?")
 class Timing(NamedTuple):
     """Holds the measured time and size of one weight, or of a whole layer, in one layout.
 
-    `seconds` is the median time of a product with the weight, or of the layer's forward; `bytes` is the memory of
-    weights and indices.
+    `seconds` is the median time of a product with the weight, or of the layer's forward, as for the hidden matrix of a
+    layer that runs in one compiled call; `bytes` is the memory of weights and indices.
     """
 
     name: str
@@ -154,7 +155,11 @@ def time_layouts(module: nn.Module, example_input: Any = None) -> list[Timing]:
         best: dict[str, str] = {}
         for name, weight in layer.weights.items():
             if weight.has_zeros or none_pruned:
-                alternatives = _time_weight(name, weight, _columns(layer.module, given))
+                columns = _columns(layer.module, given)
+                if _runs_at_once(layer, name, columns):
+                    alternatives = _time_in_layer(layer, name, given)
+                else:
+                    alternatives = _time_weight(name, weight, columns)
                 timings += alternatives
                 best[name] = min(alternatives, key=lambda timing: timing.seconds).layout
         if any(chosen != "dense" for chosen in best.values()):
@@ -209,12 +214,7 @@ def _compressed_layer(layer: PrunedLayer, layouts: Mapping[str, str]) -> nn.Modu
 
 def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
     """Time the product of one weight with a number of columns, in every layout worth a trial."""
-    matrices = {"dense": _matrix(weight, "dense"), "csr": _matrix(weight, "csr")}
-    if weight.has_zeros:
-        sizes = [size for size in _BLOCK_SIZES if size < max(weight.values.shape)]
-        blocks = {f"block{size}": _matrix(weight, f"block{size}") for size in sizes}
-        limit = _FULLEST * weight.values.numel()
-        matrices |= {layout: matrix for layout, matrix in blocks.items() if matrix.values.numel() <= limit}
+    matrices = _alternatives(weight)
     h = _drawn(weight.values, weight.values.shape[1], columns)
 
     def product(matrix: StoredMatrix) -> Callable[[], object]:
@@ -222,6 +222,36 @@ def _time_weight(name: str, weight: PrunedWeight, columns: int) -> list[Timing]:
 
     seconds = median_seconds({layout: product(matrix) for layout, matrix in matrices.items()}, h.device)
     return [Timing(name, layout, seconds[layout], matrix.stored_bytes()) for layout, matrix in matrices.items()]
+
+
+def _runs_at_once(layer: PrunedLayer, name: str, columns: int) -> bool:
+    """Tell whether a layer whose hidden matrix this is runs in one compiled call, if it is stored row by row."""
+    hidden = name.rpartition(".")[2].startswith("weight_hh")
+    return hidden and is_small(columns, *(_matrix(w, "csr") for own, w in layer.weights.items() if "weight_hh" in own))
+
+
+def _time_in_layer(layer: PrunedLayer, name: str, given: tuple[Any, ...]) -> list[Timing]:
+    """Time the layer with one weight in every layout worth a trial: a product alone would be lost in calls."""
+    alternatives = _alternatives(layer.weights[name])
+    sides = {layout: _compressed_layer(layer, {name: layout}) for layout in alternatives if layout != "dense"}
+
+    def forward(side: nn.Module) -> Callable[[], object]:
+        return lambda: side(*given)
+
+    calls = {layout: forward(side) for layout, side in {"dense": layer.module, **sides}.items()}
+    seconds = median_seconds(calls, layer.weights[name].values.device)
+    return [Timing(name, layout, seconds[layout], matrix.stored_bytes()) for layout, matrix in alternatives.items()]
+
+
+def _alternatives(weight: PrunedWeight) -> dict[str, StoredMatrix]:
+    """Return a weight in every layout that is worth a trial."""
+    matrices = {"dense": _matrix(weight, "dense"), "csr": _matrix(weight, "csr")}
+    if weight.has_zeros:
+        sizes = [size for size in _BLOCK_SIZES if size < max(weight.values.shape)]
+        blocks = {f"block{size}": _matrix(weight, f"block{size}") for size in sizes}
+        limit = _FULLEST * weight.values.numel()
+        matrices |= {layout: matrix for layout, matrix in blocks.items() if matrix.values.numel() <= limit}
+    return matrices
 
 
 def _time_layer(layer: PrunedLayer, compressed: nn.Module, given: tuple[Any, ...]) -> list[Timing]:

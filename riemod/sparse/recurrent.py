@@ -149,6 +149,8 @@ class CompressedRecurrent(nn.Module):
 
     def _is_small(self, x: Tensor, states: Sequence[State]) -> bool:
         """Tell whether to run the whole sequence in one call."""
+        if not at_once.is_possible():
+            return False
         plain = all(
             type(tensor) in (Tensor, nn.Parameter) and tensor.dtype == torch.float32 and tensor.device.type == "cpu"
             for tensor in (x, *states[0])

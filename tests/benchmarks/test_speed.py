@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks.speed import harness, penalty, signed, sparse
+from benchmarks.speed import harness, latency, penalty, signed, sparse
 from benchmarks.speed.__main__ import ROWS
 from benchmarks.speed.harness import Result, Spread, compare, compare_several, save, show
 from benchmarks.speed.roofline import functions
@@ -71,6 +71,24 @@ def test_the_sparse_rows_compute_what_the_pruned_layer_computes(monkeypatch):
         torch.testing.assert_close(sparse.compressed_layer(kind, 4)(x)[0], layer(x)[0], rtol=1e-4, atol=1e-5)
     for cached in (sparse.pruned_layer, sparse.compressed_layer):
         cached.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", latency.KINDS)
+def test_the_loops_compute_what_torch_s_layers_compute(kind):
+    dense = latency.KINDS[kind](2, 16)
+    x = torch.randn(4, 3, 2)
+    loop = latency.LOOPS[latency.KINDS[kind]](dense)
+    torch.testing.assert_close(loop(x), dense(x)[0])
+    torch.testing.assert_close(torch.jit.script(loop)(x), dense(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_row_of_latency_has_all_sides(monkeypatch):
+    monkeypatch.setattr(latency, "_ROUNDS", 2)
+    row = latency.latency("lstm", 64, "batch8", 2)
+    assert {"dense", "TorchScript", "single 90 %", "blocks 98 %"} <= set(row.notes)
+    assert row.value == row.notes["single 90 %"]["ratio"]
 
 
 def test_quartiles():
