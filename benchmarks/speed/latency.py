@@ -1,4 +1,4 @@
-"""Few sequences through small recurrent layers, one thread: compressed layers against torch's layers and TorchScript."""
+"""Few sequences through small recurrent layers on one thread: compressed layers against torch's and TorchScript."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,8 +61,8 @@ def pruned(kind: str, neurons: int, sparsity: int, layout: str) -> nn.RNNBase:
     """A layer with random weights, pruned one by one or in blocks of 32."""
     torch.manual_seed(0)
     layer = KINDS[kind](2, neurons).eval()
-    blocks = {} if layout == "single" else {"blocks": 32}
-    riemod.MagnitudePruner(layer, targets=["weight_hh_l0"], **blocks).prune(sparsity / 100)
+    blocks = None if layout == "single" else 32
+    riemod.MagnitudePruner(layer, targets=["weight_hh_l0"], blocks=blocks).prune(sparsity / 100)
     return layer
 
 

@@ -78,7 +78,9 @@ def scan(
     first: tuple[Float[Tensor, "n lanes"], ...],
     backward: bool,
 ) -> tuple[Float[Tensor, "steps n lanes"], tuple[Float[Tensor, "n lanes"], ...]]:
-    """Run one layer in one direction; call it if it `is_possible` and the layer `is_small`, with contiguous float32 tensors on the CPU.
+    """Run one layer in one direction; call it where it `is_possible` and the layer `is_small`.
+
+    All tensors are contiguous, float32 and on the CPU.
 
     Args:
         mode: of the layer: "RNN_TANH", "RNN_RELU", "GRU" or "LSTM".
