@@ -109,7 +109,9 @@ def test_it_runs_where_no_gradient_is_asked_for(kind, calls):
     assert len(calls) == 3
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore:There is a performance drop:UserWarning"
+)
 def test_for_whom_it_is_not(calls):
     layer = pruned("tanh", 40)
     small = compress(layer, "csr")
