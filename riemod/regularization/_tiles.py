@@ -20,7 +20,7 @@ from riemod.regularization.inhibitors import CostLaw
 TILE_ELEMENTS = 1 << 16
 GPU_TILE_ELEMENTS = 1 << 21
 # A tile spans whole rows, which lie in one piece, of weights up to this width; of wider ones it is a copied part.
-WHOLE_ROWS = 1 << 13
+WHOLE_ROWS = 1 << 15
 TILE_WIDTH = 1 << 11
 # torch copies this many numbers on one thread.
 _COPIED_ELEMENTS = (1 << 15) - 1
