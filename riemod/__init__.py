@@ -23,6 +23,7 @@ from riemod.pruning import (
     lottery_ticket,
 )
 from riemod.regularization import (
+    AutoStrength,
     Modules,
     ModuliRegularizer,
     NeuronEmbedding,
@@ -67,6 +68,7 @@ _LAZY = (
 )
 
 __all__ = [
+    "AutoStrength",
     "Coactivity",
     "ConstantSchedule",
     "CubicSchedule",
