@@ -15,15 +15,14 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import ndtr
 
-from riemod._arrays import check_array
 from riemod._checks import check_at_least, check_fraction, check_integer, check_items, check_text
 from riemod._statistics import holm
+from riemod.suites.intervals import RESAMPLES, bootstrap_interval, check_values, on_grid
 from riemod.suites.results import Result, check_results, is_collapsed, is_lost
 
 __all__ = [
     "Cell",
     "Comparison",
-    "bootstrap_interval",
     "compare",
     "control_of",
     "detectable_difference",
@@ -32,14 +31,11 @@ __all__ = [
     "summarize",
 ]
 
-RESAMPLES = 9999
-"""The number of bootstrap resamples, and of random sign changes where not all of them are tried."""
 LEVEL = 0.05
 """The level of the tests: a difference is shown where the corrected p-value is at most this."""
 POWER = 0.8
 """The probability with which a difference that could have been shown is shown."""
 _SEED = 0
-_GRID = 2.0**32
 
 
 @dataclass(frozen=True)
@@ -116,46 +112,6 @@ class Comparison:
     detectable: float
 
 
-def bootstrap_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Compute the bias-corrected and accelerated bootstrap interval of a mean, from 9,999 resamples of a fixed seed.
-
-    One or two values give no interval (NaN, NaN): the resamples of two cannot leave them, and the mean lies between
-    two values in half of all cases only. Equal values, three or more, give themselves as both ends.
-
-    Args:
-        values: n finite numbers.
-        level: of the interval, in (0, 1).
-
-    Returns:
-        The lower and the upper end, within the smallest and the largest value.
-
-    Raises:
-        TypeError: the values are no numbers.
-        ValueError: there are none, or one is not finite; the level is not in (0, 1).
-
-    Source: Efron, https://doi.org/10.2307/2289144, by `scipy.stats.bootstrap`.
-
-    >>> bootstrap_interval([1.0, 1.0, 1.0]), bootstrap_interval([1.0, 2.0])
-    ((1.0, 1.0), (nan, nan))
-    """
-    numbers, level = _check_values(values), check_fraction("level", level)
-    if len(numbers) < 3:
-        return math.nan, math.nan
-    start, span = float(numbers.min()), float(np.ptp(numbers))
-    if span <= 1e-12 * float(np.abs(numbers).max()):
-        return start, float(numbers.max())
-    found = stats.bootstrap(
-        (_on_grid((numbers - start) / span),),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=level,
-        method="BCa",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    low, high = (start + span * float(np.clip(end, 0, 1)) for end in (found.low / _GRID, found.high / _GRID))
-    return low, high
-
-
 def paired_p_value(differences: Sequence[float] | np.ndarray) -> float:
     """Test whether paired differences are symmetric about 0: the two-sided permutation test of their mean.
 
@@ -177,11 +133,11 @@ def paired_p_value(differences: Sequence[float] | np.ndarray) -> float:
     >>> paired_p_value([0.1, 0.3, 0.2, 0.5])
     0.125
     """
-    numbers = _check_values(differences, "differences")
+    numbers = check_values(differences, "differences")
     if len(numbers) == 1 or not numbers.any():
         return 1.0
     found = stats.permutation_test(
-        (_on_grid(numbers / np.abs(numbers).max()),),
+        (on_grid(numbers / np.abs(numbers).max()),),
         np.mean,
         permutation_type="samples",
         n_resamples=RESAMPLES,
@@ -354,15 +310,3 @@ def _power_at(noncentrality: float, freedom: int, critical: float) -> float:
         given = ndtr(noncentrality - critical * s) + ndtr(-noncentrality - critical * s)
         total += (end - start) / 2 * float(weights @ (stats.chi.pdf(s, freedom, scale=scale) * given))
     return total
-
-
-def _on_grid(numbers: np.ndarray) -> np.ndarray:
-    """Return numbers of [-1, 1] as whole multiples of 2^-32: their sums are exact, so that equal sums are ties."""
-    return np.rint(numbers * _GRID)
-
-
-def _check_values(values: Sequence[float] | np.ndarray, name: str = "values") -> np.ndarray:
-    numbers = check_array(name, values, ("n",))
-    if not len(numbers) or not np.isfinite(numbers).all():
-        raise ValueError(f"{name} must be finite numbers, at least one, got {numbers.tolist()}")
-    return numbers

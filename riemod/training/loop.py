@@ -198,8 +198,9 @@ def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float
 
 
 def _found_strength(run: Run) -> dict[str, float]:
-    """Return the strength that a run came to, if it finds it itself."""
-    return {} if run.strength is None else {"strength": run.strength.strength.item()}
+    """Return the strength that a run came to, if it finds it itself; as a number it stands in a configuration."""
+    # Of the regularizer's own strength, which is 1, or scaled as a number would be (mean_cost).
+    return {} if run.strength is None else {"strength": run.strength.factor.item()}
 
 
 def _quick_evaluation(run: Run) -> dict[str, float]:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from riemod.suites.statistics import (
-    bootstrap_interval,
     compare,
     detectable_difference,
     least_pairs,

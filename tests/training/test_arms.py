@@ -64,7 +64,7 @@ def test_a_strength_that_was_found_is_in_every_row_and_in_the_record(tmp_path: P
         assert record["strength"] == {"value": rows[-1]["strength"], "unit": "1"}
         assert all(row["strength"] > 0 and row["penalty"] > 0 for row in rows)
         assert run.config.to_dict()["strength"] == "auto"
-    # One penalty in two units of costs: the nets are the same, the strengths stand to one another as the units do.
+    # One penalty in two units of costs: the nets are the same, the numbers stand to one another as the units do.
     assert records[0]["metrics"]["rmse"]["value"] == pytest.approx(records[1]["metrics"]["rmse"]["value"], rel=1e-4)
     costs = plain.moduli.coefficients().mean().item()
     ratio = records[0]["strength"]["value"] * costs / records[1]["strength"]["value"]
