@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
 from riemod.plotting.bands import Curve, plot_bands
 from riemod.plotting.composite import save_composite
+from riemod.plotting.frontier import FrontierPoint, draw_frontier
 from riemod.plotting.intervals import Dots, draw_intervals, plot_intervals
 from riemod.plotting.neurons import plot_joined_neurons, plot_neuron_values
 from riemod.plotting.points import (
@@ -34,6 +35,8 @@ __all__ = [
     "Axes",
     "Curve",
     "Dots",
+    "FrontierPoint",
+    "draw_frontier",
     "draw_intervals",
     "has_picture",
     "plot_agreement",

@@ -46,6 +46,7 @@ class _Declaration(TypedDict, total=False):
     title: Required[str]
     task: Required[str]
     tables: list[_Positive]
+    protocol: Literal["matched", "published"]
     control: Required[str]
     metrics: Required[list[str]]
     lost: Required[list[_Loss]]

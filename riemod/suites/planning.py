@@ -53,6 +53,7 @@ def load_suite(
         title=values["title"],
         task=values["task"],
         tables=tuple(values.get("tables", ())),
+        protocol=values.get("protocol", "matched"),
         control=values["control"],
         metrics=tuple(values["metrics"]),
         losses=tuple(Loss(**loss) for loss in values["lost"]),
@@ -102,7 +103,7 @@ def _runs(declaration: Declaration, preset: str, options: dict[str, Any], seeds:
     runs = [
         run(arm, sparsity, seed)
         for seed in seeds
-        for sparsity in dict.fromkeys([*sparsities, *(own for chosen in arms.values() for own in chosen)])
+        for sparsity in dict.fromkeys([*(own for chosen in arms.values() for own in chosen), *sparsities])
         for arm, chosen in arms.items()
         if sparsity in chosen
     ]

@@ -1,4 +1,4 @@
-"""A strength that is found: the share of the gradients that it holds, what it does not depend on, and how it resumes."""
+"""A strength that is found: the share of the gradients that it holds, what changes nothing, and how it resumes."""
 
 import copy
 import math
@@ -142,7 +142,7 @@ def test_training_resumes_with_the_same_bits_and_copies_go_their_own_way(learn):
 
 
 def test_a_net_learns_beside_it_whatever_the_unit_of_the_costs():
-    """At the share that is held, the loss falls and idle weights shrink; by the same strength as a number it would not."""
+    """A million times the costs, at one share: the same net."""
     ends = []
     for amplitude in (1.0, 1e6):
         rnn = net()

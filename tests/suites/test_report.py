@@ -28,6 +28,9 @@ def test_scale_is_that_of_the_paper_s_preset() -> None:
     assert scale_of(load_suite("adding-30", "paper")) == (
         "These runs differ from the paper's in scale: steps 30 in place of 50."
     )
+    for name in ("adding", "navigation", "language"):
+        suite = load_suite(f"{name}-published", "paper", {"data": "text"} if name == "language" else None)
+        assert (suite.protocol, scale_of(suite)) == ("published", None)
     assert "smaller than the paper's nets" in str(scale_of(load_suite("navigation", "cpu")))
 
 

@@ -65,7 +65,9 @@ def check_types(config: Any) -> None:
         if isinstance(value, str) and words:
             if value not in words:
                 numbers = " or ".join(kind.__name__ for kind in kinds if isinstance(kind, type))
-                raise ValueError(f"{name} must be {' or '.join(map(repr, words))} or a {numbers}, got {_shortened(value)}")
+                raise ValueError(
+                    f"{name} must be {' or '.join(map(repr, words))} or a {numbers}, got {_shortened(value)}"
+                )
             continue
         kinds = tuple(kind for kind in kinds if isinstance(kind, type))
         fits = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
