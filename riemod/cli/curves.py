@@ -14,8 +14,7 @@ from riemod.suites import load_suite
 from riemod.tasks import task_class
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    from riemod.plotting import Axes
     from riemod.suites.sensitivity import Sensitivity
 
 

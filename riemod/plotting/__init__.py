@@ -1,6 +1,7 @@
 """Figures of nets and manifolds. Each function draws into the given Axes, or into a new one, and returns it."""
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
 from riemod.plotting.bands import Curve, plot_bands
@@ -35,6 +36,7 @@ __all__ = [
     "Axes",
     "Curve",
     "Dots",
+    "Figure",
     "FrontierPoint",
     "draw_frontier",
     "draw_intervals",

@@ -13,7 +13,7 @@ from riemod.regularization.regularizer import ModuliRegularizer
 
 __all__ = ["SHARE", "AutoStrength"]
 
-SHARE = 0.01
+SHARE = 0.003
 """The share of the task's gradient that is held where no other one is asked for."""
 
 _FIXED = {"moduli": "build a new AutoStrength on the other regularizer"}

@@ -5,10 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from riemod._files import write_atomically
-from riemod.plotting import Dots, draw_intervals
+from riemod.plotting import Dots, Figure, draw_intervals
 from riemod.suites.tables import SuiteTable
 
 __all__ = ["digest_of", "figure_digest", "save_figure", "save_marked", "shown_numbers"]
