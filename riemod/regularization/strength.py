@@ -16,6 +16,8 @@ __all__ = ["SHARE", "AutoStrength"]
 SHARE = 0.003
 """The share of the task's gradient that is held where no other one is asked for."""
 
+# Of the square of a float32 gradient.
+_ROUNDING = 1e-12
 _FIXED = {"moduli": "build a new AutoStrength on the other regularizer"}
 _SETTINGS = {
     "share": check_positive,
@@ -128,8 +130,9 @@ class AutoStrength(nn.Module):
         if due:
             task, penalty = self._squared_norms()
             level = 0.5 * (task / penalty).log()
-            # Where one of the gradients is 0 there is no share to hold, and nothing is learned of the other one.
-            known = level.isfinite()
+            # Where one of the gradients is 0 there is no share to hold; that of the task is a difference, and no more
+            # than its rounding is 0.
+            known = level.isfinite() & (task > _ROUNDING * self.factor.square() * penalty)
             decay = 1 - 1 / (1 + self.memory)
             self._level.copy_(torch.where(known, decay * self._level + (1 - decay) * level, self._level))
             self._seen.copy_(torch.where(known, decay * self._seen + (1 - decay), self._seen))

@@ -27,8 +27,8 @@ def started(*arguments: str, folder: Path, path: Path | None = None) -> Iterator
     """A process of Dask's command, without a dashboard, in a folder without a package of its own."""
     environment = os.environ | ({} if path is None else {"PYTHONPATH": str(path)})
     command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:], "--no-dashboard"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **quiet, env=environment, cwd=folder) as process:
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=null, stderr=null, env=environment, cwd=folder) as process:
         try:
             yield process
         finally:
