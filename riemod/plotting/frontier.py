@@ -15,6 +15,7 @@ __all__ = ["FrontierPoint", "draw_frontier"]
 
 _DENSE = "black"
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_WIDE = 8.0
 _MARKERS = ("s", "^", "D", "v", "P", "X")
 
 
@@ -22,7 +23,7 @@ class FrontierPoint(NamedTuple):
     """Holds one kind of net at one size."""
 
     family: str
-    """Nets of one family are joined by a line."""
+    """Nets of one family are joined by a line, in the order in which they come."""
     note: str
     """Beside the point; nothing if empty."""
     errors: Sequence[float]
@@ -34,7 +35,9 @@ class FrontierPoint(NamedTuple):
 
 
 def draw_frontier(points: Sequence[FrontierPoint], costs: Mapping[str, str], label: str, title: str) -> Figure:
-    """Draw the mean error of each point against each of its costs, both on logarithmic axes, and the single runs.
+    """Draw the mean error of each point against each of its costs, and the single runs.
+
+    The axis of the error is logarithmic, and so is that of a cost whose largest value is above 8 times the smallest.
 
     Args:
         points: of all families.
@@ -63,7 +66,7 @@ def draw_frontier(points: Sequence[FrontierPoint], costs: Mapping[str, str], lab
     handles = {}
     for ax, (name, axis) in zip(grid.flat, costs.items(), strict=False):
         for family in families:
-            own = sorted((p for p in points if p.family == family), key=lambda p, name=name: p.costs[name])
+            own = [p for p in points if p.family == family]
             index = others.index(family) % len(_COLORS) if family in others else -1
             color, marker = (_COLORS[index], _MARKERS[index]) if index >= 0 else (_DENSE, "o")
             x, y = [p.costs[name] for p in own], [float(np.mean(p.errors)) for p in own]
@@ -82,14 +85,18 @@ def draw_frontier(points: Sequence[FrontierPoint], costs: Mapping[str, str], lab
         ax.set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.legend(
-        handles.values(), handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8
+        handles.values(), handles, loc="outside lower center", ncols=min(2, len(handles)), frameon=False, fontsize=8
     )
     return figure
 
 
 def _scale(ax: Axes, axis: str, label: str) -> None:
-    ax.set(xscale="log", yscale="log", xlabel=axis, ylabel=label)
+    low, high = ax.dataLim.intervalx
+    ax.set(xscale="log" if high > _WIDE * low else "linear", yscale="log", xlabel=axis, ylabel=label)
     for one in (ax.xaxis, ax.yaxis):
+        if one.get_scale() == "linear":
+            ax.set_xlim(0, None)
+            continue
         low, high = one.get_view_interval()
         one.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1,)))
         one.set_minor_locator(NullLocator())

@@ -119,10 +119,13 @@ def save_frontier(lines: list[FrontierLine], label: str, title: str, path: Path,
     Raises:
         OSError: the file cannot be written.
     """
+    sparsities: dict[str, list[str]] = {}
+    for line in lines:
+        sparsities.setdefault(line.arm, []).append(f"{100 * line.sparsity:g}")
     points = [
         FrontierPoint(
-            "dense" if line.is_dense else line.arm,
-            line.arm.rpartition(" ")[2] if line.is_dense else f"{100 * line.sparsity:g} %",
+            "dense, by width" if line.is_dense else f"{line.arm}, {', '.join(sparsities[line.arm])} %",
+            line.arm.rpartition(" ")[2] if line.is_dense else "",
             line.errors,
             line.costs,
             reference=line.is_dense,

@@ -76,7 +76,7 @@ def test_the_penalty_s_gradient_has_its_share_of_the_task_s(share, strength, pow
 def test_single_steps_of_huge_or_no_gradients_count_little():
     rnn = net()
     moduli = ModuliRegularizer(rnn, Torus(2), generator=generator(0))
-    penalty = AutoStrength(moduli, every=1, memory=50)
+    penalty = AutoStrength(moduli, every=1, memory=20)
 
     def look(scale: float) -> float:
         rnn.zero_grad()
@@ -84,10 +84,10 @@ def test_single_steps_of_huge_or_no_gradients_count_little():
         penalty.update()
         return penalty.factor.item()
 
-    usual = [look(1.0) for _ in range(100)][-1]
-    assert look(1e6) < 1.5 * usual
+    usual = [look(1.0) for _ in range(50)][-1]
+    assert look(1e6) < 2 * usual
     assert look(0.0) == look(0.0)
-    for _ in range(400):
+    for _ in range(150):
         look(10.0)
     assert penalty.factor.item() == pytest.approx(10 * usual, rel=1e-2)
 
