@@ -85,7 +85,7 @@ def test_single_steps_of_huge_or_no_gradients_count_little():
         return penalty.factor.item()
 
     usual = [look(1.0) for _ in range(50)][-1]
-    assert look(1e6) < 2 * usual
+    assert look(1e6) < 2.5 * usual
     assert look(0.0) == look(0.0)
     for _ in range(150):
         look(10.0)
