@@ -53,11 +53,11 @@ def draw_frontier(points: Sequence[FrontierPoint], costs: Mapping[str, str], lab
         ValueError: there is no point or panel, or a number is not finite and positive.
     """
     costs = check_mapping("costs", costs, "a mapping from name to label")
+    if not costs:
+        raise ValueError("costs must name at least one panel, got none")
     points = _check_points(points, list(costs))
     for name, text in (("label", label), ("title", title)):
         check_text(name, text)
-    if not costs:
-        raise ValueError("costs must name at least one panel, got none")
     rows = -(-len(costs) // 2)
     figure = Figure(figsize=(7.0, 0.9 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, min(2, len(costs)), sharey=True, squeeze=False)
