@@ -23,6 +23,7 @@ from riemod.pruning import (
     lottery_ticket,
 )
 from riemod.regularization import (
+    AutoStrength,
     Modules,
     ModuliRegularizer,
     NeuronEmbedding,
@@ -69,6 +70,7 @@ _LAZY = (
 )
 
 __all__ = [
+    "AutoStrength",
     "Coactivity",
     "ConstantSchedule",
     "CubicSchedule",

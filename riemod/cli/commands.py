@@ -36,6 +36,7 @@ from riemod.cli.curves import draw_curves
 from riemod.cli.doctor import doctor
 from riemod.cli.figure import draw_figure
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
+from riemod.cli.frontier import measure_nets, print_frontier
 from riemod.cli.parsing import UsageError, describe, parse_command
 from riemod.cli.presets import presets
 from riemod.cli.report import report
@@ -298,6 +299,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
     "bench": bench,
     "table": print_table,
+    "measure": measure_nets,
+    "frontier": print_frontier,
     "figure": draw_figure,
     "curves": draw_curves,
     "demo": demo,

@@ -48,7 +48,7 @@ def draw_figure(
     sys.stdout.write(f"{path}\n")
 
 
-def check_ending(out: Path) -> None:
+def check_ending(out: Path, endings: tuple[str, ...] = _ENDINGS) -> None:
     """Raise a ValueError unless the name of a file says that it is a picture."""
-    if out.suffix.lower() not in _ENDINGS:
-        raise ValueError(f"out must end with {', '.join(_ENDINGS)}, got {out}")
+    if out.suffix.lower() not in endings:
+        raise ValueError(f"out must end with {', '.join(endings)}, got {out}")

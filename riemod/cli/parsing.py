@@ -116,15 +116,18 @@ def _check_value(option: str, kind: Any, text: str) -> None:
     if text == "None" and types.NoneType in kinds:
         return
     choices = [str(choice) for kind in kinds if typing.get_origin(kind) is Literal for choice in typing.get_args(kind)]
-    if choices:
-        check_choice(option, text, choices)
     number = next((kind for kind in kinds if kind in _NUMBERS), None)
     if number is None:
+        if choices:
+            check_choice(option, text, choices)
+        return
+    if text in choices:
         return
     try:
         number(text)
     except ValueError:
-        allowed = _NUMBERS[number] + (" or None" if types.NoneType in kinds else "")
+        words = [*map(repr, choices), *(["None"] if types.NoneType in kinds else [])]
+        allowed = " or ".join([_NUMBERS[number], *words])
         raise UsageError(f"{option} must be {allowed}, got {text[:80]!r}") from None
 
 

@@ -49,6 +49,8 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
     for key, share in record["sparsity"].items():
         add_row(table, f"sparsity {key}", f"{share:.4f}", "fraction of zeros")
     table.add_section()
+    if "strength" in record:
+        add_row(table, "strength that was found", number(record["strength"]["value"]), "")
     add_row(table, "parameters", f"{record['parameters']:,}", "weights")
     add_row(table, "training time", number(record["wall_time"]["value"]), record["wall_time"]["unit"])
     add_row(table, "seed", str(config["seed"]), "")

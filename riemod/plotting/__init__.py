@@ -1,10 +1,12 @@
 """Figures of nets and manifolds. Each function draws into the given Axes, or into a new one, and returns it."""
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from riemod.plotting.agreement import plot_agreement, plot_geodesics, sphere_colors
 from riemod.plotting.bands import Curve, plot_bands
 from riemod.plotting.composite import save_composite
+from riemod.plotting.frontier import FrontierPoint, draw_frontier
 from riemod.plotting.intervals import Dots, draw_intervals, plot_intervals
 from riemod.plotting.neurons import plot_joined_neurons, plot_neuron_values
 from riemod.plotting.points import (
@@ -35,6 +37,9 @@ __all__ = [
     "Axes",
     "Curve",
     "Dots",
+    "Figure",
+    "FrontierPoint",
+    "draw_frontier",
     "draw_intervals",
     "has_picture",
     "mean_weights_by_distance",

@@ -148,6 +148,9 @@ def _scale(ax: Axes, lines: Sequence[Dots]) -> None:
         ax.locator_params(axis="x", nbins=7)
         return
     ax.set_xscale("log")
+    # An interval may reach to 0 and below: it ends at the frame then.
+    highest = max(values.max(), *(line.interval[1] for line in lines if np.isfinite(line.interval[1])), 0.0)
+    ax.set_xlim(values.min() / 1.4, highest * 1.2)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if values.max() < 300 * values.min() else (1,)))
     ax.xaxis.set_minor_locator(NullLocator())
     formatter = ScalarFormatter()

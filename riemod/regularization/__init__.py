@@ -6,9 +6,11 @@ from riemod.regularization.energy import evidence_energy
 from riemod.regularization.penalty import moduli_penalty
 from riemod.regularization.proximal import backward_to_points, proximal_step
 from riemod.regularization.regularizer import ModuliRegularizer
+from riemod.regularization.strength import AutoStrength
 from riemod.regularization.weights import chain, kernel, recurrent
 
 __all__ = [
+    "AutoStrength",
     "Modules",
     "ModuliRegularizer",
     "NeuronEmbedding",

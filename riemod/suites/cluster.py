@@ -1,9 +1,12 @@
 """A Dask cluster as an executor: its workers train the runs, in a folder that all hosts share (extra `cluster`)."""
 
 import importlib.util
+import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from riemod._untrusted import one_line
@@ -11,6 +14,7 @@ from riemod.suites.errors import SuiteError
 from riemod.suites.work import differing, versions
 
 _PATIENCE = 20.0  # seconds for the scheduler to answer, and for a first worker to come
+_TICK = 0.1  # seconds between two looks at a scheduler file
 
 
 class Cluster(NamedTuple):
@@ -31,15 +35,15 @@ def connect(address: str, patience: float = _PATIENCE) -> Iterator[Cluster]:
 
     Raises:
         SuiteError: if the extra is not installed, the scheduler does not answer, no worker comes, or one has no riemod
-            or other versions than this process.
+            or other versions than this process, or the scheduler file holds no address.
     """
     if importlib.util.find_spec("distributed") is None:
         raise SuiteError("scheduler needs dask.distributed: pip install 'riemod[cluster]' brings it")
     from distributed import Client
 
-    file = address if address.endswith(".json") else None
+    place = _address_in(Path(address), patience) if address.endswith(".json") else address
     try:
-        client: Any = Client(None if file else address, scheduler_file=file, timeout=patience, set_as_default=False)
+        client: Any = Client(place, timeout=patience, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise SuiteError(f"scheduler {address!r} does not answer: {one_line(error)}") from error
     with client:
@@ -55,6 +59,22 @@ def connect(address: str, patience: float = _PATIENCE) -> Iterator[Cluster]:
             ) from error
         _check_workers(answers)
         yield Cluster(client.get_executor(pure=False), lambda: max(1, len(client.nthreads())))
+
+
+def _address_in(file: Path, patience: float) -> str:
+    """Return the address in a scheduler file, which the scheduler may still be about to write."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(content, dict) and isinstance(content.get("address"), str):
+                return content["address"]
+            problem = "it holds no address"
+        except (OSError, ValueError) as error:
+            problem = one_line(error)
+        if time.monotonic() >= end:
+            raise SuiteError(f"scheduler {str(file)!r} does not answer: {problem}")
+        time.sleep(_TICK)
 
 
 def _check_workers(answers: dict[str, object]) -> None:

@@ -46,6 +46,7 @@ class _Declaration(TypedDict, total=False):
     title: Required[str]
     task: Required[str]
     tables: list[_Positive]
+    protocol: Literal["matched", "published"]
     control: Required[str]
     metrics: Required[list[str]]
     lost: Required[list[_Loss]]
@@ -65,6 +66,12 @@ class Draw(TypedDict, total=False):
     mask: Literal["kept", "permuted"]
     embedding: Literal["kept", "new"]
     spectral_radius: Amount
+
+
+class Arm(TypedDict, total=False):
+    """Lists what an arm may say besides numbers of its runs."""
+
+    sparsities: list[Share]
 
 
 # The numbers of a run that the suite itself sets.
@@ -134,7 +141,13 @@ class Declaration:
             check_name(f"{self.file}: metrics", metric, task.units)
         self._check_options("options", values.get("options", {}), numbers)
         for arm, options in arms.items():
-            self._check_options(f"arms.{arm!r}", options, numbers)
+            self._check_options(f"arms.{arm!r}", options, [*numbers, *Arm.__annotations__])
+            try:
+                check_shape({key: value for key, value in options.items() if key in Arm.__annotations__}, Arm)
+            except DamagedFile as error:
+                raise SuiteError(f"{self.file}: arms.{arm!r}: {error}") from error
+            if "sparsities" in options and not options["sparsities"]:
+                self.fail(f"arms.{arm!r}.sparsities", "must have at least one number", options["sparsities"])
         for preset, own in values["presets"].items():
             check_name(f"{self.file}: presets", preset, task.presets)
             _check_keys(self.file, f"presets.{preset}", own, _Preset)

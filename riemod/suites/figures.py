@@ -2,14 +2,14 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from riemod._files import write_atomically
-from riemod.plotting import Dots, draw_intervals
+from riemod.plotting import Dots, Figure, draw_intervals
 from riemod.suites.tables import SuiteTable
 
-__all__ = ["figure_digest", "save_figure", "shown_numbers"]
+__all__ = ["digest_of", "figure_digest", "save_figure", "save_marked", "shown_numbers"]
 
 _KEY = "Shown"
 
@@ -27,8 +27,13 @@ def save_figure(table: SuiteTable, path: Path, dpi: int = 150) -> None:
     """
     unit = "" if table.metric.unit == "1" else f", {table.metric.unit}"
     figure = draw_intervals(shown_numbers(table), f"{table.metric.label}{unit}", table.title)
+    save_marked(figure, figure_digest(table), path, dpi)
+
+
+def save_marked(figure: Figure, digest: str, path: Path, dpi: int) -> None:
+    """Write a figure as a PNG file that holds the digest of its numbers as the text "Shown"."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, metadata={_KEY: figure_digest(table), "Software": None})
+    figure.savefig(stream, format="png", dpi=dpi, metadata={_KEY: digest, "Software": None})
     write_atomically(path, stream.getvalue())
 
 
@@ -65,5 +70,9 @@ def figure_digest(table: SuiteTable) -> str:
         for title, lines in shown_numbers(table).items()
         for line in lines
     ]
-    text = "\n".join([table.title, *table.metric, *shown])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of([table.title, *table.metric, *shown])
+
+
+def digest_of(lines: Sequence[str]) -> str:
+    """Return the SHA-256 of lines of text, in hexadecimal digits."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from riemod.suites.errors import SuiteError
 from riemod.suites.keys import identity, key_of
+from riemod.suites.published import Protocol
 from riemod.tasks import RunConfig
 
 Record = Mapping[str, Any]
@@ -141,6 +142,7 @@ class Suite:
         title: one line.
         task: as `riemod train` names it.
         tables: of the paper, by number, that it reproduces.
+        protocol: whether the arms are matched, or have the constants of the paper's own code.
         control: the arm that the others are compared with.
         metrics: of the task that its table shows.
         losses: a run is lost if one of them holds.
@@ -153,6 +155,7 @@ class Suite:
     title: str
     task: str
     tables: tuple[int, ...]
+    protocol: Protocol
     control: str
     metrics: tuple[str, ...]
     losses: tuple[Loss, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 from riemod._checks import check_integer, check_items, check_mapping, check_text, check_type
 from riemod._untrusted import one_line
-from riemod.suites.declaration import Declaration, Draw, check_name, listed, read_declaration
+from riemod.suites.declaration import Arm, Declaration, Draw, check_name, listed, read_declaration
 from riemod.suites.errors import SuiteError
 from riemod.suites.plan import Loss, PlannedRun, Suite, Ticket
 from riemod.tasks import TASKS, RunConfig
@@ -53,6 +53,7 @@ def load_suite(
         title=values["title"],
         task=values["task"],
         tables=tuple(values.get("tables", ())),
+        protocol=values.get("protocol", "matched"),
         control=values["control"],
         metrics=tuple(values["metrics"]),
         losses=tuple(Loss(**loss) for loss in values["lost"]),
@@ -86,7 +87,8 @@ def _runs(declaration: Declaration, preset: str, options: dict[str, Any], seeds:
     common = values.get("options", {}) | own.get("options", {})
 
     def run(arm: str, sparsity: float, seed: int) -> PlannedRun:
-        changes = common | values["arms"][arm] | options | {"sparsity": float(sparsity), "seed": seed}
+        own_numbers = {key: value for key, value in values["arms"][arm].items() if key not in Arm.__annotations__}
+        changes = common | own_numbers | options | {"sparsity": float(sparsity), "seed": seed}
         return PlannedRun(
             task=values["task"],
             arm=arm,
@@ -97,11 +99,13 @@ def _runs(declaration: Declaration, preset: str, options: dict[str, Any], seeds:
             name=_run_name(arm, sparsity, seed),
         )
 
+    arms = {arm: values["arms"][arm].get("sparsities", sparsities) for arm in own.get("arms", list(values["arms"]))}
     runs = [
         run(arm, sparsity, seed)
         for seed in seeds
-        for sparsity in sparsities
-        for arm in own.get("arms", list(values["arms"]))
+        for sparsity in dict.fromkeys([*(own for chosen in arms.values() for own in chosen), *sparsities])
+        for arm, chosen in arms.items()
+        if sparsity in chosen
     ]
     for group, ticket in values.get("tickets", {}).items():
         runs += _tickets(declaration, group, ticket, [run for run in runs if run.ticket is None], options)

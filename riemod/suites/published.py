@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from riemod._checks import check_at_least, check_choice, check_integer, check_items, check_text
 from riemod._untrusted import Amount, Count, DamagedFile, Share, check_shape
@@ -19,6 +19,8 @@ __all__ = ["Published", "PublishedTable", "published_numbers", "published_table"
 
 POWER_OF_TWO = "2^(nats per token)"
 """The unit of the paper's perplexities."""
+Protocol = Literal["matched", "published"]
+"""How the arms of a suite are made: with equal mean coefficients and cheap pairs, or as in the paper's own code."""
 _EVERY, _TICKETS = "every cell", "tickets"
 
 
@@ -47,7 +49,15 @@ class _Table(TypedDict):
     arms: list[str]
     rows: list[_Row]
     targets: dict[str, _Target]
+    as_published: NotRequired[dict[str, _Target]]
     beside: NotRequired[dict[str, str]]
+
+
+class Target(NamedTuple):
+    """Says whether a number is a fair target, and why in one sentence."""
+
+    fair: bool
+    why: str
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,8 @@ class Published:
         mean: as printed.
         std: as printed, of the same unit.
         unit: of the printed numbers.
-        fair: whether the mean is a target for riemod's matched protocol at its preset `paper`.
-        why: one sentence on that.
+        matched: whether the mean is a target for riemod's matched protocol at its preset `paper`, and why.
+        as_published: the same for its suites with the constants of the paper's own code.
     """
 
     table: int
@@ -75,8 +85,12 @@ class Published:
     mean: float
     std: float
     unit: str
-    fair: bool
-    why: str
+    matched: Target
+    as_published: Target
+
+    def target(self, protocol: Protocol) -> Target:
+        """Return whether the mean is a target for runs of a protocol, and why."""
+        return self.matched if protocol == "matched" else self.as_published
 
     @property
     def value(self) -> float:
@@ -238,14 +252,11 @@ def read_table(number: int, text: str) -> PublishedTable:
 
 
 def _cells(number: int, values: dict[str, Any], row: _Row) -> Iterable[Published]:
-    arms, targets = values["arms"], values["targets"]
+    arms = values["arms"]
     for key in ("means", "stds"):
         if len(row[key]) != len(arms):
             raise DamagedFile(f"{key} must have {len(arms)} numbers, one an arm, got {len(row[key])}")
     for arm, mean, std in zip(arms, row["means"], row["stds"], strict=True):
-        name = _EVERY if _EVERY in targets else _TICKETS if row["ticket"] else arm
-        if name not in targets:
-            raise DamagedFile(f"targets must say whether {name!r} is fair")
         yield Published(
             table=number,
             arm=arm,
@@ -255,6 +266,23 @@ def _cells(number: int, values: dict[str, Any], row: _Row) -> Iterable[Published
             mean=mean,
             std=std,
             unit=values["unit"],
-            fair=targets[name]["fair"],
-            why=targets[name]["why"],
+            matched=_target(values["targets"], arm, row["ticket"]),
+            as_published=_target_as_published(values, arm, row["ticket"]),
         )
+
+
+def _target(targets: Mapping[str, _Target], arm: str, ticket: bool) -> Target:
+    name = _EVERY if _EVERY in targets else _TICKETS if ticket else arm
+    if name not in targets:
+        raise DamagedFile(f"targets must say whether {name!r} is fair")
+    return Target(**targets[name])
+
+
+def _target_as_published(values: dict[str, Any], arm: str, ticket: bool) -> Target:
+    """Return the target of an arm with the paper's own constants: that of the matched one where nothing else is said.
+
+    A ticket is like the paper's if its arm is.
+    """
+    targets = {**values["targets"], **values.get("as_published", {})}
+    own = _target(targets, arm, ticket=False)
+    return _target(targets, arm, ticket=True) if ticket and own.fair else own

@@ -1,5 +1,6 @@
 """The tables and figures of a declared suite, from the records in a folder."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,17 @@ from riemod.suites.figures import save_figure
 from riemod.suites.plan import Suite
 from riemod.suites.rows import cells
 from riemod.suites.tables import Metric, SuiteTable, suite_table
-from riemod.tasks import task_class
+from riemod.tasks import RunConfig, task_class
+from riemod.tasks.config.fields import flat_fields
 
 __all__ = ["save_figures", "scale_of", "tables_of"]
 
 _PAPER = "paper"
-# What may differ from the paper's preset without another scale: where and how a run is computed, and what arms set.
-_FREE = ("preset", "seed", "sparsity", "device", "threads", "data", "matmul", "tensorboard")
+# What may differ from the preset without another scale: where and how a run is computed, and the protocol, of whose
+# targets the tables of the paper know.
+_FREE = ("preset", "seed", "initialization", "other_l1", "data")
+_FREE_GROUPS = ("computation", "regularization", "masks")
+_SAME = 1e-3  # Strengths in suites are rounded to five digits.
 
 
 def tables_of(suite: Suite, folder: Path, label: Callable[[str], str] = str) -> list[SuiteTable]:
@@ -40,7 +45,7 @@ def tables_of(suite: Suite, folder: Path, label: Callable[[str], str] = str) -> 
         )
     units = task_class(suite.task).units
     metrics = [Metric(name, label(name), units[name]) for name in suite.metrics]
-    return suite_table(rows, suite.title, metrics, suite.control, suite.tables, scale_of(suite))
+    return suite_table(rows, suite.title, metrics, suite.control, suite.tables, scale_of(suite), suite.protocol)
 
 
 def scale_of(suite: Suite) -> str | None:
@@ -50,14 +55,29 @@ def scale_of(suite: Suite) -> str | None:
     """
     if suite.preset != _PAPER:
         return f"These runs are of preset {suite.preset}, which is smaller than the paper's nets."
-    paper = task_class(suite.task).presets[_PAPER].to_dict()
-    configs = [run.config.to_dict() for run in suite.runs if run.ticket is None]
+    preset = task_class(suite.task).presets[_PAPER]
+    runs = [run.config for run in suite.runs if run.ticket is None]
+    paper, configs = preset.to_dict(), [config.to_dict() for config in runs]
     changed = [
-        f"{name} {configs[0][name]} in place of {value}"
-        for name, value in paper.items()
-        if name not in _FREE and all(config[name] == configs[0][name] != value for config in configs)
+        f"{name} {configs[0][name]} in place of {paper[name]}"
+        for name, (group, _) in flat_fields(type(preset)).items()
+        if name not in _FREE
+        and group not in _FREE_GROUPS
+        and all(config[name] == configs[0][name] != paper[name] for config in configs)
     ]
+    strengths, expected = {_strength_of_weight(config) for config in runs}, _strength_of_weight(preset)
+    if not any(math.isclose(strength, expected, rel_tol=_SAME) for strength in strengths):
+        named = " or ".join("auto" if math.isnan(strength) else f"{strength:.4g}" for strength in sorted(strengths))
+        changed.append(f"strength of a weight {named} in place of {expected:.4g}")
     return f"These runs differ from the paper's in scale: {', '.join(changed)}." if changed else None
+
+
+def _strength_of_weight(config: RunConfig) -> float:
+    """Return the coefficient of f |w| in the penalty, whatever the reduction and the size of the net; NaN for auto."""
+    penalty, hidden = config.regularization, config.to_dict()["hidden_size"]
+    if isinstance(penalty.strength, str):
+        return math.nan
+    return penalty.strength / hidden**2 if penalty.reduction == "mean" else penalty.strength
 
 
 def save_figures(tables: list[SuiteTable], stem: Path) -> list[Path]:

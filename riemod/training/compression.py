@@ -52,11 +52,11 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"out must be a new or empty folder, got {out}")
     task, model = run.task, copy.deepcopy(run.model).eval()
-    occupancy = _reorder(run, model, order)
+    occupancy = reorder_units(run, model, order)
     batch = next(iter(task.batches(generator_for(task.device, Stream.EVALUATION, 0), 1)))
     # A loss may reach into the model, past its own call; an evaluation calls it as it is used.
     evaluation = generator_for(task.device, Stream.EVALUATION, 0)
-    example = _arguments(model, [lambda: task.loss(model, batch), lambda: task.evaluate(model, evaluation, 1)])
+    example = arguments_of_call(model, [lambda: task.loss(model, batch), lambda: task.evaluate(model, evaluation, 1)])
     timings = sparse.time_layouts(model, example)
     layouts = sparse.fastest(timings)
     compressed = sparse.compress(model, layouts, example)
@@ -71,8 +71,8 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
         "occupancy": occupancy,
         "timings": [{**timing._asdict(), "chosen": _is_chosen(timing, layouts)} for timing in timings],
         "seconds_a_batch": seconds,
-        "bytes_in_memory": {"before": _bytes(model), "after": _bytes(compressed)},
-        "bytes_on_disk": {"before": _bytes(model), "after": (out / MODEL).stat().st_size},
+        "bytes_in_memory": {"before": stored_bytes(model), "after": stored_bytes(compressed)},
+        "bytes_on_disk": {"before": stored_bytes(model), "after": (out / MODEL).stat().st_size},
         "metrics": {name: {"before": before[name], "after": after[name], "unit": task.units[name]} for name in before},
         **environment(),
     }
@@ -80,7 +80,7 @@ def compress_run(run: Run, out: Path, order: UnitOrder = "geometric") -> dict[st
     return record
 
 
-def _reorder(run: Run, model: nn.Module, order: UnitOrder) -> dict[str, dict[str, dict[str, float]]]:
+def reorder_units(run: Run, model: nn.Module, order: UnitOrder) -> dict[str, dict[str, dict[str, float]]]:
     """Reorder the hidden units; return the share of non-empty tiles by weight and block, before and after."""
     occupancy: dict[str, dict[str, dict[str, float]]] = {}
     names = {part: name for name, part in model.named_modules()}
@@ -111,7 +111,7 @@ def _occupancy(layer: nn.RNNBase) -> dict[int, float]:
     return {block: sparse.block_occupancy(weight, block) for block in BLOCKS}
 
 
-def _arguments(model: nn.Module, uses: Sequence[Callable[[], object]]) -> tuple[Any, ...]:
+def arguments_of_call(model: nn.Module, uses: Sequence[Callable[[], object]]) -> tuple[Any, ...]:
     """Return the arguments that the first call of the model gets, in the first use that calls it."""
     caught: list[tuple[Any, ...]] = []
     handle = model.register_forward_pre_hook(lambda _, arguments: caught.append(arguments))
@@ -133,6 +133,6 @@ def _is_chosen(timing: sparse.Timing, layouts: Mapping[str, str]) -> bool:
     return compressed == (timing.layout == "compressed")
 
 
-def _bytes(model: nn.Module) -> int:
+def stored_bytes(model: nn.Module) -> int:
     """Return the bytes of parameters and indices, without the masks and orders of pruning."""
     return sum(tensor.nbytes for name, tensor in model.state_dict().items() if not name.endswith(("_mask", "_order")))

@@ -155,12 +155,14 @@ def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
     """
     config, shrunk = run.config, run.moduli if run.config.regularization.proximal else None
     task_loss = run.task.loss(run.model, batch)
-    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.moduli()
+    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.penalty()
     loss = task_loss + penalty
     if run.evidence is not None:
         loss = loss + run.evidence()
     run.optimizer.zero_grad()
     loss.backward()
+    if run.strength is not None:
+        run.strength.update()
     if shrunk is not None:
         backward_to_points(shrunk)
     if run.dynamic is not None:
@@ -190,8 +192,15 @@ def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float
         "sparsity": run.pruner.sparsity()["total"],
         "train_loss": half.mean().item(),
         "penalty": penalties.mean().item(),
+        **_found_strength(run),
         **{f"eval_{name}": value for name, value in metrics.items()},
     }
+
+
+def _found_strength(run: Run) -> dict[str, float]:
+    """Return the strength that a run came to, if it finds it itself; as a number it stands in a configuration."""
+    # Of the regularizer's own strength, which is 1, or scaled as a number would be (mean_cost).
+    return {} if run.strength is None else {"strength": run.strength.factor.item()}
 
 
 def _quick_evaluation(run: Run) -> dict[str, float]:
@@ -266,6 +275,7 @@ def _record(run: Run) -> dict[str, Any]:
         "data": run.task.data(),
         **environment(),
         "wall_time": {"value": run.seconds, "unit": "s"},
+        **{name: {"value": value, "unit": "1"} for name, value in _found_strength(run).items()},
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "sparsity": run.pruner.sparsity(),
         "zeros": {name: _zeros(run.model.get_parameter(name)) for name in run.pruner.masks()},

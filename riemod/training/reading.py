@@ -72,6 +72,7 @@ class Record(TypedDict):
     versions: _Versions
     machine: _Machine
     wall_time: _Time
+    strength: NotRequired[_Value]
     parameters: Count
     sparsity: dict[str, Share]
     metrics: dict[str, _Value]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from riemod._checks import check_type
 from riemod._untrusted import DamagedFile, one_line
@@ -21,7 +21,7 @@ from riemod.pruning import (
     MagnitudePruner,
     lottery_ticket,
 )
-from riemod.regularization import ModuliRegularizer
+from riemod.regularization import AutoStrength, ModuliRegularizer
 from riemod.tasks import RunConfig, Task, task_class
 from riemod.tasks.config import InitializationName
 from riemod.training.checkpoint import (
@@ -53,6 +53,8 @@ class Run:
     dynamic: DynamicSparsePruner | None = None
     evidence: PointEvidence | None = None
     """What moves the regularizer's points in place of Eq. 6."""
+    strength: AutoStrength | None = None
+    """What scales the penalty while the net trains; None if its strength is a number."""
     epoch: int = 0
     seconds: float = 0.0
     first_loss: float | None = None
@@ -62,13 +64,19 @@ class Run:
     modules: dict[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = {"model": self.model, "moduli": self.moduli, "evidence": self.evidence}
+        parts = {"model": self.model, "moduli": self.moduli, "evidence": self.evidence, "strength": self.strength}
         self.modules = {name: module for name, module in parts.items() if module is not None}
 
     @property
     def config(self) -> RunConfig:
         """The run's configuration."""
         return self.task.config
+
+    def penalty(self) -> Tensor:
+        """Return the penalty of the weights, scaled; the run must have a regularizer."""
+        penalty = self.moduli if self.strength is None else self.strength
+        assert penalty is not None
+        return penalty()
 
 
 def check_run(run: Run, name: str = "run") -> Run:
@@ -111,8 +119,9 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
     for module in (model, moduli):
         if module is not None:
             module.to(task.device)
-    # After the move: its buffers are made beside the weights.
+    # After the move: their buffers are made beside the weights.
     evidence = config.regularization.build_evidence(moduli)
+    strength = config.regularization.build_strength(moduli)
     sparsities = ConstantSchedule(0.0) if is_ticket else config.masks.sparsities(config.training)
     return Run(
         folder,
@@ -124,6 +133,7 @@ def build(folder: RunFolder, description: RunDescription) -> Run:
         config.optimization.build(model, moduli),
         None if is_ticket else config.masks.dynamic_pruner(model, moduli, config.training),
         evidence,
+        strength,
     )
 
 

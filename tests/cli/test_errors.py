@@ -34,7 +34,7 @@ NEAR: dict[str, tuple[list[str], str]] = {
 WRONG: dict[str, tuple[list[str], str]] = {
     "integer": ([*TRAIN, "--seed", "1.5"], "--seed must be an integer, got '1.5'"),
     "or none": ([*TRAIN, "--threads", "all"], "--threads must be an integer or None, got 'all'"),
-    "number": ([*TRAIN, "--strength=strong"], "--strength must be a number, got 'strong'"),
+    "number": ([*TRAIN, "--strength=strong"], "--strength must be a number or 'auto', got 'strong'"),
     "unlike all": ([*TRAIN, "--zzz", "1"], "--zzz is no option of riemod train adding; see riemod train adding --help"),
     "no out": (["train", "adding", "--preset", "smoke"], "--out PATH New folder for the run"),
     "no value": (["train", "adding", "--out"], "--out"),

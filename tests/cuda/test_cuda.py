@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import riemod
-from riemod import Coactivity, MagnitudePruner, ModuliRegularizer, PointEvidence, moduli_penalty
+from riemod import AutoStrength, Coactivity, MagnitudePruner, ModuliRegularizer, PointEvidence, moduli_penalty
 from riemod.manifolds import Torus
 from riemod.masks import attach_masks
 from riemod.optim import riemannian_adam
@@ -76,16 +76,18 @@ def test_an_epoch_waits_for_no_number():
     net = Net(160)
     moduli = ModuliRegularizer(net.rnn, Torus(2), learn=True, generator=generator(0))
     evidence = PointEvidence(moduli, Coactivity(), every=2)
+    penalty = AutoStrength(moduli, every=2)
     pruner = MagnitudePruner(net)
     pruner.prune(0.5)
-    both = nn.ModuleList([net, moduli, evidence]).to(DEVICE)
+    both = nn.ModuleList([net, moduli, evidence, penalty]).to(DEVICE)
     optimizer = riemannian_adam(both, moduli, lr=1e-3)
     attach_masks(optimizer, net)
     x = torch.randn(5, 4, 2, device=DEVICE)
 
     def step() -> None:
         optimizer.zero_grad()
-        (net(x).square().mean() + moduli() + evidence()).backward()
+        (net(x).square().mean() + penalty() + evidence()).backward()
+        penalty.update()
         optimizer.step()
 
     moduli.start_epoch(0)

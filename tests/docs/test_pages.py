@@ -137,6 +137,7 @@ def test_quickstart_does_what_it_says() -> None:
     names = run("quickstart.md", {})
     assert names["moduli"].layer_embeddings(0)[0].points.shape == (32, 3)
     assert names["penalty"].item() > 0
+    assert names["scaled"].strength.item() > 0
     assert names["costs"].shape == (32, 32)
     assert len(names["modular"].embeddings) == 2
     assert names["pruner"].sparsity()["total"] == pytest.approx(0.9, abs=1e-3)

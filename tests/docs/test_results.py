@@ -16,7 +16,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_the_figures_are_up_to_date_and_all_are_shown() -> None:
     shown = tables.figures(TEXT)
-    stale = [path.name for path, table in shown.items() if not tables.is_current(path, table)]
+    stale = [path.name for path, figure in shown.items() if not tables.is_current(path, figure)]
     assert not stale, f"make tables draws {stale}"
     assert {path for path in tables.FIGURES.iterdir() if path.suffix == ".png"} == set(shown)
 

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from riemod import Coactivity, MagnitudePruner, ModuliRegularizer, PointEvidence, inhibitors, moduli_penalty
+from riemod import (
+    AutoStrength,
+    Coactivity,
+    MagnitudePruner,
+    ModuliRegularizer,
+    PointEvidence,
+    inhibitors,
+    moduli_penalty,
+)
 from riemod.coactivity import RING, coactivity_energy
 from riemod.evidence import DecoderCosine, incoming_cosine
 from riemod.manifolds import PoincareBall, Torus
@@ -137,6 +145,22 @@ def evidence(mode: FakeTensorMode) -> None:
             steps(both, loss)
 
 
+def strength(mode: FakeTensorMode) -> None:
+    for learn in (True, False):
+        net = Net()
+        moduli = ModuliRegularizer(net.rnn, Torus(2), learn=learn, generator=generator(0))
+        penalty = AutoStrength(moduli, every=2)
+        both = nn.ModuleList([net, moduli, penalty])
+        move(both, mode)
+        with mode:
+            optimizer = torch.optim.AdamW(both.parameters(), lr=1e-3)
+            for _ in range(4):
+                optimizer.zero_grad()
+                (net(torch.randn(4, 2, 2, device=GPU)).square().mean() + penalty()).backward()
+                penalty.update()
+                optimizer.step()
+
+
 def masks(mode: FakeTensorMode) -> None:
     net = Net()
     pruner = MagnitudePruner(net)
@@ -153,5 +177,5 @@ def masks(mode: FakeTensorMode) -> None:
 
 
 if __name__ == "__main__":
-    for part in (penalty, energies, regularizer, evidence, masks):
+    for part in (penalty, energies, regularizer, evidence, strength, masks):
         part(FakeTensorMode())

@@ -23,11 +23,12 @@ Declare = Callable[..., Path]
 
 
 @contextmanager
-def started(*arguments: str, path: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of Dask's command, without a dashboard."""
+def started(*arguments: str, folder: Path, path: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of Dask's command, without a dashboard, in a folder without a package of its own."""
     environment = os.environ | ({} if path is None else {"PYTHONPATH": str(path)})
     command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:], "--no-dashboard"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=null, stderr=null, env=environment, cwd=folder) as process:
         try:
             yield process
         finally:
@@ -38,7 +39,8 @@ def started(*arguments: str, path: Path | None = None) -> Iterator[subprocess.Po
 def scheduler(tmp_path: Path) -> Iterator[Path]:
     """The scheduler file of a scheduler in a process of its own."""
     file = tmp_path / "scheduler.json"
-    with started("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)):
+    address = ("--host", "127.0.0.1", "--port", "0")
+    with started("scheduler", *address, "--scheduler-file", str(file), folder=tmp_path):
         end = time.monotonic() + 60
         while not file.exists() or not file.read_text().strip():
             assert time.monotonic() < end
@@ -47,7 +49,8 @@ def scheduler(tmp_path: Path) -> Iterator[Path]:
 
 
 def worker(scheduler: Path, path: Path | None = None):
-    return started("worker", "--scheduler-file", str(scheduler), "--nthreads", "1", "--no-nanny", path=path)
+    one_thread = ("--nthreads", "1", "--no-nanny")
+    return started("worker", "--scheduler-file", str(scheduler), *one_thread, folder=scheduler.parent, path=path)
 
 
 @pytest.mark.slow
@@ -100,10 +103,17 @@ def test_a_worker_without_riemod_or_of_another_version_is_refused(tmp_path: Path
 def test_a_cluster_that_cannot_train_is_refused(scheduler: Path, tmp_path: Path):
     refused(str(scheduler), "has no workers after 1 s", 1)
     refused("tcp://127.0.0.1:9", r"'tcp://127\.0\.0\.1:9' does not answer", 1)
-    refused(str(tmp_path / "none.json"), r"none\.json' does not answer", 1)
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SuiteError, match=r"pip install 'riemod\[cluster\]'"), connect("tcp://127.0.0.1:9"):
         pass
+
+
+def test_a_scheduler_file_without_an_address_is_refused(tmp_path: Path):
+    refused(str(tmp_path / "none.json"), r"none\.json' does not answer: .*No such file", 0.2)
+    for number, text in enumerate(("", "[]", '{"address": 1}', '{"id": "x"}')):
+        file = tmp_path / f"{number}.json"
+        file.write_text(text)
+        refused(str(file), rf"{number}\.json' does not answer: ", 0.0)

@@ -83,6 +83,10 @@ def test_a_ticket_has_its_parent_s_configuration_and_fixed_points(declare: Decla
         ('"none" = {}', '"none" = { manfold = "torus" }', r"arms\.'none' must have options .* did you mean 'manifold'"),
         ('"none" = {}', '"none" = { manifold = "toruss" }', r"arm 'none' .* manifold must be .*, got 'toruss'"),
         ('"none" = {}', '"none" = {}\n"torus-learned" = {}', r"names that differ in more than spaces and -"),
+        ('"none" = {}', '"none" = { sparsities = [] }', r"arms\.'none'\.sparsities must have at least one number, got"),
+        ('"none" = {}', '"none" = { sparsities = [2] }', r"arms\.'none': sparsities\[0\] must be from 0 to 1, got 2"),
+        ('title = "', 'protocol = "as published"\ntitle = "', r"protocol must be 'matched' or 'published', got"),
+        ('"none" = {}', '"none" = { strength = "outo" }', r"strength must be 'auto' or a float, got 'outo'"),
         ('above = 0.75', 'above = "x"', r"lost\[0\]\.above must be a number, got 'x'"),
         ('metric = "rmse"', 'metric = "rms"', r"lost\[0\]\.metric must be .* did you mean 'rmse'"),
         ('of = "none", mask = "permuted"', 'of = "nine"', r"'permuted'\.of must be .* did you mean 'none'"),
@@ -97,6 +101,12 @@ def test_a_wrong_declaration_is_refused(old: str, new: str, expected: str, decla
         load_suite(declare((old, new)), "smoke")
     assert "tiny.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_arm_may_have_sparsities_of_its_own(declare: Declare):
+    runs = load_suite(declare(('"none" = {}', '"none" = { sparsities = [0.25, 0.5] }')), "smoke").runs
+    found = {arm: [run.sparsity for run in runs if run.arm == arm] for arm in ("none", "shuffled", "none, lottery")}
+    assert found == {"none": [0.25, 0.5], "shuffled": [0.5, 0.0], "none, lottery": [0.25, 0.5]}
 
 
 def test_a_suite_without_arms_is_refused(declare: Declare):
@@ -170,7 +180,7 @@ def test_the_declaration_of_the_manual_can_be_planned(tmp_path: Path):
     (tmp_path / "mine.toml").write_text("\n".join(line.removeprefix("    ") for line in block.splitlines()))
     runs = load_suite(tmp_path / "mine.toml", "cpu").runs
     assert {run.arm for run in runs} == {"none", "DoG", "Ricker", "DoG, lottery", "random, lottery"}
-    assert len(runs) == 5 * 2 * 3
+    assert len(runs) == (4 * 2 + 1) * 3
     assert {run.seed for run in load_suite(tmp_path / "mine.toml", "smoke").runs} == {0}
 
 

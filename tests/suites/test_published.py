@@ -5,6 +5,7 @@ import math
 import pytest
 
 from riemod.suites.published import (
+    Protocol,
     Published,
     PublishedTable,
     published_numbers,
@@ -54,12 +55,27 @@ def test_numbers_lie_where_nets_of_the_task_can(task: str, low: float, high: flo
 
 
 def test_every_number_says_what_it_is_worth() -> None:
-    assert all(cell.why.endswith(".") and len(cell.why) > 20 for _, cell in CELLS)
-    fair = {(table.task, cell.arm) for table, cell in CELLS if cell.fair}
-    assert fair == {
-        (task, arm) for task in ("navigation", "adding") for arm in ("none", "torus fixed", "torus learned")
-    }
-    assert not any(cell.fair for _, cell in CELLS if cell.ticket or cell.strength is not None)
+    targets = [cell.target(protocol) for _, cell in CELLS for protocol in ("matched", "published")]
+    assert all(target.why.endswith(".") and len(target.why) > 20 for target in targets)
+    tasks, alike = ("navigation", "adding"), ("none", "torus fixed", "torus learned")
+    assert fair_arms("matched") == {(task, arm, False) for task in tasks for arm in alike}
+    assert not any(cell.matched.fair or cell.as_published.fair for _, cell in CELLS if cell.strength is not None)
+
+
+def fair_arms(protocol: Protocol) -> set[tuple[str, str, bool]]:
+    """Task, arm, and whether it is a ticket, of every number that is a fair target."""
+    return {(table.task, cell.arm, cell.ticket) for table, cell in CELLS if cell.target(protocol).fair}
+
+
+def test_the_constants_of_the_paper_s_own_code_make_most_of_its_arms_targets() -> None:
+    alike = {"none", "shuffled", "torus fixed", "torus learned", "R3 fixed", "circle", "sphere", "Klein", "6-torus"}
+    expected = {("navigation", arm, ticket) for arm in alike for ticket in (True, False)}
+    expected |= {("adding", arm, ticket) for arm in {*alike, "L1"} for ticket in (True, False)}
+    assert fair_arms("published") == expected
+    # As published, navigation's L1 has coefficient 0 there and 1 here; so its tickets are not alike either.
+    found = cell(1, "L1, lottery", 0.9)
+    assert (found.as_published.fair, "coefficient of L1 is 0" in found.as_published.why) == (False, True)
+    assert (found.matched.fair, "new points" in found.matched.why) == (False, True)
 
 
 def test_known_numbers() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from riemod.suites import SuiteError, load_suite
+from riemod.suites.published import Protocol
 from riemod.suites.report import scale_of, tables_of
+from riemod.suites.tables import Metric, suite_table
+from tests.suites.rows import rows
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
 
@@ -28,6 +31,9 @@ def test_scale_is_that_of_the_paper_s_preset() -> None:
     assert scale_of(load_suite("adding-30", "paper")) == (
         "These runs differ from the paper's in scale: steps 30 in place of 50."
     )
+    for name in ("adding", "navigation", "language"):
+        suite = load_suite(f"{name}-published", "paper", {"data": "text"} if name == "language" else None)
+        assert (suite.protocol, scale_of(suite)) == ("published", None)
     assert "smaller than the paper's nets" in str(scale_of(load_suite("navigation", "cpu")))
 
 
@@ -44,3 +50,13 @@ def test_without_the_control_nothing_is_compared(tmp_path: Path) -> None:
     (table,) = tables_of(load_suite("proximal-alone", "cpu"), tmp_path)
     assert [(entry.cell.arm, entry.cell.n, entry.comparison) for entry in table.entries] == [("torus", 5, None)]
     assert table.notes == ("No run of the control, shuffled, is finished: nothing is compared.",)
+
+
+def test_targets_follow_the_protocol() -> None:
+    runs = rows({"none": [0.1, 0.2], "shuffled": [0.1, 0.3], "shuffled, lottery": [0.4, 0.4]}, 0.95)
+    cases: dict[Protocol, tuple[bool, ...]] = {"matched": (True, False, False), "published": (True, True, True)}
+    for protocol, expected in cases.items():
+        (table,) = suite_table(runs, "title", [Metric("rmse", "RMSE", "1")], "none", [8], None, protocol)
+        assert tuple(entry.fair for entry in table.entries) == expected
+    (table,) = suite_table(runs, "title", [Metric("rmse", "RMSE", "1")], "none", [8], "Smaller nets.", "published")
+    assert not any(entry.fair for entry in table.entries)

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.coverage import coverage
 from riemod.suites.statistics import (
-    bootstrap_interval,
     compare,
     detectable_difference,
     least_pairs,
     paired_p_value,
+    student_interval,
     summarize,
 )
 from tests.suites.rows import Row, rows
@@ -23,56 +24,32 @@ from tests.suites.rows import Row, rows
 NUMBERS = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
 
-def exact_bca(values: np.ndarray, level: float) -> tuple[float, float]:
-    """BCa from all n^n resamples, by the formulas of Efron (1987)."""
-    n, mean = len(values), values.mean()
-    means = np.sort([np.mean(chosen) for chosen in itertools.product(values, repeat=n)])
-    below = (np.mean(means < mean - 1e-12) + np.mean(means <= mean + 1e-12)) / 2
-    z = stats.norm.ppf(below)
-    left_out = np.array([np.delete(values, i).mean() for i in range(n)])
-    d = left_out.mean() - left_out
-    a = (d**3).sum() / (6 * (d**2).sum() ** 1.5)
-    ends = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
-        q = z + stats.norm.ppf(tail)
-        ends.append(float(np.quantile(means, stats.norm.cdf(z + q / (1 - a * q)))))
-    return ends[0], ends[1]
-
-
-@pytest.mark.parametrize(
-    "values", [[1.0, 2.0, 4.0, 8.0, 9.0], [0.013, 0.014, 0.011, 0.021, 0.013], [3.0, 1.0, 2.0, 2.5]]
-)
-def test_interval_is_that_of_all_resamples(values: list[float]) -> None:
-    np.testing.assert_allclose(
-        bootstrap_interval(values), exact_bca(np.array(values), 0.95), atol=0.03 * np.ptp(values)
-    )
-
-
-@given(st.lists(NUMBERS, min_size=3, max_size=7))
-@settings(max_examples=20, deadline=None)
-def test_interval_lies_within_the_values_and_holds_no_nan(values: list[float]) -> None:
-    low, high = bootstrap_interval(values)
-    assert min(values) <= low <= high <= max(values)
+@given(st.lists(NUMBERS, min_size=3, max_size=7), st.floats(0.5, 0.999))
+@settings(max_examples=30, deadline=None)
+def test_interval_is_that_of_a_t_test(values: list[float], level: float) -> None:
+    if np.ptp(values):
+        found = stats.ttest_1samp(values, 0.0).confidence_interval(level)
+        np.testing.assert_allclose(student_interval(values, level), (found.low, found.high), rtol=1e-9, atol=1e-6)
 
 
 @given(st.lists(st.integers(-50, 50).map(float), min_size=3, max_size=6), st.floats(0.01, 100), st.floats(-100, 100))
 @settings(max_examples=15, deadline=None)
 def test_interval_moves_with_origin_and_unit(values: list[float], unit: float, origin: float) -> None:
-    low, high = bootstrap_interval(values)
-    moved = bootstrap_interval(unit * np.array(values) + origin)
+    low, high = student_interval(values)
+    moved = student_interval(unit * np.array(values) + origin)
     np.testing.assert_allclose(moved, (unit * low + origin, unit * high + origin), rtol=1e-9, atol=1e-6)
 
 
 def test_few_and_equal_values() -> None:
-    assert all(math.isnan(end) for values in ([3.0], [3.0, 4.0], [3.0, 3.0]) for end in bootstrap_interval(values))
-    assert bootstrap_interval([0.3, 0.3, 0.3]) == (0.3, 0.3)
-    assert bootstrap_interval([0.1 + 0.2, 0.3, 0.3]) == (0.3, 0.1 + 0.2)
+    assert all(math.isnan(end) for values in ([3.0], [3.0, 4.0], [3.0, 3.0]) for end in student_interval(values))
+    assert student_interval([0.25, 0.25, 0.25]) == (0.25, 0.25)
 
 
-def test_coverage_is_what_the_module_says() -> None:
-    drawn = np.random.default_rng(1).standard_normal((300, 5))
-    covered = [low <= 0 <= high for low, high in map(bootstrap_interval, drawn)]
-    assert np.mean(covered) == pytest.approx(0.83, abs=0.07)
+@pytest.mark.parametrize(("kind", "expected"), [("normal", 0.95), ("lognormal", 0.81), ("one in ten lost", 0.38)])
+def test_coverage_is_what_the_module_says(kind: str, expected: float) -> None:
+    assert coverage(kind, "Student's t", n=5, samples=400) == pytest.approx(expected, abs=0.07)
+    if kind != "one in ten lost":
+        assert coverage(kind, "BCa bootstrap", n=5, samples=150) < expected
 
 
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=7))
@@ -215,7 +192,7 @@ def test_bad_tables_are_refused() -> None:
     with pytest.raises(ValueError, match="power must be above the level"):
         detectable_difference(1.0, 5, 0.05, 0.01)
     with pytest.raises(ValueError, match="values must be finite numbers, at least one"):
-        bootstrap_interval([])
+        student_interval([])
 
 
 def _signs(count: int) -> list[tuple[int, ...]]:

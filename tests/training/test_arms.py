@@ -31,6 +31,8 @@ FIXED: dict[str, Any] = {"learn": False, "strength": 5.0}
         {"proximal": True, "strength": 5.0},
         {"law": "signed", "strength": 300.0},
         {"law": "signed", **FIXED},
+        {"learn": False, "arm": "shuffled", "strength": "auto"},
+        {"strength": "auto", "evidence": "both", "sparsity": 0.5},
         {"law": "signed", "arm": "shuffled", "proximal": True, **FIXED},
     ],
 )
@@ -49,6 +51,25 @@ def test_a_run_of_any_arm_goes_on_to_the_same_bits(
     assert set(record["zeros"]) == set(record["sparsity"]) - {"total"}
     for name, zeros in record["zeros"].items():
         assert zeros >= record["sparsity"][name]
+
+
+def test_a_strength_that_was_found_is_in_every_row_and_in_the_record(tmp_path: Path, begin: Callable[..., Run]):
+    plain, matched = (
+        begin(tmp_path / name, strength="auto", learn=False, **changes)
+        for name, changes in {"plain": {}, "matched": {"mean_cost": 5.0}}.items()
+    )
+    records = [train(run) for run in (plain, matched)]
+    for run, record in zip((plain, matched), records, strict=True):
+        rows = run.folder.read_metrics()
+        assert record["strength"] == {"value": rows[-1]["strength"], "unit": "1"}
+        assert all(row["strength"] > 0 and row["penalty"] > 0 for row in rows)
+        assert run.config.to_dict()["strength"] == "auto"
+    # One penalty in two units of costs: the nets are the same, the numbers stand to one another as the units do.
+    assert records[0]["metrics"]["rmse"]["value"] == pytest.approx(records[1]["metrics"]["rmse"]["value"], rel=1e-4)
+    costs = plain.moduli.coefficients().mean().item()
+    ratio = records[0]["strength"]["value"] * costs / records[1]["strength"]["value"]
+    assert ratio == pytest.approx(5.0, rel=1e-3)
+    assert "strength" not in train(begin(tmp_path / "number", **FIXED))
 
 
 def test_the_none_arm_is_a_run_without_a_manifold(tmp_path: Path, begin: Callable[..., Run]):

@@ -14,6 +14,8 @@ a record that makes it needless."""
 _KEY = "may_differ"
 _SEED = "seed"
 _LARGEST = 2**31 - 1
+# `float | None` has the one origin, `float | Literal["auto"]` the other.
+_UNIONS = (types.UnionType, typing.Union)
 _LONGEST = 60
 
 
@@ -58,10 +60,20 @@ def check_types(config: Any) -> None:
         if typing.get_origin(hint) is Literal:
             check_choice(name, value, choices)
             continue
-        kinds: tuple[type, ...] = choices if isinstance(hint, types.UnionType) else (hint,)
+        kinds: tuple[Any, ...] = choices if typing.get_origin(hint) in _UNIONS else (hint,)
+        words = [word for kind in kinds if typing.get_origin(kind) is Literal for word in typing.get_args(kind)]
+        if isinstance(value, str) and words:
+            if value not in words:
+                numbers = " or ".join(kind.__name__ for kind in kinds if isinstance(kind, type))
+                raise ValueError(
+                    f"{name} must be {' or '.join(map(repr, words))} or a {numbers}, got {_shortened(value)}"
+                )
+            continue
+        kinds = tuple(kind for kind in kinds if isinstance(kind, type))
         fits = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
         if not fits and not (float in kinds and type(value) is int):
-            expected = " or ".join("None" if kind is types.NoneType else kind.__name__ for kind in kinds)
+            named = ["None" if kind is types.NoneType else kind.__name__ for kind in kinds]
+            expected = " or ".join([*named, *map(repr, words)])
             raise TypeError(f"{name} must be of type {expected}, got {_shortened(value)}")
         if type(value) is int:
             _check_size(name, value, sys.float_info.max if float in kinds else _LARGEST)

@@ -11,8 +11,9 @@ from torch import nn
 from riemod import manifolds
 from riemod._checks import check_at_least, check_fraction, check_positive
 from riemod.evidence import EVIDENCE, PointEvidence, evidence_by_name
-from riemod.regularization import ModuliRegularizer, controls, inhibitors
+from riemod.regularization import AutoStrength, ModuliRegularizer, controls, inhibitors
 from riemod.regularization.budget import matching_factor
+from riemod.regularization.strength import SHARE
 from riemod.tasks.config.fields import check_types, may_differ
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ else:
     InhibitorName = Literal[*inhibitors.BY_NAME]
     EvidenceName = Literal[*EVIDENCE]
 
+AUTO = "auto"
 # In these arms all pairs of neurons cost the same.
 _FLAT_ARMS = ("none", "matched_l1", "l1")
 _PARAMETER = "inhibitor_"
@@ -59,8 +61,10 @@ class Regularization:
     """Weights of both signs pay f(d), as in Eq. 6; or positive ones pay 1 - k(d) and negative ones 1 + k(d), k the
     mean-free Gaussian kernel of the manifold. These cost 1 on average and dog 66 on the torus, so strength and
     temperature must differ."""
-    strength: float = field(default=0.0, metadata=may_differ("replicas"))
-    """Factor of the penalty."""
+    strength: float | Literal["auto"] = field(default=0.0, metadata=may_differ("replicas"))
+    """Factor of the penalty; auto finds it while the net trains, and the record says what it came to."""
+    strength_share: float = field(default=SHARE, metadata=may_differ("replicas"))
+    """Of strength="auto": norm of the penalty's gradient on the weights, as a share of the task's gradient."""
     mean_cost: float | None = field(default=None, metadata=may_differ("replicas"))
     """Mean coefficient over the pairs of the points at the start, to which all coefficients are scaled, so that arms
     differ in their geometry alone; None to leave them as the inhibitor has them."""
@@ -84,7 +88,9 @@ class Regularization:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_at_least("strength", self.strength, 0)
+        if self.strength != AUTO:
+            check_at_least("strength", self.strength, 0)
+        check_positive("strength_share", self.strength_share)
         if self.mean_cost is not None:
             check_positive("mean_cost", self.mean_cost)
         if self.cheap_share is not None:
@@ -114,6 +120,8 @@ class Regularization:
             raise ValueError(f"evidence={self.evidence!r} is for positions that are trained, got learn=False")
         if self.learn and self.arm != "moduli":
             raise ValueError(f"learn needs arm='moduli', for a control learns no points, got arm={self.arm!r}")
+        if self.proximal and self.strength == AUTO:
+            raise ValueError("strength must be a number with proximal, which has no gradient to measure, got 'auto'")
         if self.proximal and self.power != 1:
             raise ValueError(f"proximal needs power=1, got power={self.power!r}")
 
@@ -157,7 +165,7 @@ class Regularization:
             model,
             space,
             inhibitor=law,
-            strength=self.strength,
+            strength=1.0 if isinstance(self.strength, str) else self.strength,
             reduction=self.reduction,
             power=self.power,
             learn=self.learn,
@@ -167,6 +175,14 @@ class Regularization:
         if self.mean_cost is not None and (mean := _mean_cost(moduli)) > 0:
             moduli.strength *= self.mean_cost / mean
         return moduli
+
+    def build_strength(self, moduli: ModuliRegularizer | None) -> AutoStrength | None:
+        """Return what scales the penalty while the net trains, or None if the strength is a number.
+
+        Args:
+            moduli: from `build`, on the device of its weights.
+        """
+        return None if moduli is None or self.strength != AUTO else AutoStrength(moduli, self.strength_share)
 
     def build_evidence(self, moduli: ModuliRegularizer | None) -> PointEvidence | None:
         """Return what moves the regularizer's points, or None if Eq. 6 does, or if they stay.

@@ -80,14 +80,15 @@ class Stack:
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Take one step of every model; return the (N,) losses and penalties, as `train_step` does for one run."""
         losses = self.task.replica_losses(self.parameters, batch)
-        penalties = torch.zeros_like(losses)
+        penalties, one = torch.zeros_like(losses), losses.new_ones(())
+        factors = torch.stack([one if run.strength is None else run.strength.factor for run in self.runs])
         for name, cost in self._costs.items():
-            penalties = penalties + (cost * self.parameters[name].abs()).flatten(1).sum(1)
+            penalties = penalties + (cost * self.parameters[name].abs()).flatten(1).sum(1) * factors
         total = losses.sum() + penalties.sum()
         apart = {}
         for index, run in enumerate(self.runs):
             if run.moduli is not None and not _has_costs(run) and not run.config.regularization.proximal:
-                apart[index] = run.moduli()
+                apart[index] = run.penalty()
                 total = total + apart[index]
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         for gradient in gradients:
@@ -96,6 +97,9 @@ class Stack:
             for member in run.optimizer.members[1:]:
                 member.zero_grad()
         total.backward()
+        for run in self.runs:
+            if run.strength is not None:
+                run.strength.update()
         proximal = [
             (index, run.moduli)
             for index, run in enumerate(self.runs)

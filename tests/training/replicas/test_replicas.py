@@ -29,6 +29,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "blocks": {"strength": 0.3, "blocks": 4, "scope": "tensor"},
     "random blocks": {"manifold": "none", "learn": False, "blocks": 5, "block_order": "random"},
     "signed": {"learn": False, "law": "signed", "strength": 30.0},
+    "auto": {"learn": False, "strength": "auto"},
+    "auto, learned": {"seed": 1, "strength": "auto", "strength_share": 0.3},
     "proximal": {"proximal": True, "strength": 10.0, "initialization": "sparsity_aware"},
 }
 
