@@ -53,6 +53,7 @@ def rows(arena: str, seed: int, **changes: Any) -> list[Row]:
     task = Navigation(plan)
     model = small_nets.fresh(task)
     strength = Navigation.presets["cpu"].regularization.strength
+    assert not isinstance(strength, str)
     space, draw = manifolds.by_name(arena), generator_for("cpu", Stream.POINTS, seed)
     moduli = ModuliRegularizer(model, space, strength=strength, learn=True, refresh_every=READ_EVERY, generator=draw)
     read_out = ReadOut(space, "coactivity", inhibitors.as_inhibitor(WIDE.inhibitor), plan.hidden_size, draw)

@@ -75,7 +75,8 @@ class NavigationLoop:
 
     def step(self) -> tuple[float, float]:
         """One batch, one step; the loss and the error in cm."""
-        config = self.config
+        config, strength = self.config, self.config.regularization.strength
+        assert not isinstance(strength, str)
         walks = numpy_walks(config.training.batch_size, config.steps, config.side, self.rng)
         start, velocity, position = (torch.tensor(part, dtype=torch.float32) for part in walks)
         code = place_code(position, self.landmarks, config.width).transpose(0, 1)
@@ -83,9 +84,7 @@ class NavigationLoop:
         self.optimizer.zero_grad()
         scores = self.model(*inputs)
         loss = -(code * torch.log_softmax(scores, dim=-1)).sum(-1).mean()
-        loss = loss + config.regularization.strength * broadcast_penalty(
-            self.model.rnn.get_parameter("weight_hh_l0"), self.points
-        )
+        loss = loss + strength * broadcast_penalty(self.model.rnn.get_parameter("weight_hh_l0"), self.points)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
@@ -93,7 +92,5 @@ class NavigationLoop:
         decoded = self.landmarks[self.model(*inputs).topk(3, dim=-1).indices].mean(-2)
         error = 100 * (decoded - position.transpose(0, 1)).norm(dim=-1).mean()
         self.model.hidden_states(*inputs)
-        penalty = config.regularization.strength * broadcast_penalty(
-            self.model.rnn.get_parameter("weight_hh_l0"), self.points
-        )
+        penalty = strength * broadcast_penalty(self.model.rnn.get_parameter("weight_hh_l0"), self.points)
         return (loss - penalty).item(), error.item()
