@@ -26,8 +26,9 @@ from riemod.topology import CircularCoordinates
 # Sixty grid cells of one module, with a spacing of 0.6 m, in a box of 1.5 m. ``prepare`` bins the spikes, leaves out
 # silent and bursting cells and the times at rest, and reduces the rates to a few principal components.
 
-recording = recordings.simulate.grid_module(60, 20.0, generator=torch.Generator().manual_seed(0))
-prepared = recordings.prepare(recording)
+generator = torch.Generator().manual_seed(0)
+recording = recordings.simulate.grid_module(60, 20.0, generator=generator)
+prepared = recordings.prepare(recording, generator=generator)
 print(f"{len(prepared.units)} cells, {len(prepared.activity):,} bins of {prepared.bin_width} s")
 
 # %%
@@ -67,7 +68,9 @@ cells = np.argsort(scores.score)[-3:]
 figure = plt.figure(figsize=(11, 6.4), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
 for k, ax in enumerate(top.subplots(1, 2)):
-    dots = ax.scatter(*prepared.position.T, c=angles[:, k], cmap="twilight", s=4, linewidths=0, rasterized=True)
+    dots = ax.scatter(
+        *prepared.position.T, c=angles[:, k], cmap="twilight", vmin=0, vmax=2 * np.pi, s=4, linewidths=0, rasterized=True
+    )
     ax.set(xlabel="x, m", ylabel="y, m", aspect="equal", title=f"Angle {k + 1}")
     bar = top.colorbar(dots, ax=ax, label="angle, rad", ticks=[0, np.pi, 2 * np.pi])
     bar.ax.set_yticklabels(["0", "π", "2π"])
@@ -75,9 +78,11 @@ for index, ax in enumerate(bottom.subplots(1, 6)):
     cell, (maps, side) = cells[index // 2], ((on_floor, 1.5), (on_torus, 2 * np.pi))[index % 2]
     image = maps.rates[cell].reshape(maps.bins.shape).T
     ax.imshow(image, origin="lower", extent=(0, side, 0, side), cmap="viridis", vmin=0)
-    ax.set(xticks=[0, side], yticks=[0, side], title=f"peak {image.max():.0f} /s")
+    ax.set(xticks=[0, side], yticks=[0, side])
+    ax.set_title(f"{'on the torus' if index % 2 else f'cell {cell}, on the floor'}\npeak {image.max():.0f} /s", fontsize=9)
     if index % 2:
-        ax.set(xlabel="angle 1, rad", xticklabels=["0", "2π"], yticklabels=["0", "2π"])
+        ax.set(xlabel="angle 1, rad", ylabel="angle 2, rad", xticklabels=["0", "2π"], yticklabels=["0", "2π"])
     else:
-        ax.set(xlabel="x, m")
+        ax.set(xlabel="x, m", ylabel="y, m")
+    ax.xaxis.labelpad = ax.yaxis.labelpad = -6
 plt.show()

@@ -71,7 +71,6 @@ with torch.no_grad():
     said, hidden = net(moves, positions[0])
     truth = rates(positions[1:])
 explained = 1 - (said - truth).square().mean() / truth.var()
-import time;print(time.process_time())
 print(f"the net explains {explained:.1%} of the variance of the rates")
 
 # %%
