@@ -6,7 +6,8 @@ Prune a trained net to a few percent of its weights, forget the weights, and kee
 a skeleton learn the task again from fresh weights? If so, it is a *lottery ticket*: not the numbers matter, but the
 graph. ``riemod.lottery_ticket`` draws one, with the points of the neurons held fixed.
 
-Two controls say what the graph is worth: a random graph with as many weights in each matrix, and the dense net.
+And is it the graph that matters? A control says: the same number of weights at random places. Here, in a small net on an
+easy task, the answer is sobering. The ticket trains, and so does the random graph.
 """
 
 import matplotlib.pyplot as plt
@@ -68,10 +69,10 @@ def train(model, moduli, generator, pruner=None):
 # Prune, then start anew
 # ----------------------
 # The neurons lie on a torus, and weights between far ones cost more. After pruning, the hidden matrix has 7 % of its
-# weights. For the random graph each mask is shuffled over its matrix. Everything is done for five seeds.
+# weights. For the random graph each mask is shuffled over its matrix. Everything is done for three seeds.
 
 curves = {"dense, being pruned": [], "ticket": [], "random graph": []}
-for seed in range(5):
+for seed in range(3):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     torus = manifolds.Torus(dim=2, period=10.0)
@@ -95,3 +96,28 @@ print(f"{pruner.sparsity()['total']:.0%} of the hidden matrix is zero")
 for name, errors in curves.items():
     last = np.array(errors)[:, -1]
     print(f"{name:20s} error at the end {last.mean():.3f}, seeds {np.sort(last).round(3).tolist()}")
+
+# %%
+# Both sparse nets learn the task, to an error many times smaller than that of always answering 1. Three seeds do not tell
+# the two graphs apart. The page of results has larger nets on harder tasks, with matched controls.
+#
+# The picture
+# -----------
+# Left: the hidden matrix of the last ticket after training, with the neurons in the order of the torus. Right: the error
+# after each epoch, the median and the range of the seeds. The dense net is pruned along the way, which disturbs it little.
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.5), layout="constrained")
+order = plotting.torus_order(moduli.points, torus)
+plotting.plot_weight_matrix(ticket.model.rnn.weight_hh_l0.detach(), order, ax=left)
+left.set_title("A ticket: the weights that are left")
+epochs = np.arange(1, EPOCHS + 1)
+styles = {"dense, being pruned": ("black", "-"), "ticket": ("#0072B2", "-"), "random graph": ("#D55E00", "--")}
+for name, (color, line) in styles.items():
+    errors = np.array(curves[name])
+    right.plot(epochs, np.median(errors, 0), line, color=color, label=name)
+    right.fill_between(epochs, errors.min(0), errors.max(0), color=color, alpha=0.15, linewidth=0)
+right.axhline(6**-0.5, color="0.6", linewidth=0.8)
+right.text(EPOCHS, 6**-0.5 * 1.05, "always answering 1", ha="right", color="0.4")
+right.set(yscale="log", xlabel="epoch", ylabel="root mean squared error", title="Learning the adding problem")
+right.legend(loc="lower left")
+plt.show()
