@@ -72,6 +72,7 @@ class HexagonalTorus(manifolds.Manifold):
 # It is at once a place for neurons. Training, pruning and the rest take it as they take the others.
 
 hexagonal, square = HexagonalTorus(), manifolds.Torus(dim=2, period=1.0)
+torch.manual_seed(0)
 rnn = torch.nn.RNN(2, 64)
 moduli = riemod.ModuliRegularizer(rnn, hexagonal, learn=True, generator=torch.Generator().manual_seed(0))
 penalty = moduli()
