@@ -22,9 +22,9 @@ torch.manual_seed(0)
 # %%
 # Prune whole blocks
 # ------------------
-# A layer of 1,024 neurons on a torus loses 90 % of its hidden weights, in blocks of 32 by 32. The layer is not trained:
-# how fast it runs does not depend on the values of its weights. (So the penalty is never computed, and no kernel is
-# compiled for it.)
+# A layer of 1,024 neurons on a torus loses 90 % of its hidden weights, in blocks of 32 by 32. The layer is not
+# trained: how fast it runs does not depend on the values of its weights. (So the penalty is never computed, and no
+# kernel is compiled for it.)
 
 UNITS, BLOCK = 1024, 32
 rnn = torch.nn.RNN(16, UNITS, nonlinearity="relu").eval()
@@ -43,19 +43,21 @@ with torch.no_grad():
     sparse.permute_neurons(rnn, order := sparse.order_neurons(moduli), moduli=moduli)
     assert torch.allclose(rnn(steps)[0], expected[..., order], atol=1e-5)
 for name, weight in (("before", before), ("after", rnn.weight_hh_l0.detach())):
-    print(f"{name:6s} ordering, {sparse.block_occupancy(weight, BLOCK):4.0%} of the {BLOCK} x {BLOCK} tiles hold a weight")
+    print(
+        f"{name:6s} ordering, {sparse.block_occupancy(weight, BLOCK):4.0%} of the {BLOCK} x {BLOCK} tiles hold a weight"
+    )
 
 # %%
 # Time the layouts
 # ----------------
 # ``compress`` copies the layer into a layout: every single weight with its column (``csr``), or whole blocks. All are
-# timed in turn, round by round, on the same 32 sequences of 20 steps. Which layout wins depends on the size, the batch
-# and the machine, so ``compress(rnn, example_input=steps)`` measures and takes the fastest.
+# timed in turn, round by round, on the same 32 sequences of 20 steps. Which layout wins depends on the size, the
+# batch and the machine, so ``compress(rnn, example_input=steps)`` measures and takes the fastest.
 
 layers = {"dense": rnn}
 layers |= {layout: sparse.compress(rnn, layout=layout) for layout in ("csr", "block32")}
 with torch.no_grad():
-    for name, layer in layers.items():
+    for layer in layers.values():
         torch.testing.assert_close(layer(steps)[0], rnn(steps)[0], rtol=1e-4, atol=1e-5)
     runs = {name: (lambda layer=layer: layer(steps)) for name, layer in layers.items()}
     seconds = sparse.paired_seconds(runs, torch.device("cpu"), 9)
@@ -66,8 +68,8 @@ for name, times in seconds.items():
 # %%
 # The picture
 # -----------
-# Left: the kept weights in the order of the neurons as they were. Middle: the same weights in the order of the torus: the
-# blocks have come together. Right: the times, a dot for each round, with bars at the medians.
+# Left: the kept weights in the order of the neurons as they were. Middle: the same weights in the order of the torus:
+# the blocks have come together. Right: the times, a dot for each round, with bars at the medians.
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 after = rnn.weight_hh_l0.detach()

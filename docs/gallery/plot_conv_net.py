@@ -3,8 +3,8 @@ A convolutional net whose channels live on a ring
 =================================================
 
 Not only recurrent nets have neurons with a place. In a convolutional net the channels can have one: the price of a
-kernel slice, from channel to channel, is the distance of the two channels times the slice's norm. Along a ``chain`` of
-layers, what is the output of one layer and the input of the next has one set of points.
+kernel slice, from channel to channel, is the distance of the two channels times the slice's norm. Along a ``chain``
+of layers, what is the output of one layer and the input of the next has one set of points.
 
 On handwritten digits this buys locality: channels talk to near channels. Does the net pay for it in accuracy? The
 control pays the same mean price for every pair of channels, wherever they lie.
@@ -50,8 +50,8 @@ class Net(nn.Module):
 # Train, prune, and look
 # ----------------------
 # The channels of the three layers in the chain lie evenly on a ring of length 1. The price grows with distance, so
-# points that could move would all run together; they are fixed. A law is any function of the distance: the control's is
-# 1 everywhere, which is also the mean of the other. Nine tenths of the weights of the two inner layers are pruned.
+# points that could move would all run together; they are fixed. A law is any function of the distance: the control's
+# is 1 everywhere, which is also the mean of the other. Nine tenths of the weights of the two inner layers are pruned.
 
 ring = manifolds.Torus(dim=1, period=1.0)
 even = torch.arange(32)[:, None] / 32
@@ -98,13 +98,13 @@ for name, (strength, law) in arms.items():
     print(f"{name:23s} accuracy {accuracy:.1%}, mean length of a connection {length:.3f} (0.25 is no order)")
 
 # %%
-# One net each, of one seed: differences of a percent in accuracy mean nothing here, as 599 test images have a standard
-# error of more than half a percent. The lengths differ by far more than that.
+# One net each, of one seed: differences of a percent in accuracy mean nothing here, as 599 test images have a
+# standard error of more than half a percent. The lengths differ by far more than that.
 #
 # The picture
 # -----------
-# The norms of the kernel slices of the second layer, each net's divided by its largest. Rows and columns are in the order
-# of the ring, which closes: the corners are near the diagonal too.
+# The norms of the kernel slices of the second layer, each net's divided by its largest. Rows and columns are in the
+# order of the ring, which closes: the corners are near the diagonal too.
 
 figure, axes = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
 for ax, (name, (norms, accuracy, length)) in zip(axes, nets.items(), strict=True):

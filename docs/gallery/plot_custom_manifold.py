@@ -2,10 +2,10 @@
 Your own manifold: why grid cells like triangles
 ================================================
 
-A manifold is a class of some forty lines. Here it is the *hexagonal torus*: a rhombus of two equilateral triangles whose
-opposite sides are glued. Let an animal walk over a floor, take its place modulo that lattice, and let each neuron fire
-when the animal is near the neuron's point: it fires in a triangular grid, as grid cells do. On the square torus that
-riemod ships, the same neurons fire in a square grid.
+A manifold is a class of some forty lines. Here it is the *hexagonal torus*: a rhombus of two equilateral triangles
+whose opposite sides are glued. Let an animal walk over a floor, take its place modulo that lattice, and let each
+neuron fire when the animal is near the neuron's point: it fires in a triangular grid, as grid cells do. On the square
+torus that riemod ships, the same neurons fire in a square grid.
 """
 
 import math
@@ -21,9 +21,9 @@ from riemod import manifolds, recordings, tuning
 # %%
 # The manifold
 # ------------
-# A point is stored as its two coordinates in the plane. Points that differ by a vector of the lattice are the same, so
-# the distance is that to the nearest of the copies; seven copies are enough once the difference is near the origin.
-# ``coordinates`` prepares each point once, and ``squared_distance`` joins two sets of prepared points.
+# A point is stored as its two coordinates in the plane. Points that differ by a vector of the lattice are the same,
+# so the distance is that to the nearest of the copies; seven copies are enough once the difference is near the
+# origin. ``coordinates`` prepares each point once, and ``squared_distance`` joins two sets of prepared points.
 
 
 class HexagonalTorus(manifolds.Manifold):
@@ -87,14 +87,15 @@ for name, manifold in (("hexagonal", hexagonal), ("square", square)):
     points = manifold.sample(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     d = manifold.distance(points, points)
     detour = (d[:, :, None] + d[None] - d[:, None]).min()  # d(i, k) + d(k, j) - d(i, j)
-    print(f"{name:9s} symmetric {bool((d == d.T).all())}, triangle inequality {bool(detour > -1e-9)}, farthest {d.max():.3f}")
+    laws = f"symmetric {bool((d == d.T).all())}, triangle inequality {bool(detour > -1e-9)}"
+    print(f"{name:9s} {laws}, farthest {d.max():.3f}")
 
 # %%
 # Fields on a floor
 # -----------------
 # Sixty neurons on each torus, and a simulated walk of 20 minutes in a box of 1.5 m. The tori have a side of 0.5 m. A
-# neuron's rate falls with the distance d of the animal from the neuron's point, as exp(-d² / 2 w²) with w = 0.09 m. The
-# grid score compares a rate map with itself, turned: it is high if 60 degrees fit and 30, 90 and 150 do not.
+# neuron's rate falls with the distance d of the animal from the neuron's point, as exp(-d² / 2 w²) with w = 0.09 m.
+# The grid score compares a rate map with itself, turned: it is high if 60 degrees fit and 30, 90 and 150 do not.
 
 SIDE, WIDTH, BOX = 0.5, 0.09, 1.5
 walk = recordings.simulate.random_walk(20.0, BOX, generator=torch.Generator().manual_seed(0))

@@ -2,10 +2,10 @@
 Your own task: a memory that is a cube
 ======================================
 
-The training loop of ``riemod train`` takes any task: a configuration, a model, batches, a loss, metrics, and the levels
-to read them against. Here is the *flip-flop* memory. Three channels send a pulse, +1 or -1, now and then, and the net must
-say for each channel what its last pulse was. There are eight things to remember. Where does the net keep them? At the
-corners of a cube.
+The training loop of ``riemod train`` takes any task: a configuration, a model, batches, a loss, metrics, and the
+levels to read them against. Here is the *flip-flop* memory. Three channels send a pulse, +1 or -1, now and then, and
+the net must say for each channel what its last pulse was. There are eight things to remember. Where does the net keep
+them? At the corners of a cube.
 """
 
 import tempfile
@@ -23,8 +23,8 @@ from riemod.tasks import config
 # %%
 # The configuration
 # -----------------
-# A frozen dataclass with the numbers of the task. The groups for training, optimization, regularization and so on come
-# with ``RunConfig``. A task has one preset at least, of the name ``smoke``: its numbers for a quick run.
+# A frozen dataclass with the numbers of the task. The groups for training, optimization, regularization and so on
+# come with ``RunConfig``. A task has one preset at least, of the name ``smoke``: its numbers for a quick run.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class FlipFlop(tasks.Task[FlipFlopConfig]):
 # %%
 # Train it
 # --------
-# An entry in ``TASKS`` makes the name known. Then everything works as for the tasks that riemod has: pruning, the penalty,
-# checkpoints and the record.
+# An entry in ``TASKS`` makes the name known. Then everything works as for the tasks that riemod has: pruning, the
+# penalty, checkpoints and the record.
 
 tasks.TASKS["flipflop"] = FlipFlop
 with tempfile.TemporaryDirectory() as folder:
@@ -135,10 +135,10 @@ for a in range(8):
             ax.plot(*centers[[a, b]].T, color="0.35", linewidth=1.2, zorder=3)
 ax.scatter(*flat.T, c=[colors[k] for k in memories], s=9, alpha=0.7, linewidths=0, zorder=2)
 for k, center in enumerate(centers):
-    sign = " ".join("+" if k >> channel & 1 else "−" for channel in range(3))
+    sign = " ".join("+" if k >> channel & 1 else "-" for channel in range(3))
     ax.scatter(*center, color=colors[k], s=90, edgecolors="black", linewidths=0.8, zorder=4, label=sign)
-ax.set(xlabel="component 1", ylabel="component 2", zlabel="component 3", title="Three bits, kept at the corners of a cube")
+ax.set(xlabel="component 1", ylabel="component 2", zlabel="component 3")
+ax.set_title("Three bits, kept at the corners of a cube", y=0.97)
 ax.legend(title="last pulses", loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
-ax.set_box_aspect((1, 1, 0.9), zoom=1.0)
-ax.view_init(elev=24, azim=-28)
+ax.view_init(elev=30, azim=-40)
 plt.show()

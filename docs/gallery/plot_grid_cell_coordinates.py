@@ -2,15 +2,15 @@
 Toroidal coordinates of grid cells
 ==================================
 
-A grid cell fires at the corners of a lattice of triangles that covers the floor. Cells of one module share the lattice
-and differ by a shift, and shifts of a lattice are the points of a torus. So the activity of a module says at any time
-where on that torus the animal is, and two angles should be enough to tell what every cell does.
+A grid cell fires at the corners of a lattice of triangles that covers the floor. Cells of one module share the
+lattice and differ by a shift, and shifts of a lattice are the points of a torus. So the activity of a module says at
+any time where on that torus the animal is, and two angles should be enough to tell what every cell does.
 
-Here 20 minutes of spikes are simulated, two angles are read off the spikes alone, and a cell that has many fields on the
-floor turns out to have one on the torus.
+Here 20 minutes of spikes are simulated, two angles are read off the spikes alone, and a cell that has many fields on
+the floor turns out to have one on the torus.
 
-This example needs the extra ``topology`` (``pip install 'riemod[topology]'``). The recording is simulated, so nothing is
-downloaded; ``riemod.recordings.load`` reads files of your own.
+This example needs the extra ``topology`` (``pip install 'riemod[topology]'``). The recording is simulated, so nothing
+is downloaded; ``riemod.recordings.load`` reads files of your own.
 """
 
 import matplotlib.pyplot as plt
@@ -43,9 +43,9 @@ print("births and deaths of the two loops:", found.intervals_.round(2).tolist())
 # %%
 # Maps over the floor and over the torus
 # --------------------------------------
-# A rate map is the mean rate of a cell in each bin, in spikes per second. Skaggs' information says how many bits a spike
-# tells about where the animal is: on the floor, or on the torus. If the two are alike, then the two angles say all that
-# the place on the floor says about these cells, though each point of the torus stands for many places.
+# A rate map is the mean rate of a cell in each bin, in spikes per second. Skaggs' information says how many bits a
+# spike tells about where the animal is: on the floor, or on the torus. If the two are alike, then the two angles say
+# all that the place on the floor says about these cells, though each point of the torus stands for many places.
 
 floor = tuning.regular_bins(manifolds.Euclidean(2), 30, (0.0, 1.5))
 torus = tuning.regular_bins(manifolds.Torus(2, period=2 * np.pi), 15)
@@ -61,15 +61,23 @@ for name, maps in (("floor", on_floor), ("torus", on_torus)):
 # %%
 # The picture
 # -----------
-# Top: where the animal was, in the color of the first and of the second angle. The stripes are the axes of the lattice,
-# seen by the population alone. Bottom: the three cells with the highest grid scores, on the floor and on the torus.
+# Top: where the animal was, in the color of the first and of the second angle. The stripes are the axes of the
+# lattice, seen by the population alone. Bottom: the three cells with the highest grid scores, on the floor and on the
+# torus.
 
 cells = np.argsort(scores.score)[-3:]
 figure = plt.figure(figsize=(11, 6.4), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
 for k, ax in enumerate(top.subplots(1, 2)):
     dots = ax.scatter(
-        *prepared.position.T, c=angles[:, k], cmap="twilight", vmin=0, vmax=2 * np.pi, s=4, linewidths=0, rasterized=True
+        *prepared.position.T,
+        c=angles[:, k],
+        cmap="twilight",
+        vmin=0,
+        vmax=2 * np.pi,
+        s=4,
+        linewidths=0,
+        rasterized=True,
     )
     ax.set(xlabel="x, m", ylabel="y, m", aspect="equal", title=f"Angle {k + 1}")
     bar = top.colorbar(dots, ax=ax, label="angle, rad", ticks=[0, np.pi, 2 * np.pi])
@@ -79,7 +87,9 @@ for index, ax in enumerate(bottom.subplots(1, 6)):
     image = maps.rates[cell].reshape(maps.bins.shape).T
     ax.imshow(image, origin="lower", extent=(0, side, 0, side), cmap="viridis", vmin=0)
     ax.set(xticks=[0, side], yticks=[0, side])
-    ax.set_title(f"{'on the torus' if index % 2 else f'cell {cell}, on the floor'}\npeak {image.max():.0f} /s", fontsize=9)
+    ax.set_title(
+        f"{'on the torus' if index % 2 else f'cell {cell}, on the floor'}\npeak {image.max():.0f} /s", fontsize=9
+    )
     if index % 2:
         ax.set(xlabel="angle 1, rad", ylabel="angle 2, rad", xticklabels=["0", "2π"], yticklabels=["0", "2π"])
     else:

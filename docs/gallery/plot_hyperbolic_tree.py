@@ -3,9 +3,9 @@ A tree in a ball of learned curvature
 =====================================
 
 A tree doubles at every level, and flat space does not: in the plane the leaves of a tall tree run out of room. In
-hyperbolic space a circle's length grows exponentially with its radius, as a tree does. How strongly should the space be
-curved? The curvature is a parameter like any other here: ``PoincareBall(learn_curvature=True)`` learns it together with
-the points.
+hyperbolic space a circle's length grows exponentially with its radius, as a tree does. How strongly should the space
+be curved? The curvature is a parameter like any other here: ``PoincareBall(learn_curvature=True)`` learns it together
+with the points.
 """
 
 import matplotlib.pyplot as plt
@@ -34,8 +34,8 @@ print(f"{n} nodes, the farthest {int(wanted.max())} edges apart")
 # %%
 # Embed it
 # --------
-# Points and curvature go down the gradient of the mean squared relative error of all distances. One edge is one unit of
-# length. ``NeuronEmbedding`` holds the points; any module with parameters on a manifold can be handed to
+# Points and curvature go down the gradient of the mean squared relative error of all distances. One edge is one unit
+# of length. ``NeuronEmbedding`` holds the points; any module with parameters on a manifold can be handed to
 # ``riemannian_adam``. The plane gets the same treatment, for comparison.
 
 pairs = torch.triu_indices(n, n, 1)
@@ -61,18 +61,19 @@ def embed(manifold, scale):
 
 ball, ball_errors, curvatures = embed(manifolds.PoincareBall(2, curvature=-1.0, learn_curvature=True), 0.2)
 plane, plane_errors, _ = embed(manifolds.Euclidean(2), 2.0)
-print(f"in the ball: distances are off by {ball_errors[-1]:.1%} on average, curvature {curvatures[-1]:.2f} per squared edge")
+print(f"in the ball: distances are off by {ball_errors[-1]:.1%} on average")
 print(f"in the plane: distances are off by {plane_errors[-1]:.1%} on average")
+print(f"the curvature began at -1 per squared edge and ends at {curvatures[-1]:.2f}")
 
 # %%
 # One start each, of one seed: an embedding can be caught in a tangle, and other starts end a little higher or lower.
 #
 # The picture
 # -----------
-# Left: the tree in the ball, its edges drawn as geodesics. All edges are meant to be one long; they look shorter near the
-# rim because a length there is worth more. Middle: the same tree in the plane. It looks tidy, but leaves of neighboring
-# branches, which are up to ten edges apart in the tree, come to lie side by side. Right: the error while learning, and
-# the curvature that comes out.
+# Left: the tree in the ball, its edges drawn as geodesics. All edges are meant to be one long; they look shorter near
+# the rim because a length there is worth more. Middle: the same tree in the plane. It looks tidy, but leaves of
+# neighboring branches, which are up to ten edges apart in the tree, come to lie side by side. Right: the error while
+# learning, and the curvature that comes out.
 
 figure = plt.figure(figsize=(13, 4.4), layout="constrained")
 grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.25, 1))

@@ -2,8 +2,8 @@
 A language model, pruned and shipped
 ====================================
 
-A character-level language model reads Python's own help pages, loses nine tenths of its weights, and leaves PyTorch as an
-ONNX file. Two questions: how well does the rest predict, and does the file say the same as the net?
+A character-level language model reads Python's own help pages, loses nine tenths of its weights, and leaves PyTorch
+as an ONNX file. Two questions: how well does the rest predict, and does the file say the same as the net?
 
 This example needs the extra ``onnx`` (``pip install 'riemod[onnx]'``). The text comes with Python: no download.
 """
@@ -89,8 +89,8 @@ print(f"{course[-1][0]:.0%} of the weights pruned, {course[-1][1]:.2f} bits per 
 # %%
 # Ship it
 # -------
-# The pruned net goes to ONNX as it is: zeros are numbers. In memory they take as much room as others, but in a zip file
-# they take almost none. ONNX Runtime then computes what PyTorch does, without PyTorch and without riemod.
+# The pruned net goes to ONNX as it is: zeros are numbers. In memory they take as much room as others, but in a zip
+# file they take almost none. ONNX Runtime then computes what PyTorch does, without PyTorch and without riemod.
 
 net.eval()
 one, state = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, UNITS)
@@ -135,9 +135,9 @@ print(written)
 # %%
 # The picture
 # -----------
-# Left: bits per character on held-out text after each epoch, against the share of weights that are zero by then; one net,
-# of one seed. Right: what ONNX Runtime expects while it writes. Each column is a step, dark where a character is likely;
-# the dots are the characters that were drawn.
+# Left: bits per character on held-out text after each epoch, against the share of weights that are zero by then; one
+# net, of one seed. Right: what ONNX Runtime expects while it writes. Each column is a step, dark where a character is
+# likely; the dots are the characters that were drawn.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(13.5, 4.8), width_ratios=(1, 2.3), layout="constrained")
 pruned, bits = np.array(course).T

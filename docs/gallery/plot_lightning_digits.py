@@ -3,10 +3,11 @@ A digits classifier with Lightning
 ==================================
 
 Lightning owns the training loop, so where does the penalty go? Into a callback: ``ModuliCallback`` adds the penalty's
-gradients, lets the pruner take its part at each epoch, and logs both. The model stays an ordinary ``LightningModule``.
+gradients, lets the pruner take its part at each epoch, and logs both. The model stays an ordinary
+``LightningModule``.
 
-A GRU reads a handwritten digit row by row, as a sequence of eight rows of eight pixels. Its neurons live on a sphere, and
-nine tenths of all weights are pruned on the way.
+A GRU reads a handwritten digit row by row, as a sequence of eight rows of eight pixels. Its neurons live on a sphere,
+and nine tenths of all weights are pruned on the way.
 
 This example needs the extras ``lightning`` and ``topology`` (for scikit-learn, which brings the digits).
 """
@@ -95,7 +96,6 @@ with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
     trainer.fit(model, batches)
 accuracies, sparsities = zip(*model.history, strict=True)
 print(f"accuracy {accuracies[-1]:.1%} on held-out digits, with {sparsities[-1]:.0%} of the weights pruned")
-print(f"the best before half of the weights were gone: {max(a for a, s in model.history if s < 0.5):.1%}")
 
 # %%
 # Which neurons are joined?
@@ -115,9 +115,9 @@ for sign, word in ((1, "excite"), (-1, "inhibit")):
 #
 # The picture
 # -----------
-# Left: accuracy on held-out digits, and the share of weights that are zero, after each epoch. Middle: the neuron with the
-# most excitation on its sphere, drawn as two discs, with the neurons that it excites or is excited by. Right: the mean
-# weight of all pairs by distance, and its two parts.
+# Left: accuracy on held-out digits, and the share of weights that are zero, after each epoch. Middle: the neuron with
+# the most excitation on its sphere, drawn as two discs, with the neurons that it excites or is excited by. Right: the
+# mean weight of all pairs by distance, and its two parts.
 
 figure = plt.figure(figsize=(14, 4.2), layout="constrained")
 grid = figure.add_gridspec(2, 3, width_ratios=(1, 1.5, 1.1))

@@ -2,12 +2,12 @@
 The ticket that trains
 ======================
 
-Prune a trained net to a few percent of its weights, forget the weights, and keep only which of them there were. Can such
-a skeleton learn the task again from fresh weights? If so, it is a *lottery ticket*: not the numbers matter, but the
-graph. ``riemod.lottery_ticket`` draws one, with the points of the neurons held fixed.
+Prune a trained net to a few percent of its weights, forget the weights, and keep only which of them there were. Can
+such a skeleton learn the task again from fresh weights? If so, it is a *lottery ticket*: not the numbers matter, but
+the graph. ``riemod.lottery_ticket`` draws one, with the points of the neurons held fixed.
 
-And is it the graph that matters? A control says: the same number of weights at random places. Here, in a small net on an
-easy task, the answer is sobering. The ticket trains, and so does the random graph.
+And is it the graph that matters? A control says: the same number of weights at random places. Here, in a small net on
+an easy task, the answer is sobering. The ticket trains, and so does the random graph.
 """
 
 import matplotlib.pyplot as plt
@@ -98,13 +98,14 @@ for name, errors in curves.items():
     print(f"{name:20s} error at the end {last.mean():.3f}, seeds {np.sort(last).round(3).tolist()}")
 
 # %%
-# Both sparse nets learn the task, to an error many times smaller than that of always answering 1. Three seeds do not tell
-# the two graphs apart. The page of results has larger nets on harder tasks, with matched controls.
+# Both sparse nets learn the task, to an error many times smaller than that of always answering 1. Three seeds do not
+# tell the two graphs apart. The page of results has larger nets on harder tasks, with matched controls.
 #
 # The picture
 # -----------
-# Left: the hidden matrix of the last ticket after training, with the neurons in the order of the torus. Right: the error
-# after each epoch, the median and the range of the seeds. The dense net is pruned along the way, which disturbs it little.
+# Left: the hidden matrix of the last ticket after training, with the neurons in the order of the torus. Right: the
+# error after each epoch, the median and the range of the seeds. The dense net is pruned along the way, which disturbs
+# it little.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.5), layout="constrained")
 order = plotting.torus_order(moduli.points, torus)

@@ -2,12 +2,12 @@
 Points learned by signed evidence
 =================================
 
-Where on a sphere does a neuron belong? The net's own weights can tell: neurons that excite each other belong together,
-and neurons that inhibit each other belong apart. That is *signed evidence*. The size of a weight alone cannot tell, for
-weights are large at both ends: between neighbors, and between opposites.
+Where on a sphere does a neuron belong? The net's own weights can tell: neurons that excite each other belong
+together, and neurons that inhibit each other belong apart. That is *signed evidence*. The size of a weight alone
+cannot tell, for weights are large at both ends: between neighbors, and between opposites.
 
-Here a net walks on a sphere. The points of its neurons follow three kinds of evidence in turn: the sign, the size alone
-(as in the published Eq. 6), and the sign again, but permuted over the neurons as a control.
+Here a net walks on a sphere. The points of its neurons follow three kinds of evidence in turn: the sign, the size
+alone (as in the published Eq. 6), and the sign again, but permuted over the neurons as a control.
 """
 
 import matplotlib.pyplot as plt
@@ -20,9 +20,9 @@ from riemod import alignment, evidence, inhibitors, manifolds, plotting
 # %%
 # A net that walks on a sphere
 # ----------------------------
-# The net is told its place at the start, as a unit vector, then the axis and angle of each rotation of the sphere, and
-# must say where it is. A signed law makes excitation cheap between near points, and inhibition between far ones. Which
-# neuron lies where is left to the evidence.
+# The net is told its place at the start, as a unit vector, then the axis and angle of each rotation of the sphere,
+# and must say where it is. A signed law makes excitation cheap between near points, and inhibition between far ones.
+# Which neuron lies where is left to the evidence.
 
 STEPS, UNITS = 10, 100
 sphere = manifolds.Sphere(dim=2, radius=1.0)
@@ -78,9 +78,9 @@ def train(source, snapshots=()):
 # %%
 # Do the points say what the neurons prefer?
 # ------------------------------------------
-# The preferred place of a neuron is the direction of its activity, averaged over the sphere. The points were never told
-# of it. Two maps of the same neurons agree if near in one is near in the other: the rank correlation of distances over
-# all pairs of active neurons is 1 at best, and about 0 for points that mean nothing.
+# The preferred place of a neuron is the direction of its activity, averaged over the sphere. The points were never
+# told of it. Two maps of the same neurons agree if near in one is near in the other: the rank correlation of
+# distances over all pairs of active neurons is 1 at best, and about 0 for points that mean nothing.
 
 
 @torch.no_grad()
@@ -112,9 +112,9 @@ for name, source in sources.items():
 #
 # The picture
 # -----------
-# Each sphere is drawn as two discs, north and south. A neuron has the color of the place that it prefers at the end of
-# training: so where colors are in order, the points have found the places. Top: the points under signed evidence, from
-# random to ordered. Bottom: what the two other kinds of evidence end with.
+# Each sphere is drawn as two discs, north and south. A neuron has the color of the place that it prefers at the end
+# of training: so where colors are in order, the points have found the places. Top: the points under signed evidence,
+# from random to ordered. Bottom: what the two other kinds of evidence end with.
 
 figure, axes = plt.subplots(2, 3, figsize=(12, 5.4), layout="constrained")
 points, preferred, awake, kept, agreement = learned["signed weights"]

@@ -2,10 +2,10 @@
 A transformer block whose feed-forward neurons have places
 ==========================================================
 
-The method was made for recurrent nets, and its authors wish to see it in newer ones. In a transformer most weights are in
-the feed-forward part of each block: a layer up, from the width of the stream to the hidden neurons, and a layer down
-again. ``chain`` names the two as layers in a row: the hidden neurons in between have one set of points, and pay for the
-weights on both sides.
+The method was made for recurrent nets, and its authors wish to see it in newer ones. In a transformer most weights
+are in the feed-forward part of each block: a layer up, from the width of the stream to the hidden neurons, and a
+layer down again. ``chain`` names the two as layers in a row: the hidden neurons in between have one set of points,
+and pay for the weights on both sides.
 
 The task is to sort: eight digits come in, and the same digits must come out in order. The block learns it with and
 without a price on distance, and is pruned to a fifth of its feed-forward weights.
@@ -40,9 +40,9 @@ class Sorter(nn.Module):
 # %%
 # The price of a wire
 # -------------------
-# Channels and hidden neurons lie in a square of one unit, as on a chip, and a weight costs as much as its wire is long.
-# The stream that goes in is the stream that comes out, so both ends of the chain start with the same points; all points
-# are fixed. The control pays the same for every weight.
+# Channels and hidden neurons lie in a square of one unit, as on a chip, and a weight costs as much as its wire is
+# long. The stream that goes in is the stream that comes out, so both ends of the chain start with the same points;
+# all points are fixed. The control pays the same for every weight.
 
 square = manifolds.Euclidean(dim=2, side=1.0)
 generator = torch.Generator().manual_seed(0)
@@ -55,11 +55,11 @@ def train(law):
     torch.manual_seed(0)
     net = Sorter()
     chain = riemod.chain(net.block.linear1, net.block.linear2)
-    moduli = riemod.ModuliRegularizer(
-        chain, square, inhibitor=law, strength=3.0, points=[channels, hidden, channels]
-    )
+    moduli = riemod.ModuliRegularizer(chain, square, inhibitor=law, strength=3.0, points=[channels, hidden, channels])
     schedule = riemod.CubicSchedule(final=0.8, epochs=EPOCHS, tail=3)
-    pruner = riemod.MagnitudePruner(net, schedule, targets=["block.linear1.weight", "block.linear2.weight"])
+    pruner = riemod.MagnitudePruner(
+        net, schedule, targets=["block.linear1.weight", "block.linear2.weight"], scope="tensor"
+    )
     optimizer = riemod.optim.riemannian_adam(net, moduli, lr=3e-3)
     draws = torch.Generator().manual_seed(1)
     for epoch in range(EPOCHS):
@@ -92,21 +92,23 @@ print(f"all possible wires have a mean length of {mean:.3f}")
 #
 # The picture
 # -----------
-# The wires of the layer up that pruning left, from channels (squares) to feed-forward neurons (dots), under either price;
-# and the lengths of all wires that are left. Both nets have as many.
+# The wires of the layer up that pruning left, from channels (squares) to feed-forward neurons (dots), under either
+# price; and the lengths of all wires that are left. Both nets have as many.
 
 figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.5), layout="constrained")
-for ax, (name, (up, right, kept)) in zip(axes, nets.items(), strict=False):
+for ax, (name, (up, right, _)) in zip(axes, nets.items(), strict=False):
     for target, source in (up != 0).nonzero().tolist():
         ax.plot(*torch.stack([channels[source], hidden[target]]).T, color="0.5", linewidth=0.4, alpha=0.6, zorder=1)
     ax.scatter(*channels.T, marker="s", s=22, color="#D55E00", zorder=2, label="channel of the stream")
     ax.scatter(*hidden.T, s=14, color="#0072B2", zorder=2, label="feed-forward neuron")
-    ax.set(aspect="equal", xlabel="x", ylabel="y", title=f"{name}: {right:.1%} right", xticks=[0, 1], yticks=[0, 1])
-axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=2, frameon=False)
+    ax.set(aspect="equal", title=f"{name}: {right:.1%} right", xticks=[], yticks=[])
+axes[0].legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False)
 edges = torch.linspace(0, 1.42, 30).tolist()
 styles = {"the same price for all": ("0.5", "-"), "price by distance": ("#0072B2", "-")}
 for name, (color, line) in styles.items():
     axes[2].hist(nets[name][2], edges, histtype="step", color=color, linestyle=line, linewidth=1.8, label=name)
-axes[2].set(xlabel="length of a wire", ylabel="wires that are left", title="Both have as many wires")
+axes[2].set(
+    xlabel="length of a wire, sides of the square", ylabel="wires that are left", title="Both have as many wires"
+)
 axes[2].legend()
 plt.show()
