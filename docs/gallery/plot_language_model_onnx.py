@@ -115,7 +115,8 @@ data = file.read_bytes()
 print(f"the file has {len(data) / 1e3:.0f} kB, and {zipped(data) / 1e3:.0f} kB as a zip file")
 
 # %%
-# Does it say the same, and what does it write? Each next character is drawn from the scores of ONNX Runtime.
+# Does it say the same, and what does it write? Each next character is drawn from the scores of ONNX Runtime, at a
+# temperature of 0.7.
 
 draws = np.random.default_rng(0)
 code, memory, written, worst = letters.index("t"), np.zeros((1, 1, UNITS), np.float32), "t", 0.0
@@ -136,15 +137,21 @@ print(written)
 # The picture
 # -----------
 # Left: bits per character on held-out text after each epoch, against the share of weights that are zero by then; one
-# net, of one seed. Right: what ONNX Runtime expects while it writes. Each column is a step, dark where a character is
-# likely; the dots are the characters that were drawn.
+# net, of one seed. It is best with about 70 % of the weights gone; from there on pruning takes more than these last
+# epochs give. Right: what ONNX Runtime expects while it writes, at the temperature 0.7 of the draws. Each column is a
+# step, dark where a character is likely; the dots are the characters that were drawn, as far as they have a row.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(13.5, 4.8), width_ratios=(1, 2.3), layout="constrained")
 pruned, bits = np.array(course).T
 left.plot(100 * pruned, bits, "-o", color="#0072B2", markersize=5)
 left.annotate("first epoch", (100 * pruned[0], bits[0]), (8, -3), textcoords="offset points", color="0.3")
-left.annotate("last", (100 * pruned[-1], bits[-1]), (-8, -14), textcoords="offset points", color="0.3", ha="right")
-left.set(xlabel="weights pruned, %", ylabel="bits per character, held-out text", title="Learning while being pruned")
+left.annotate("last", (100 * pruned[-1], bits[-1]), (8, -4), textcoords="offset points", color="0.3")
+left.set(
+    xlim=(-5, 108),
+    xlabel="weights pruned, %",
+    ylabel="bits per character, held-out text",
+    title="Learning while being pruned",
+)
 
 shown = slice(1, 61)
 rows = [letters.index(c) for c in "abcdefghijklmnopqrstuvwxyz \n.,()'\"_"]
@@ -158,5 +165,5 @@ right.set_yticks(range(len(rows)), [names.get(letters[code], letters[code]) for 
 right.set_xticks(range(60), [c if c not in " \n" else "" for c in written[1:][shown]], fontsize=8)
 right.tick_params(axis="x", length=0)
 right.set(xlabel="what it writes", ylabel="next character", title="What the exported net expects")
-figure.colorbar(mesh, ax=right, label="probability")
+figure.colorbar(mesh, ax=right, label="probability of the draw")
 plt.show()
