@@ -104,7 +104,7 @@ class FlipFlop(tasks.Task[FlipFlopConfig]):
 
 tasks.TASKS["flipflop"] = FlipFlop
 with tempfile.TemporaryDirectory() as folder:
-    run = training.start(training.RunFolder(Path(folder)), training.RunDescription("flipflop", smoke, None))
+    run = training.start(training.RunFolder(Path(folder)), training.RunDescription("flipflop", smoke))
     record = training.train(run)
 print(f"wrong: {record['metrics']['wrong']['value']:.2%} of the answers; a guess is wrong in 50 %")
 

@@ -26,7 +26,7 @@ class RunDescription(NamedTuple):
 
     task: str
     config: RunConfig
-    ticket_of: str | None
+    ticket_of: str | None = None
     """Folder of the run whose final mask and points this lottery ticket was given; None if it is not a ticket."""
 
     def to_dict(self) -> dict[str, Any]:
