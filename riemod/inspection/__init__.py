@@ -17,6 +17,7 @@ from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.points import judge_points
 from riemod.inspection.recordings import analyze_recording
 from riemod.inspection.states import Sample, draw_states
+from riemod.inspection.stored import arrays_of, write_arrays
 from riemod.topology import ModuliRecovery
 from riemod.training import Run, RunError, Stream, environment, generator_for
 from riemod.training.run import check_run
@@ -39,7 +40,7 @@ def analyze_run(
 
     Args:
         run: its model is put into evaluation mode and not changed otherwise.
-        out: folder for the record, `analysis.json`, and for figures; made if it is missing. Files of an earlier
+        out: folder for the record, `analysis.json`, for arrays, and for figures; made if it is missing. Files of an earlier
             analysis are replaced, and other files stay.
         states: number of hidden states, >= 100; all there are if the task's evaluation has fewer.
         progress: called with what is being done.
@@ -94,6 +95,7 @@ def analyze_run(
     record |= environment()
     say("drawing figures")
     out.mkdir(parents=True, exist_ok=True)
+    record["arrays"] = write_arrays(out, arrays_of(sample, recovery, coordinates, found))
     write_json(out / RECORD, record)
     for name in NAMES:
         (out / name).unlink(missing_ok=True)

@@ -16,7 +16,15 @@ from riemod.manifolds import Euclidean, Manifold, Sphere
 from riemod.tasks import Task
 from riemod.tasks.navigation import Navigation, NavigationModel
 from riemod.training import Run
-from riemod.tuning import Bins, preferred_positions, rate_maps, regular_bins, shuffle_test, spatial_information
+from riemod.tuning import (
+    Bins,
+    RateMaps,
+    preferred_positions,
+    rate_maps,
+    regular_bins,
+    shuffle_test,
+    spatial_information,
+)
 
 LEVEL = 0.01
 _SHUFFLES = 199
@@ -46,8 +54,8 @@ class Tuning:
     """(u,), the indices of the units that were tested."""
     p_values: np.ndarray
     """(u,), p-values of their spatial information; 1 for silent units."""
-    rates: np.ndarray
-    """(u, b), mean activity in each bin of the arena that was visited."""
+    maps: RateMaps
+    """Mean activity of these units in each bin of the arena."""
     varying: np.ndarray
     """(u,), whether the mean activity varies over the arena."""
     places: Tensor
@@ -56,6 +64,11 @@ class Tuning:
     """(n, c), the Frechet mean of each rate map, NaN as in `places`; between the fields of a unit with several."""
     silent: int
     """The number of tested units that are never active."""
+
+    @property
+    def rates(self) -> np.ndarray:
+        """(u, b), mean activity in each bin of the arena that was visited."""
+        return self.maps.rates[:, np.isfinite(self.maps.rates).all(axis=0)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the part that goes into the record."""
@@ -143,8 +156,7 @@ def tuning(sample: Sample, arena: NavigationArena, generator: torch.Generator) -
     if varying.any():
         for positions, peak in ((places, True), (means, False)):
             positions[torch.from_numpy(chosen[varying])] = preferred_positions(maps.only(varying), peak=peak)
-    seen = np.isfinite(maps.rates).all(axis=0)
-    return Tuning(chosen, p_values, maps.rates[:, seen], varying, places, means, int((~active).sum()))
+    return Tuning(chosen, p_values, maps, varying, places, means, int((~active).sum()))
 
 
 def alignment(run: Run, found: Tuning, generator: torch.Generator) -> dict[str, Any]:
