@@ -13,13 +13,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from riemod._checks import check_integer
 from riemod._signals import advise
 from riemod.cli.console import open_console
-from riemod.cli.tables import metric_name, suite_lines
+from riemod.cli.tables import suite_lines
 from riemod.suites import Suite, cells, load_suite
 from riemod.suites.cluster import connect
 from riemod.suites.local import Processes
 from riemod.suites.report import tables_of
 from riemod.suites.runner import Progress as Standing
 from riemod.suites.runner import Report, check_here, run_suite
+from riemod.tasks.names import metric_name
 from riemod.training import RunError
 
 

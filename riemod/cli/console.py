@@ -22,7 +22,7 @@ from rich.progress import (
 
 from riemod._untrusted import one_line
 from riemod.cli.cells import unit_of
-from riemod.cli.tables import metric_name
+from riemod.tasks.names import metric_name
 from riemod.training import Reporter, Run
 
 # For output that is no terminal: tables fit in it.

@@ -8,9 +8,9 @@ from typing import Annotated
 import tyro
 
 from riemod.cli.figure import check_ending
-from riemod.cli.tables import metric_name
 from riemod.suites import load_suite
 from riemod.tasks import task_class
+from riemod.tasks.names import metric_name
 
 
 def draw_curves(

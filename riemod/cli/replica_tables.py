@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from riemod.cli.cells import add_captions, add_row, new_table, number, unit_of
-from riemod.cli.tables import metric_name, remarks
+from riemod.tasks.names import metric_name
+from riemod.training.remarks import remarks
 
 _MOST_COLUMNS = 6
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from riemod._files import make_folder, write_atomically
-from riemod.cli.tables import metric_name
 from riemod.suites import load_suite
 from riemod.suites.formats import FORMATS
 from riemod.suites.report import save_figures, tables_of
 from riemod.suites.tables import LEGEND
+from riemod.tasks.names import metric_name
 
 
 def print_table(

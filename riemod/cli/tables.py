@@ -13,16 +13,9 @@ from riemod.cli.cells import add_captions, add_row, new_table, number, plain, un
 from riemod.suites.formats import layout
 from riemod.suites.tables import SuiteTable
 from riemod.tasks import task_class
+from riemod.tasks.names import metric_name
+from riemod.training.remarks import remarks
 
-_METRICS = {
-    "error_top3": "top-3 position error",
-    "error_maximum_likelihood": "maximum-likelihood position error",
-    "beyond_10_cm": "position errors above 10 cm",
-    "beyond_50_cm": "position errors above 50 cm",
-    "rmse": "RMSE",
-    "test_loss": "test loss",
-    "test_perplexity": "test perplexity",
-}
 _POSITION = {
     "readout": "position error of the net's readout",
     "nearest_state": "position error of the nearest state",
@@ -64,18 +57,6 @@ def record_table(name: str, record: dict[str, Any]) -> Table:
     add_row(table, "commit", (record["commit"] or "unknown")[:12], "")
     add_captions(table, remarks(record))
     return table
-
-
-def remarks(record: dict[str, Any]) -> list[str]:
-    """Return what a reader must know before a record's numbers: a preset that learns nothing, a tensor without weights.
-
-    Args:
-        record: contents of record.json.
-    """
-    lines = [f"{key} has no weights left" for key, share in record["sparsity"].items() if share == 1]
-    if record["config"]["preset"] == "smoke":
-        lines.append("smoke runs are too short to learn anything: they show that all works; take another preset")
-    return lines
 
 
 def progress_table(name: str, description: tuple[str, Any, str | None], rows: list[dict[str, Any]]) -> Table:
@@ -312,19 +293,6 @@ def suite_lines(suite: SuiteTable, name: str) -> list[Table | Text]:
     for line in lines:
         add_row(table, *line)
     return [table, *(plain(note) for note in (*reasons, *suite.notes))]
-
-
-def metric_name(key: str) -> str:
-    """Return a metric's or reference level's name for a reader; keys without one come back as they are.
-
-    Args:
-        key: key of a metric, or a level's key, which begins with that of its metric.
-
-    >>> metric_name("error_top3 of a perfect net")
-    'top-3 position error of a perfect net'
-    """
-    metric, *rest = key.split(" ", 1)
-    return " ".join((_METRICS.get(metric, metric), *rest))
 
 
 def _headline(record: dict[str, Any]) -> str:

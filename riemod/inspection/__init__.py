@@ -40,8 +40,8 @@ def analyze_run(
 
     Args:
         run: its model is put into evaluation mode and not changed otherwise.
-        out: folder for the record, `analysis.json`, for arrays, and for figures; made if it is missing. Files of an earlier
-            analysis are replaced, and other files stay.
+        out: folder for the record, `analysis.json`, for arrays, and for figures; made if it is missing. Files of an
+            earlier analysis are replaced, and other files stay.
         states: number of hidden states, >= 100; all there are if the task's evaluation has fewer.
         progress: called with what is being done.
 

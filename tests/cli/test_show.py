@@ -14,8 +14,9 @@ import pytest
 from riemod.cli.commands import main
 from riemod.cli.presets import presets_of
 from riemod.cli.replica_tables import replicas_record
-from riemod.cli.tables import compression_notes, remarks
+from riemod.cli.tables import compression_notes
 from riemod.training import RunFolder
+from riemod.training.remarks import remarks
 from tests.cli.text import flat
 
 SMALL = ["--epochs", "3", "--batches-per-epoch", "2", "--batch-size", "8", "--hidden-size", "8", "--dense-epochs", "0"]
