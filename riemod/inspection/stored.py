@@ -148,8 +148,8 @@ def arrays_of(
     if found is not None:
         arrays |= {"units": found.chosen, "rates": found.maps.rates, "p_values": found.p_values}
         arrays["places"] = found.places.numpy()[found.chosen]
-    # A bar that is rounded to float32 may seem to end before it begins.
-    exact = {"units": np.int64} | {name: np.float64 for name in arrays if name.startswith(("bars", "nulls"))}
+    # Rounded to float32, a bar may end before it begins, and a place lie off its manifold.
+    exact = {"units": np.int64} | {name: np.float64 for name in arrays if name.startswith(("bars", "nulls", "places"))}
     return {
         name: torch.from_numpy(np.ascontiguousarray(array, dtype=exact.get(name, np.float32)))
         for name, array in arrays.items()

@@ -1,0 +1,154 @@
+"""Figures of one run: its weights in geometric order, and its bars beside those of null data."""
+
+from typing import NamedTuple
+
+import numpy as np
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from riemod.inspection.stored import Stored
+from riemod.report.net import Net
+from riemod.report.style import REFERENCE, RUNS, WEIGHT
+from riemod.report.text import p_value, value
+
+__all__ = ["Matrix", "bars_of", "matrix_of"]
+
+# A larger matrix would make a page of many megabytes, and a screen has no more dots for it.
+_MOST_CELLS = 320
+_HOLES = {1: "loops", 2: "voids"}
+_MOST_BARS = 8
+
+
+class Matrix(NamedTuple):
+    """Holds the picture of a weight matrix."""
+
+    figure: go.Figure
+    caption: str
+
+
+def matrix_of(net: Net) -> Matrix:
+    """Draw the hidden weights in the order of the units; of more than 320 units, means over square blocks.
+
+    Args:
+        net: of a run.
+    """
+    ordered = net.weight[np.ix_(net.order, net.order)]
+    size = len(ordered)
+    block = -(-size // _MOST_CELLS)
+    cells = _block_means(ordered, block)
+    parts = [f"Rows are targets, columns sources, both along {net.ordered_by}."]
+    if net.gates > 1:
+        parts.append(f"The weights of all {net.gates} gates are summed.")
+    if block > 1:
+        parts.append(
+            f"Each cell is the mean of {block} x {block} weights: {size:,} units are too many to draw one by one."
+        )
+    if net.layers > 1:
+        parts.append(f"The first of {net.layers} recurrent layers is shown.")
+    names = [str(unit) if block == 1 else f"from {unit}" for unit in net.order[::block]]
+    kept = np.abs(cells[cells != 0])
+    reach = float(np.quantile(kept, 0.99)) if kept.size else 1.0
+    blank = np.where(cells == 0, np.nan, cells).astype(np.float32)
+    figure = go.Figure(
+        go.Heatmap(
+            x=names,
+            y=names,
+            z=blank,
+            colorscale=WEIGHT,
+            zmin=-reach,
+            zmax=reach,
+            colorbar={"title": {"text": "weight", "side": "right"}, "thickness": 12, "len": 0.9},
+            hovertemplate="from unit %{x} to unit %{y}: %{z:.3g}<extra></extra>",
+            hoverongaps=False,
+        ),
+        layout={
+            "template": "none",
+            "height": 420,
+            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+            "xaxis": {"type": "category", "showticklabels": False, "title": {"text": "source, in order"}}
+            | {"showgrid": False, "constrain": "domain"},
+            "yaxis": {"type": "category", "showticklabels": False, "title": {"text": "target, in order"}}
+            | {"showgrid": False, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+        },
+    )
+    return Matrix(figure, " ".join(parts))
+
+
+def bars_of(stored: Stored) -> go.Figure:
+    """Draw the longest bars of each degree, as death / birth, over the band that bars of null data reach.
+
+    Args:
+        stored: an analysis; one without arrays has its longest bar alone.
+    """
+    verdict = stored.record["verdict"]
+    degrees = [degree for degree in (1, 2) if str(degree) in verdict["floors"]]
+    titles = [_title(degree, verdict["p_values"].get(str(degree))) for degree in degrees]
+    figure = make_subplots(len(degrees), 1, shared_xaxes=True, vertical_spacing=0.2, subplot_titles=titles)
+    figure.update_layout(template="none", height=340, margin={"l": 8, "r": 16, "t": 32, "b": 8}, showlegend=False)
+    for row, degree in enumerate(degrees, 1):
+        name, floor = _HOLES[degree], verdict["floors"][str(degree)]
+        ratios = _ratios(stored, degree)
+        bottom, top = len(ratios) + 0.2, -1.0
+        figure.add_scatter(
+            x=[1, floor, floor, 1, 1],
+            y=[top, top, bottom, bottom, top],
+            fill="toself",
+            fillcolor="rgba(128,128,128,0.25)",
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            row=row,
+            col=1,
+        )
+        drawn = np.array([]) if stored.arrays is None else stored.arrays.nulls[degree]
+        if len(drawn):
+            figure.add_scatter(
+                x=drawn,
+                y=np.full(len(drawn), bottom - 0.45),
+                mode="markers",
+                marker={"symbol": "line-ns-open", "size": 9, "color": REFERENCE, "line": {"width": 1}},
+                hovertemplate="longest of one null data set: %{x:.3g}<extra></extra>",
+                row=row,
+                col=1,
+            )
+        for index, ratio in enumerate(ratios):
+            counted = ratio > floor
+            figure.add_scatter(
+                x=[1, ratio],
+                y=[index, index],
+                mode="lines",
+                line={"width": 7, "color": RUNS[0].color if counted else REFERENCE},
+                hovertemplate=f"{name[:-1]} {index + 1}: death / birth {value(ratio)}<extra></extra>",
+                row=row,
+                col=1,
+            )
+        figure.update_yaxes(range=[bottom, top], showticklabels=False, showgrid=False, zeroline=False, row=row, col=1)
+    figure.update_xaxes(type="log", dtick="D1" if _longest(stored) > 10 else None, nticks=8, zeroline=False)
+    figure.update_xaxes(title={"text": "how long it lasts: death / birth"}, row=len(degrees), col=1)
+    figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
+    return figure
+
+
+def _title(degree: int, p: float | None) -> str:
+    return f"<b>{_HOLES[degree]}</b> (degree {degree}), p = {p_value(p)}"
+
+
+def _ratios(stored: Stored, degree: int) -> list[float]:
+    if stored.arrays is None:
+        return [stored.record["verdict"]["longest"][str(degree)]]
+    bars = stored.arrays.bars[degree][:_MOST_BARS]
+    return (bars[:, 1] / bars[:, 0]).tolist()
+
+
+def _longest(stored: Stored) -> float:
+    return max([1.0, *(ratio for degree in (1, 2) for ratio in _ratios(stored, degree))])
+
+
+def _block_means(matrix: np.ndarray, block: int) -> np.ndarray:
+    """Return the means over square blocks; those at the end may be smaller."""
+    if block == 1:
+        return matrix
+    starts = np.arange(0, len(matrix), block)
+    sizes = np.diff(np.append(starts, len(matrix)))
+    sums = np.add.reduceat(np.add.reduceat(matrix, starts, axis=0), starts, axis=1)
+    return sums / np.outer(sizes, sizes)
