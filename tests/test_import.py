@@ -78,6 +78,7 @@ DOCUMENTED = [
     "riemod",
     *PUBLIC,
     "riemod.inspection",
+    "riemod.report",
     "riemod.plotting",
     "riemod.pruning",
     "riemod.tasks",

@@ -48,6 +48,8 @@ CONFINED = {
     "sklearn": {"topology"},
     "pynwb": {"recordings/nwb.py"},
     "pynapple": set(),
+    "plotly": {"report"},
+    "jinja2": {"report"},
     "lightning": {"integrations/lightning.py"},
     "transformers": {"integrations/transformers.py"},
     "accelerate": set(),

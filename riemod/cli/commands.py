@@ -38,6 +38,7 @@ from riemod.cli.figure import draw_figure
 from riemod.cli.foreground import advise_to_resume, train_one, train_several, use_threads
 from riemod.cli.parsing import UsageError, describe, parse_command
 from riemod.cli.presets import presets
+from riemod.cli.report import report
 from riemod.cli.show import show
 from riemod.cli.table import print_table
 from riemod.cli.tables import analysis_table, compression_notes, compression_tables, recording_table
@@ -292,6 +293,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "analyze": analyze,
     "show": show,
+    "report": report,
     "presets": presets,
     "doctor": doctor,
     "bench": bench,

@@ -21,6 +21,7 @@ from riemod.plotting.points import (
 from riemod.plotting.topology import plot_barcode, plot_confusion, plot_persistence_diagram, plot_states
 from riemod.plotting.torus import plot_closed_paths, plot_torus_key, plot_weights_by_displacement, torus_colors
 from riemod.plotting.training import (
+    mean_weights_by_distance,
     plot_error_against_sparsity,
     plot_paired_times,
     plot_trajectory,
@@ -36,6 +37,7 @@ __all__ = [
     "Dots",
     "draw_intervals",
     "has_picture",
+    "mean_weights_by_distance",
     "plot_agreement",
     "plot_angles",
     "plot_ball_points",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ from riemod.plotting._axes import axes_or_new
 _LONGEST_NAME = 200
 
 __all__ = [
+    "mean_weights_by_distance",
     "plot_error_against_sparsity",
     "plot_paired_times",
     "plot_trajectory",
@@ -73,14 +75,45 @@ def plot_weight_matrix(weight: Tensor, order: np.ndarray | None = None, ax: Axes
     return ax
 
 
+def mean_weights_by_distance(weight: Tensor, distances: Tensor, bins: int = 12) -> Float[np.ndarray, "4 b"]:
+    """Compute the mean distance, excitation, inhibition and weight of pairs of neurons, in bins by distance.
+
+    Pairs j != k are sorted by distance into bins of equal numbers of pairs. Excitation is max(w, 0), inhibition
+    min(w, 0). Pruned weights count as 0.
+
+    Args:
+        weight: (n, n).
+        distances: (n, n), between the neurons.
+        bins: number of bins.
+
+    Raises:
+        ValueError: if the weight or the distances are not square and finite, they have different shapes, or there are
+            fewer pairs than bins.
+        TypeError: if one holds something else than numbers.
+    """
+    matrices = check_square("weight", weight), check_square("distances", distances)
+    if matrices[0].shape != matrices[1].shape:
+        raise ValueError(f"distances must have the weight's shape {matrices[0].shape}, got {matrices[1].shape}")
+    pairs = ~np.eye(len(matrices[0]), dtype=bool)
+    values, apart = (matrix[pairs] for matrix in matrices)
+    if check_integer("bins", bins, least=1) > len(apart):
+        raise ValueError(f"bins must be from 1 to the {len(apart)} pairs of neurons, got {shown(bins)}")
+    order = np.argsort(apart, kind="stable")
+    return np.array(
+        [
+            (apart[part].mean(), values[part].clip(min=0).mean(), values[part].clip(max=0).mean(), values[part].mean())
+            for part in np.array_split(order, bins)
+        ]
+    ).T
+
+
 def plot_weights_by_distance(
     weight: Tensor, distances: Tensor, bins: int = 12, ax: Axes | None = None, *, label: str | None = None
 ) -> Axes:
     """Draw the mean excitation, inhibition and weight of pairs of neurons against their distance.
 
-    Pairs j != k are sorted by distance into bins of equal numbers of pairs. The red area is the mean of max(w, 0), the
-    blue one that of min(w, 0), and the black line the mean of w, each at the mean distance of the bin. Pruned weights
-    count as 0.
+    The red area is the mean of max(w, 0), the blue one that of min(w, 0), and the black line the mean of w, in bins of
+    `mean_weights_by_distance`.
 
     Args:
         weight: (n, n).
@@ -97,23 +130,10 @@ def plot_weights_by_distance(
             fewer pairs than bins.
         TypeError: if one holds something else than numbers, or the label is not a string.
     """
-    matrices = check_square("weight", weight), check_square("distances", distances)
-    if matrices[0].shape != matrices[1].shape:
-        raise ValueError(f"distances must have the weight's shape {matrices[0].shape}, got {matrices[1].shape}")
-    pairs = ~np.eye(len(matrices[0]), dtype=bool)
-    values, apart = (matrix[pairs] for matrix in matrices)
-    if check_integer("bins", bins, least=1) > len(apart):
-        raise ValueError(f"bins must be from 1 to the {len(apart)} pairs of neurons, got {shown(bins)}")
+    means = mean_weights_by_distance(weight, distances, bins)
     if label is not None:
         check_text("label", label)
     ax = axes_or_new(ax)
-    order = np.argsort(apart, kind="stable")
-    means = np.array(
-        [
-            (apart[part].mean(), values[part].clip(min=0).mean(), values[part].clip(max=0).mean(), values[part].mean())
-            for part in np.array_split(order, bins)
-        ]
-    ).T
     ax.fill_between(means[0], means[1], color="C3", alpha=0.3, linewidth=0, label="excitation")
     ax.fill_between(means[0], means[2], color="C0", alpha=0.3, linewidth=0, label="inhibition")
     ax.axhline(0, color="0.6", linewidth=0.6)

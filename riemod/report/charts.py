@@ -3,18 +3,22 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+from riemod.alignment import distance_matrix
 from riemod.inspection.stored import Stored
+from riemod.plotting import mean_weights_by_distance
 from riemod.report.net import Net
 from riemod.report.style import REFERENCE, RUNS, WEIGHT
 from riemod.report.text import p_value, value
 
-__all__ = ["Matrix", "bars_of", "matrix_of"]
+__all__ = ["Matrix", "bars_of", "by_distance_of", "matrix_of"]
 
 # A larger matrix would make a page of many megabytes, and a screen has no more dots for it.
 _MOST_CELLS = 320
+_MOST_UNITS, _BINS = 1000, 14
 _HOLES = {1: "loops", 2: "voids"}
 _MOST_BARS = 8
 
@@ -57,7 +61,7 @@ def matrix_of(net: Net) -> Matrix:
             colorscale=WEIGHT,
             zmin=-reach,
             zmax=reach,
-            colorbar={"title": {"text": "weight", "side": "right"}, "thickness": 12, "len": 0.9},
+            colorbar={"title": {"text": "weight", "side": "right", "font": {"size": 12}}, "thickness": 12, "len": 0.9},
             hovertemplate="from unit %{x} to unit %{y}: %{z:.3g}<extra></extra>",
             hoverongaps=False,
         ),
@@ -65,13 +69,56 @@ def matrix_of(net: Net) -> Matrix:
             "template": "none",
             "height": 420,
             "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-            "xaxis": {"type": "category", "showticklabels": False, "title": {"text": "source, in order"}}
+            "xaxis": {"type": "category", "showticklabels": False, "ticks": "", "title": {"text": "source, in order"}}
             | {"showgrid": False, "constrain": "domain"},
-            "yaxis": {"type": "category", "showticklabels": False, "title": {"text": "target, in order"}}
+            "yaxis": {"type": "category", "showticklabels": False, "ticks": "", "title": {"text": "target, in order"}}
             | {"showgrid": False, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
         },
     )
     return Matrix(figure, " ".join(parts))
+
+
+def by_distance_of(net: Net) -> go.Figure:
+    """Draw mean excitation, inhibition and weight of pairs of units by their distance on the manifold.
+
+    Args:
+        net: with points; of more than 1,000 units, 1,000 spread over the layer are taken.
+    """
+    assert net.points is not None
+    assert net.manifold is not None
+    size = len(net.weight)
+    chosen = np.linspace(0, size - 1, min(size, _MOST_UNITS)).round().astype(int)
+    distances = torch.from_numpy(distance_matrix(net.points[chosen], net.manifold))
+    weight = torch.from_numpy(net.weight[np.ix_(chosen, chosen)])
+    apart, *means = mean_weights_by_distance(weight, distances, min(_BINS, size * (size - 1)))
+    figure = go.Figure(
+        layout={
+            "template": "none",
+            "height": 420,
+            "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "xaxis": {"title": {"text": "distance of two units on the manifold"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "mean weight"}, "zeroline": True},
+        }
+    )
+    blue, orange = WEIGHT[0][1], WEIGHT[-1][1]
+    for name, values, color, symbol in zip(
+        ("excitation", "inhibition", "sum"),
+        means,
+        (orange, blue, REFERENCE),
+        ("triangle-up", "triangle-down", "circle"),
+        strict=True,
+    ):
+        figure.add_scatter(
+            x=apart,
+            y=values,
+            name=name,
+            mode="lines+markers",
+            line={"color": color, "width": 2},
+            marker={"symbol": symbol, "size": 7, "color": color},
+            hovertemplate=f"{name} %{{y:.3g}}<br>at distance %{{x:.3g}}<extra></extra>",
+        )
+    return figure
 
 
 def bars_of(stored: Stored) -> go.Figure:
@@ -84,11 +131,11 @@ def bars_of(stored: Stored) -> go.Figure:
     degrees = [degree for degree in (1, 2) if str(degree) in verdict["floors"]]
     titles = [_title(degree, verdict["p_values"].get(str(degree))) for degree in degrees]
     figure = make_subplots(len(degrees), 1, shared_xaxes=True, vertical_spacing=0.2, subplot_titles=titles)
-    figure.update_layout(template="none", height=340, margin={"l": 8, "r": 16, "t": 32, "b": 8}, showlegend=False)
+    figure.update_layout(template="none", height=470, margin={"l": 8, "r": 16, "t": 28, "b": 8}, showlegend=False)
     for row, degree in enumerate(degrees, 1):
         name, floor = _HOLES[degree], verdict["floors"][str(degree)]
         ratios = _ratios(stored, degree)
-        bottom, top = len(ratios) + 0.2, -1.0
+        bottom, top = len(ratios) + 1.0, -1.0
         figure.add_scatter(
             x=[1, floor, floor, 1, 1],
             y=[top, top, bottom, bottom, top],
@@ -104,7 +151,7 @@ def bars_of(stored: Stored) -> go.Figure:
         if len(drawn):
             figure.add_scatter(
                 x=drawn,
-                y=np.full(len(drawn), bottom - 0.45),
+                y=np.full(len(drawn), bottom - 0.7),
                 mode="markers",
                 marker={"symbol": "line-ns-open", "size": 9, "color": REFERENCE, "line": {"width": 1}},
                 hovertemplate="longest of one null data set: %{x:.3g}<extra></extra>",

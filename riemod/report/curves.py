@@ -8,7 +8,7 @@ from plotly import graph_objects as go
 
 from riemod.report.facts import Facts
 from riemod.report.style import REFERENCE, RUNS
-from riemod.report.text import unit_of
+from riemod.report.text import amount, unit_of
 from riemod.tasks import task_class
 from riemod.tasks.names import metric_name
 
@@ -55,8 +55,8 @@ def _curve(runs: Sequence[Facts], key: str) -> Curve:
     title, caption = _PLAIN.get(key, (metric_name(metric) if metric != key else key.replace("_", " "), ""))
     share = key == "sparsity" or unit == "fraction"
     factor, axis = (100.0, "%") if share else (1.0, unit_of(unit))
-    figure = go.Figure(layout=_layout(axis))
-    largest = 0.0
+    figure = go.Figure(layout=_layout(metric.endswith("loss")))
+    largest, passed = 0.0, []
     for run, style in zip(runs, RUNS, strict=False):
         for name, dash in ((key, "solid"), (_TRAINED.get(metric, ""), "dot")):
             pairs = [
@@ -71,22 +71,21 @@ def _curve(runs: Sequence[Facts], key: str) -> Curve:
     for label, level in _levels(runs, metric).items():
         if largest == 0 or factor * level <= _FAR * largest:
             figure.add_scatter(**_level(_plain(label), factor * level, max(run.epochs[1] for run in runs), axis))
-    return Curve(key, title, caption, figure)
+            passed.append(f"{label} ({amount(level, unit)})")
+    if passed:
+        caption = f"dashed: {', '.join(passed)}"
+    return Curve(key, f"{title}, {axis}" if axis else title, caption, figure)
 
 
-def _layout(axis: str) -> dict[str, Any]:
+def _layout(is_loss: bool) -> dict[str, Any]:
     return {
         "template": "none",
         "height": 250,
-        "margin": {"l": 8, "r": 12, "t": 26, "b": 8},
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
         "showlegend": False,
         "hovermode": "closest",
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
-        "yaxis": {"rangemode": "tozero"},
-        "annotations": [
-            {"text": axis, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 20, "xanchor": "left"}
-            | {"showarrow": False}
-        ],
+        "yaxis": {"rangemode": "normal" if is_loss else "tozero"},
     }
 
 
@@ -110,13 +109,9 @@ def _level(label: str, level: float, epochs: int, unit: str) -> dict[str, Any]:
     return {
         "x": [0, epochs],
         "y": [level, level],
-        "mode": "lines+text",
-        "text": ["", label],
-        "textposition": "top left",
-        "textfont": {"size": 11, "color": REFERENCE},
+        "mode": "lines",
         "line": {"dash": "dash", "width": 1.5, "color": REFERENCE},
         "name": label,
-        "cliponaxis": False,
         "hovertemplate": f"{label}: %{{y:.4g}} {unit}<extra></extra>",
     }
 

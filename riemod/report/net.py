@@ -66,7 +66,7 @@ def net_of(run: Run, arena: NavigationArena | None, arrays: Arrays | None) -> Ne
     embedding = embeddings[0] if len(embeddings) == 1 and embeddings[0].size == size else None
     order, by = np.arange(size), "the number of the units"
     if embedding is not None and _has_chart(embedding.manifold, embedding.points):
-        order, by = order_neurons(embedding).cpu().numpy(), f"a curve through the points on {embedding.manifold}"
+        order, by = order_neurons(embedding).cpu().numpy(), "a curve through their points"
     elif arena is not None and arrays is not None and arrays.places is not None and arrays.units is not None:
         order, by = _by_place(arrays, arena.manifold, size), "a curve through the places where units are most active"
     return Net(

@@ -13,7 +13,7 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from riemod._files import write_atomically
-from riemod.report.charts import bars_of, matrix_of
+from riemod.report.charts import bars_of, by_distance_of, matrix_of
 from riemod.report.curves import curves_of
 from riemod.report.facts import Facts
 from riemod.report.notices import Notice, notices_of
@@ -55,6 +55,7 @@ def page_of(runs: Sequence[Facts]) -> tuple[str, list[Notice]]:
             part["matrix"] = put(f"matrix-{index}", matrix.figure), matrix.caption
             if run.net.points is not None:
                 view = unit_view(run.net, run.arena, arrays)
+                part["distance"] = put(f"distance-{index}", by_distance_of(run.net))
                 part["units"] = put(f"units-{index}", view.figure, view.data), view
         if run.analysis is not None:
             part["bars"] = put(f"bars-{index}", bars_of(run.analysis))

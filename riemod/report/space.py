@@ -1,13 +1,13 @@
 """Points of a manifold in space: where a view that can be rotated draws them, and the lines that show the manifold."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import eigsh
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from riemod._checks import check_type
@@ -50,9 +50,12 @@ def in_space(points: Tensor, manifold: Manifold) -> Space:
 
 @functools.singledispatch
 def _picture(manifold: Manifold, points: np.ndarray) -> Space:
-    drawn, share = _scaled(points, manifold)
+    drawn, agreement = _scaled(points, manifold)
     kept = "" if len(points) <= _MOST_POINTS else f" {_MOST_POINTS:,} of the {len(points):,} units are drawn."
-    caption = f"The three main directions of the distances on {manifold}, with {share:.0%} of their variance.{kept}"
+    caption = (
+        f"The three main directions of {manifold}, which no picture holds whole: distances in it and on the manifold "
+        f"have a correlation of {agreement:.2f}.{kept}"
+    )
     return Space(drawn, np.empty((0, 3)), caption)
 
 
@@ -107,12 +110,13 @@ def _(manifold: Euclidean, points: np.ndarray) -> Space:
 
 
 def _scaled(points: np.ndarray, manifold: Manifold) -> tuple[np.ndarray, float]:
-    """Return the first three coordinates of classical scaling, and their share of the variance of the distances.
+    """Return the first three coordinates of classical scaling, and how their distances correlate with the true ones.
 
     Reference: Torgerson 1952, https://doi.org/10.1007/BF02288916
     """
     chosen = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
-    squared = distance_matrix(torch.from_numpy(points[chosen]), manifold) ** 2
+    distances = distance_matrix(torch.from_numpy(points[chosen]), manifold)
+    squared = distances**2
     inner = -0.5 * (squared - squared.mean(0) - squared.mean(1, keepdims=True) + squared.mean())
     drawn = np.full((len(points), 3), np.nan)
     wanted = min(3, len(chosen) - 1)
@@ -127,7 +131,10 @@ def _scaled(points: np.ndarray, manifold: Manifold) -> tuple[np.ndarray, float]:
         values, vectors = eigsh(inner, k=wanted, which="LA", v0=start)
     lengths = np.sqrt(values.clip(min=0))
     drawn[chosen] = _flat((vectors * lengths)[:, ::-1])
-    return drawn, float(min(1.0, values.clip(min=0).sum() / max(np.trace(inner), math.ulp(1.0))))
+    pairs = np.triu_indices(len(chosen), 1)
+    in_picture = pdist(drawn[chosen])
+    varying = np.ptp(in_picture) > 0 and np.ptp(distances[pairs]) > 0
+    return drawn, float(np.corrcoef(in_picture, distances[pairs])[0, 1]) if varying else 1.0
 
 
 def _flat(points: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ Reference: Okabe and Ito, https://jfly.uni-koeln.de/color/
 
 from typing import Any, NamedTuple
 
-__all__ = ["AMOUNT", "ANGLE", "MOST_RUNS", "PLACE", "REFERENCE", "RUNS", "THEMES", "WEIGHT", "RunStyle"]
+__all__ = ["AMOUNT", "ANGLE", "MESH", "MOST_RUNS", "PLACE", "REFERENCE", "RUNS", "THEMES", "WEIGHT", "RunStyle"]
 
 
 class RunStyle(NamedTuple):
@@ -30,7 +30,7 @@ RUNS = (
     RunStyle("#56B4E9", "star", "★"),
 )
 MOST_RUNS = len(RUNS)
-REFERENCE = "#808080"
+REFERENCE, MESH = "#808080", "#9aa0a6"
 AMOUNT, PLACE, ANGLE = "Viridis", "Cividis", "Twilight"
 # Gray in the middle shows on both grounds.
 WEIGHT = [[0.0, "#0072B2"], [0.5, "#b0b0b0"], [1.0, "#D55E00"]]
@@ -39,6 +39,7 @@ WEIGHT = [[0.0, "#0072B2"], [0.5, "#b0b0b0"], [1.0, "#D55E00"]]
 def _theme(ink: str, line: str, ground: str) -> dict[str, Any]:
     """Return a template of plotly for ink and thin lines on a ground."""
     axis = {"gridcolor": line, "linecolor": line, "zerolinecolor": line, "tickcolor": line, "automargin": True}
+    axis["title"] = {"font": {"size": 12}, "standoff": 6}
     space = {"showbackground": False, "showticklabels": False, "title": {"text": ""}, "gridcolor": line} | {
         "zeroline": False,
         "showgrid": False,

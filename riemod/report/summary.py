@@ -12,6 +12,11 @@ from riemod.tasks.names import metric_name
 
 __all__ = ["Bar", "Card", "Group", "card_of", "environment_of", "numbers_of", "options_of"]
 
+_EXPLAINED = {
+    "contractible": "That is a shape without holes, such as a disc or a ball.",
+    "undecided": "Nothing that is known fits well enough; the reason is below.",
+}
+
 
 class Bar(NamedTuple):
     """Holds an error, and how long its bar is beside the others."""
@@ -103,7 +108,7 @@ def numbers_of(runs: Sequence[Facts]) -> list[Group]:
         for key in _keys(record.get(part, {}) for record in records):
             entries = [record.get(part, {}).get(key) for record in records]
             rows.add(
-                metric_name(key), [MISSING if one is None else amount(one["value"], one["unit"]) for one in entries]
+                metric_name(key), [MISSING if one is None else amount(one["value"], one["unit"], 4) for one in entries]
             )
         groups.append(Group(title, rows.rows))
     rows = _Rows()
@@ -162,7 +167,9 @@ def _verdict(run: Facts) -> tuple[str | None, list[str]]:
         return None, []
     record = run.analysis.record
     verdict, arena = record["verdict"], record.get("arena")
-    notes = [f"The arena is: {arena['manifold']}."] if arena else []
+    notes = [_EXPLAINED[verdict["manifold"]]] if verdict["manifold"] in _EXPLAINED else []
+    if arena:
+        notes.append("The arena is one too." if arena["verdict"] == "right" else f"The arena is: {arena['manifold']}.")
     named = {"1": "loops", "2": "voids"}
     tests = [f"{named.get(degree, degree)} p = {p_value(p)}" for degree, p in verdict["p_values"].items()]
     return verdict["manifold"], [*notes, f"Against data without holes: {', '.join(tests)}."]

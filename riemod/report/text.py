@@ -7,11 +7,11 @@ __all__ = ["MISSING", "amount", "count", "duration", "p_value", "percent", "unit
 MISSING = "-"
 
 
-def amount(number: float | None, unit: str) -> str:
+def amount(number: float | None, unit: str, digits: int = 3) -> str:
     """Return a measured number with its unit; a share is given in percent.
 
-    >>> amount(2.6123, "cm"), amount(0.5757, "fraction"), amount(0.3925, "1"), amount(None, "cm")
-    ('2.61 cm', '57.6 %', '0.393', '-')
+    >>> amount(2.6123, "cm"), amount(0.5757, "fraction"), amount(0.39253, "1", 4), amount(None, "cm")
+    ('2.61 cm', '57.57 %', '0.3925', '-')
     """
     if number is None or not math.isfinite(number):
         return MISSING
@@ -19,11 +19,11 @@ def amount(number: float | None, unit: str) -> str:
         return percent(number)
     if unit == "s":
         return duration(number)
-    return f"{value(number)} {unit_of(unit)}".rstrip()
+    return f"{value(number, digits)} {unit_of(unit)}".rstrip()
 
 
-def value(number: float | None) -> str:
-    """Return a number with three significant digits, or all digits before its point.
+def value(number: float | None, digits: int = 3) -> str:
+    """Return a number with three significant digits, or as many as are given, or all digits before its point.
 
     >>> value(12.345), value(0.00012345), value(12345.6), value(0.0), value(3.0)
     ('12.3', '0.000123', '12,346', '0', '3')
@@ -32,7 +32,7 @@ def value(number: float | None) -> str:
         return MISSING
     if abs(number) >= 1000:
         return f"{number:,.0f}" if abs(number) < 1e15 else f"{number:.3g}"
-    return f"{number:.3g}"
+    return f"{number:.{digits}g}"
 
 
 def percent(share: float | None) -> str:

@@ -14,7 +14,7 @@ from riemod.inspection.stored import Arrays
 from riemod.manifolds import Euclidean, Sphere
 from riemod.report.net import Net, strongest
 from riemod.report.space import in_space
-from riemod.report.style import AMOUNT, ANGLE, PLACE, REFERENCE
+from riemod.report.style import AMOUNT, ANGLE, MESH, PLACE, REFERENCE
 
 __all__ = ["Coloring", "UnitView", "states_view", "unit_view"]
 
@@ -30,7 +30,7 @@ class Coloring:
 
     name: str
     values: np.ndarray
-    """(n,), NaN for points without one."""
+    """(n,), NaN for points without one, which are gray."""
     scale: str
     bounds: tuple[float, float] | None
     """None for the least and the largest value."""
@@ -40,7 +40,7 @@ class Coloring:
         """Return what plotly needs to know of it."""
         known = self.values[np.isfinite(self.values)]
         low, high = self.bounds or ((float(known.min()), float(known.max())) if known.size else (0.0, 1.0))
-        values = [round(float(one), 5) if np.isfinite(one) else None for one in self.values]
+        values = [round(float(one), 5) if np.isfinite(one) else REFERENCE for one in self.values]
         return {"name": self.name, "values": values, "scale": self.scale, "low": low, "high": high, "unit": self.unit}
 
 
@@ -112,10 +112,14 @@ def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: floa
             "height": 460,
             "margin": _GAP,
             "showlegend": False,
-            "scene": {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 1.25, "y": 1.25, "z": 1.0}}},
+            "scene": {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 1.05, "y": 1.05, "z": 0.9}}},
         }
     )
-    bar = {"title": {"text": _with_unit(marker["name"], marker["unit"]), "side": "right"}, "thickness": 12, "len": 0.75}
+    bar = {
+        "title": {"text": _with_unit(marker["name"], marker["unit"]), "side": "right", "font": {"size": 12}},
+        "thickness": 12,
+        "len": 0.75,
+    }
     figure.add_scatter3d(
         x=x,
         y=y,
@@ -128,7 +132,7 @@ def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: floa
     )
     if len(lines):
         x, y, z = lines.astype(np.float32).T
-        style = {"width": 1, "color": "rgba(128,128,128,0.45)"}
+        style = {"width": 1.5, "color": MESH}
         figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line=style, hoverinfo="skip")
     else:
         figure.add_scatter3d(x=[], y=[], z=[], mode="lines", hoverinfo="skip")

@@ -4,11 +4,7 @@
   const themes = read("themes");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const theme = () => themes[dark.matches && !document.documentElement.classList.contains("printing") ? "dark" : "light"];
-  const config = {
-    displaylogo: false,
-    responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "tableRotation"],
-  };
+  const config = { displayModeBar: false, responsive: true };
   const plots = [];
 
   function draw(id) {
@@ -68,6 +64,9 @@
         turn(plot, ...move);
       }
     });
+    const camera = structuredClone(plot.layout.scene.camera);
+    const reset = figure.querySelector("[data-part=reset]");
+    reset.addEventListener("click", () => Plotly.relayout(plot, { "scene.camera": structuredClone(camera) }));
     const select = figure.querySelector("[data-part=color]");
     select.addEventListener("change", () => {
       const { name, values, scale, low, high, unit } = view.colorings[select.value];
@@ -118,7 +117,7 @@
       } else {
         first.append(element("p", view.tuning ? "Its tuning was not analyzed." : "No tuning: the run is not analyzed, or has no places."));
       }
-      return [first, partners("Strongest weights to it", view.incoming, unit), partners("Strongest weights from it", view.outgoing, unit)];
+      return [first, partners("Strongest inputs", view.incoming, unit), partners("Strongest outputs", view.outgoing, unit)];
     }
 
     function partners(title, side, unit) {
