@@ -25,7 +25,6 @@ __all__ = ["ARRAYS", "Arrays", "Stored", "arrays_of", "read_analysis", "write_ar
 
 ARRAYS = "arrays.safetensors"
 _MOST_BARS, _MOST_STATES = 30, 1500
-_AGAIN = "riemod analyze makes it anew"
 
 _Degrees = dict[str, Annotated[float, Range(0)]]
 
@@ -187,13 +186,13 @@ def read_analysis(folder: Path) -> Stored | None:
         record = parse_json(read_bytes(path, RECORD_FILE))
         check_shape(record, _Record)
     except DamagedFile as error:
-        raise RunError(f"{path} is damaged: {error}; {_AGAIN}") from error
+        raise RunError(f"{path} is damaged: {error}") from error
     if "arrays" not in record:
-        return Stored(record, None, f"the analysis is of an earlier version of riemod, without arrays: {_AGAIN}")
+        return Stored(record, None, "the analysis is of an earlier version of riemod")
     try:
         return Stored(record, _read_arrays(folder / ARRAYS, record["arrays"]["sha256"]), None)
     except (DamagedFile, OSError) as error:
-        return Stored(record, None, f"{folder / ARRAYS} cannot be used: {error}; {_AGAIN}")
+        return Stored(record, None, f"{folder / ARRAYS} cannot be used: {error}")
 
 
 def _read_arrays(path: Path, digest: str) -> Arrays:

@@ -40,7 +40,7 @@ def matrix_of(net: Net) -> Matrix:
     size = len(ordered)
     block = -(-size // _MOST_CELLS)
     cells = _block_means(ordered, block)
-    parts = [f"Rows are targets, columns sources, both along {net.ordered_by}."]
+    parts = [f"Rows are targets, columns sources, both {net.ordered_by}."]
     if net.gates > 1:
         parts.append(f"The weights of all {net.gates} gates are summed.")
     if block > 1:

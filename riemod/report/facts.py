@@ -42,13 +42,17 @@ class Facts:
     arena: NavigationArena | None = None
     net: Net | None = None
     compression: dict[str, Any] | None = None
-    problems: list[str] = field(default_factory=list)
-    """What could not be read, and why."""
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """What could not be read, and why; and the command that helps, or nothing."""
 
     @property
     def epochs(self) -> tuple[int, int]:
         """How many epochs were trained, and how many the run has."""
         return len(self.rows), self.description.config.training.epochs
+
+    def add_problem(self, text: str, command: str = "") -> None:
+        """Add something that could not be read, and the command that helps."""
+        self.problems.append((text, command))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,27 +75,25 @@ def gather(path: Path, name: str) -> Facts:
     folder = RunFolder(path)
     description, rows = folder.read_description(), folder.read_metrics()
     record = folder.read_record() if folder.record_file.is_file() else None
-    facts = Facts(name, path, description, rows, record)
+    facts, again = Facts(name, path, description, rows, record), f"riemod analyze {path}"
     try:
         facts.analysis = read_analysis(path / "analysis")
     except (RunError, OSError) as error:
-        facts.problems.append(f"the analysis cannot be shown: {one_line(error)}")
+        facts.add_problem(f"the analysis cannot be shown: {one_line(error)}", again)
     if facts.analysis is not None and facts.analysis.problem is not None:
-        facts.problems.append(f"bars and tuning are not shown: {facts.analysis.problem}")
+        facts.add_problem(f"bars and tuning are not shown: {facts.analysis.problem}", again)
     if not folder.has_checkpoint:
-        facts.problems.append("points and weights are not shown: the run has no checkpoint")
+        facts.add_problem("points and weights are not shown: the run has no checkpoint")
         return facts
     try:
         run = load(folder)
     except (RunError, CheckpointError, ValueError, OSError, ImportError, MemoryError) as error:
-        facts.problems.append(f"points and weights are not shown: {one_line(error)}")
+        facts.add_problem(f"points and weights are not shown: {one_line(error)}")
         return facts
     facts.arena = arena_of(run.task)
     arrays = None if facts.analysis is None else facts.analysis.arrays
     if facts.analysis is not None and arrays is not None and not _fits(facts, run.config.to_dict()):
-        facts.problems.append(
-            f"bars and tuning are not shown: the analysis does not fit the net: riemod analyze {path}"
-        )
+        facts.add_problem("bars and tuning are not shown: the analysis does not fit the net", again)
         arrays, facts.analysis = None, Stored(facts.analysis.record, None, "the analysis does not fit the net")
     facts.net = net_of(run, facts.arena, arrays)
     return facts

@@ -26,7 +26,7 @@ class Net:
     order: np.ndarray
     """(n,), the units in geometric order."""
     ordered_by: str
-    """What the order follows, for a caption."""
+    """What the order follows, to end a sentence."""
     manifold: Manifold | None
     points: Tensor | None
     """(n, coordinate_dim), on the CPU."""
@@ -64,11 +64,14 @@ def net_of(run: Run, arena: NavigationArena | None, arrays: Arrays | None) -> Ne
     embeddings = [] if run.moduli is None else run.moduli.layer_embeddings(0)
     # A list of modules, or points of another layer, have no single picture.
     embedding = embeddings[0] if len(embeddings) == 1 and embeddings[0].size == size else None
-    order, by = np.arange(size), "the number of the units"
+    order, by = np.arange(size), "in the order of their numbers, for nothing says which are near"
     if embedding is not None and _has_chart(embedding.manifold, embedding.points):
-        order, by = order_neurons(embedding).cpu().numpy(), "a curve through their points"
+        order, by = order_neurons(embedding).cpu().numpy(), "along a curve through their points"
     elif arena is not None and arrays is not None and arrays.places is not None and arrays.units is not None:
-        order, by = _by_place(arrays, arena.manifold, size), "a curve through the places where units are most active"
+        order, by = (
+            _by_place(arrays, arena.manifold, size),
+            "along a curve through the places where they are most active",
+        )
     return Net(
         gates.sum(0).numpy(),
         len(gates),

@@ -53,8 +53,7 @@ def _of_one(run: Facts) -> Iterator[tuple[str, bool, str]]:
         yield from ((text, True, "") for text in _poor(run))
     if any(isinstance(value, float) and not math.isfinite(value) for row in run.rows[-1:] for value in row.values()):
         yield "a number of the last epoch is not finite", True, ""
-    for problem in run.problems:
-        yield problem, True, ""
+    yield from ((text, True, command) for text, command in run.problems)
     if run.analysis is None:
         if run.net is not None and not run.problems:
             yield "not analyzed yet: no verdict, no bars, no tuning of the units", False, f"riemod analyze {run.path}"

@@ -12,6 +12,8 @@ from riemod.tasks.names import metric_name
 
 __all__ = ["Bar", "Card", "Group", "card_of", "environment_of", "numbers_of", "options_of"]
 
+# Beside a level that is further away, no bar would show how a net differs from the others.
+_FAR = 4.0
 _EXPLAINED = {
     "contractible": "That is a shape without holes, such as a disc or a ball.",
     "undecided": "Nothing that is known fits well enough; the reason is below.",
@@ -189,6 +191,8 @@ def _error(run: Facts) -> tuple[str, list[Bar]]:
                 found.append((who.removeprefix("of "), entry["value"], False))
     elif run.rows and f"eval_{key}" in run.rows[-1]:
         found.append(("this net so far", run.rows[-1][f"eval_{key}"], True))
+    near = _FAR * max((number for _, number, is_net in found if is_net), default=0.0)
+    found = [entry for entry in found if entry[1] <= near] or found
     longest = max((number for _, number, _ in found), default=0.0)
     bars = [Bar(label, amount(number, unit), number / longest if longest else 0.0, net) for label, number, net in found]
     return metric_name(key), bars
@@ -227,7 +231,7 @@ def _analysis_rows(runs: Sequence[Facts]) -> list[tuple[str, list[str], bool]]:
     rows.add("states analyzed", each(lambda record: count(record["states"])))
     rows.add("units that tell the place", each(lambda record: percent(record.get("tuning", {}).get("informative"))))
     rows.add(
-        "error of the nearest state's place",
+        "position error, read from the nearest state",
         each(lambda record: amount(record.get("position", {}).get("nearest_state"), "cm")),
     )
     rows.add("spread of the points (1 is uniform)", each(lambda record: value(record.get("points", {}).get("spread"))))

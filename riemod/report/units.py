@@ -66,7 +66,7 @@ def unit_view(net: Net, arena: NavigationArena | None, arrays: Arrays | None) ->
     assert net.manifold is not None
     space = in_space(net.points, net.manifold)
     colorings = [*_by_tuning(len(net.weight), arena, arrays), _by_weight(net)]
-    figure = _scene(space.points, space.lines, colorings[0], 5, "unit %{customdata}<extra></extra>")
+    figure = _scene(space.points, space.lines, colorings[0], 5, 1.05, "unit %{customdata}<extra></extra>")
     figure.add_scatter3d(x=[], y=[], z=[], mode="lines", line={"width": 4, "color": "#D55E00"}, hoverinfo="skip")
     figure.add_scatter3d(x=[], y=[], z=[], mode="lines", line={"width": 4, "color": "#0072B2"}, hoverinfo="skip")
     chosen = {"size": 11, "symbol": "circle-open", "color": "#D55E00", "line": {"width": 3}}
@@ -96,7 +96,7 @@ def states_view(arrays: Arrays) -> UnitView:
         Coloring(name, angle, ANGLE, (0.0, 2 * np.pi), "rad") for name, angle in zip(names, turns, strict=False)
     ]
     colorings = colorings or [Coloring("first component", points[:, 0], AMOUNT, None)]
-    figure = _scene(points, np.empty((0, 3)), colorings[0], 2.5, "%{marker.color:.3g}<extra></extra>")
+    figure = _scene(points, np.empty((0, 3)), colorings[0], 2.5, 0.9, "%{marker.color:.3g}<extra></extra>")
     caption = (
         f"{count:,} hidden states along their first three principal components, which hold "
         f"{float(arrays.shares.sum()):.0%} of the variance."
@@ -104,7 +104,7 @@ def states_view(arrays: Arrays) -> UnitView:
     return UnitView(figure, caption, {"colorings": [coloring.marker() for coloring in colorings]})
 
 
-def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: float, hover: str) -> go.Figure:
+def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: float, eye: float, hover: str) -> go.Figure:
     marker, (x, y, z) = coloring.marker(), points.astype(np.float32).T
     figure = go.Figure(
         layout={
@@ -112,7 +112,11 @@ def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: floa
             "height": 460,
             "margin": _GAP,
             "showlegend": False,
-            "scene": {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 1.05, "y": 1.05, "z": 0.9}}},
+            "scene": {
+                "aspectmode": "data",
+                "dragmode": "orbit",
+                "camera": {"eye": {"x": eye, "y": eye, "z": 0.85 * eye}},
+            },
         }
     )
     bar = {
