@@ -21,7 +21,7 @@ __all__ = ["Coloring", "UnitView", "states_view", "unit_view"]
 # A unit's strongest weights that are listed, in each direction.
 _PARTNERS = 5
 _UNVISITED, _HIGHEST = 255, 254
-_GAP = {"l": 0, "r": 0, "t": 0, "b": 0}
+_GAP = {"l": 0, "r": 0, "t": 0, "b": 56}
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,9 @@ def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: floa
             },
         }
     )
-    bar = {
-        "title": {"text": _with_unit(marker["name"], marker["unit"]), "side": "right", "font": {"size": 12}},
-        "thickness": 12,
-        "len": 0.75,
-    }
+    title = {"text": _with_unit(marker["name"], marker["unit"]), "side": "bottom", "font": {"size": 12}}
+    place = {"orientation": "h", "thickness": 10, "len": 0.8, "x": 0.5, "y": 0, "yanchor": "top"}
+    bar = {"title": title, **place}
     figure.add_scatter3d(
         x=x,
         y=y,

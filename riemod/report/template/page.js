@@ -11,6 +11,12 @@
     const plot = document.getElementById(id);
     const { data, layout } = read(`figure-${id}`);
     plots.push(plot);
+    if (layout.scene) {
+      // On a narrow screen the whole figure is seen from further away.
+      const eye = layout.scene.camera.eye;
+      const further = Math.max(1, 480 / plot.clientWidth);
+      for (const axis of ["x", "y", "z"]) eye[axis] *= further;
+    }
     return Plotly.newPlot(plot, data, { ...layout, template: theme() }, config);
   }
 
