@@ -10,7 +10,7 @@ from riemod.report.text import MISSING, amount, count, duration, p_value, percen
 from riemod.tasks import task_class
 from riemod.tasks.names import metric_name
 
-__all__ = ["Bar", "Card", "Group", "card_of", "environment_of", "numbers_of", "options_of"]
+__all__ = ["Bar", "Card", "Group", "Speed", "card_of", "environment_of", "numbers_of", "options_of"]
 
 # Beside a level that is further away, no bar would show how a net differs from the others.
 _FAR = 4.0
@@ -30,6 +30,16 @@ class Bar(NamedTuple):
     is_net: bool
 
 
+class Speed(NamedTuple):
+    """Holds how fast something is."""
+
+    name: str
+    text: str
+    """The number with its unit."""
+    phrase: str
+    """What follows the number in a sentence."""
+
+
 @dataclass(frozen=True)
 class Card:
     """Holds what a reader wants to know of a run first."""
@@ -44,8 +54,7 @@ class Card:
     metric: str
     bars: list[Bar]
     zeros: float | None
-    speed: list[tuple[str, str]]
-    """A number and what it is of."""
+    speed: list[Speed]
 
 
 class Group(NamedTuple):
@@ -122,7 +131,7 @@ def numbers_of(runs: Sequence[Facts]) -> list[Group]:
     groups.append(Group("Analysis", _analysis_rows(runs)))
     rows = _Rows()
     rows.add("parameters", [count(record["parameters"]) if record else MISSING for record in records])
-    speeds = [{what: number for number, what in _speed(run)} for run in runs]
+    speeds = [{speed.name: speed.text for speed in _speed(run)} for run in runs]
     for what in _keys(speeds):
         rows.add(what, [speed.get(what, MISSING) for speed in speeds])
     groups.append(Group("Size and speed", rows.rows))
@@ -198,22 +207,23 @@ def _error(run: Facts) -> tuple[str, list[Bar]]:
     return metric_name(key), bars
 
 
-def _speed(run: Facts) -> list[tuple[str, str]]:
+def _speed(run: Facts) -> list[Speed]:
     found = []
     if run.record is not None:
         seconds, steps = run.record["wall_time"]["value"], run.description.config.training.steps
-        found.append((duration(seconds), "to train"))
+        found.append(Speed("training time", duration(seconds), "to train"))
         if seconds > 0:
-            found.append((f"{value(steps / seconds)} per second", "training steps"))
+            found.append(Speed("training steps", f"{value(steps / seconds)} per second", "of training steps"))
     if run.compression is not None:
         times, sizes = run.compression["seconds_a_batch"], run.compression["bytes_on_disk"]
         if times["after"] > 0:
-            found.append(
-                (f"{times['before'] / times['after']:.2f} times as fast", "compressed net, forward pass of a batch")
-            )
-            found.append((f"{duration(times['before'])} → {duration(times['after'])}", "a batch, before and after"))
+            faster = f"{times['before'] / times['after']:.2f} times as fast"
+            found.append(Speed("forward pass, once compressed", faster, "once compressed"))
+            both = f"{duration(times['before'])} → {duration(times['after'])}"
+            found.append(Speed("forward pass of a batch, before and after", both, "a batch"))
         if sizes["before"] > 0:
-            found.append((percent(sizes["after"] / sizes["before"]), "compressed net, share of the size on disk"))
+            share = percent(sizes["after"] / sizes["before"])
+            found.append(Speed("size on disk, once compressed", f"{share} of before", "of the size on disk"))
     return found
 
 
