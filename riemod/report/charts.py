@@ -19,6 +19,7 @@ __all__ = ["Matrix", "bars_of", "by_distance_of", "matrix_of"]
 # A larger matrix would make a page of many megabytes, and a screen has no more dots for it.
 _MOST_CELLS = 320
 _MOST_UNITS, _BINS = 1000, 14
+_BELOW = {"orientation": "h", "thickness": 10, "len": 0.8, "x": 0.5, "y": -0.08, "yanchor": "top"}
 _HOLES = {1: "loops", 2: "voids"}
 _MOST_BARS = 8
 
@@ -61,7 +62,7 @@ def matrix_of(net: Net) -> Matrix:
             colorscale=WEIGHT,
             zmin=-reach,
             zmax=reach,
-            colorbar={"title": {"text": "weight", "side": "right", "font": {"size": 12}}, "thickness": 12, "len": 0.9},
+            colorbar={"title": {"text": "weight", "side": "bottom", "font": {"size": 12}}, **_BELOW},
             hovertemplate="from unit %{x} to unit %{y}: %{z:.3g}<extra></extra>",
             hoverongaps=False,
         ),
@@ -170,7 +171,9 @@ def bars_of(stored: Stored) -> go.Figure:
                 col=1,
             )
         figure.update_yaxes(range=[bottom, top], showticklabels=False, showgrid=False, zeroline=False, row=row, col=1)
-    figure.update_xaxes(type="log", dtick="D1" if _longest(stored) > 10 else None, nticks=8, zeroline=False)
+    figure.update_xaxes(
+        type="log", dtick="D1" if _longest(stored) > 10 else None, nticks=6, tickangle=0, zeroline=False
+    )
     figure.update_xaxes(title={"text": "how long it lasts: death / birth"}, row=len(degrees), col=1)
     figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
     return figure

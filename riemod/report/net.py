@@ -98,7 +98,12 @@ def strongest(matrix: np.ndarray, count: int) -> Partners:
     others = np.abs(matrix)
     np.fill_diagonal(others, -1)
     count = min(count, len(matrix) - 1)
-    found = np.argsort(-others, axis=1, kind="stable")[:, :count]
+    # The largest ones first, and only these in order: sorting whole rows of a large net would take long.
+    found = np.sort(
+        np.argpartition(-others, count - 1, axis=1)[:, :count] if count else others[:, :0].astype(int), axis=1
+    )
+    within = np.argsort(-np.take_along_axis(others, found, axis=1), axis=1, kind="stable")
+    found = np.take_along_axis(found, within, axis=1)
     return Partners(found, np.take_along_axis(matrix, found, axis=1))
 
 

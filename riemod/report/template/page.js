@@ -169,14 +169,14 @@
     Plotly.react(place, [data], layout, { staticPlot: true, responsive: true });
   }
 
+  // A browser prints what is there when this returns: plotly's own resizing would come too late.
   function preparePrint() {
     document.documentElement.classList.add("printing");
     for (const part of document.querySelectorAll("details:not([open])")) {
       part.open = true;
       part.dataset.closed = "yes";
     }
-    recolor();
-    plots.forEach((plot) => Plotly.Plots.resize(plot));
+    for (const plot of plots) Plotly.relayout(plot, { template: theme(), width: plot.clientWidth });
   }
 
   function endPrint() {
@@ -185,8 +185,7 @@
       part.open = false;
       delete part.dataset.closed;
     }
-    recolor();
-    plots.forEach((plot) => Plotly.Plots.resize(plot));
+    for (const plot of plots) Plotly.relayout(plot, { template: theme(), width: null, autosize: true });
   }
 
   const drawn = Array.from(document.querySelectorAll(".plot"), (plot) => draw(plot.id));
