@@ -12,7 +12,7 @@ from torch import Tensor
 
 from riemod._files import write_atomically
 from riemod._tensor_files import read_tensors
-from riemod._untrusted import Amount, Count, DamagedFile, Range, Share, check_shape, parse_json, read_bytes
+from riemod._untrusted import Amount, Count, DamagedFile, Range, Share, check_shape, one_line, parse_json, read_bytes
 from riemod.inspection.coordinates import Coordinates
 from riemod.inspection.navigation import Tuning
 from riemod.inspection.output import RECORD
@@ -56,9 +56,7 @@ class _Test(TypedDict):
     p_value: Share
 
 
-class _Agreement(TypedDict):
-    units: Count
-    problem: str | None
+_Agreement = TypedDict("_Agreement", {"units": Count, "with": dict[str, _Test], "problem": str | None})
 
 
 class _Points(TypedDict):
@@ -185,6 +183,9 @@ def read_analysis(folder: Path) -> Stored | None:
     try:
         record = parse_json(read_bytes(path, RECORD_FILE))
         check_shape(record, _Record)
+        for name in ("p_values", "longest", "floors"):
+            if record["verdict"][name].keys() != {"1", "2"}:
+                raise DamagedFile(f"verdict.{name} must have the keys '1' and '2', got others")
     except DamagedFile as error:
         raise RunError(f"{path} is damaged: {error}") from error
     if "arrays" not in record:
@@ -200,7 +201,7 @@ def _read_arrays(path: Path, digest: str) -> Arrays:
         raise DamagedFile("it is missing")
     if sha256_of(path) != digest:
         raise DamagedFile("it is not of this analysis")
-    found = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+    found = {name: _as_array(name, tensor) for name, tensor in read_tensors(path).items()}
     missing = [name for name in ("bars_1", "bars_2", "nulls_1", "nulls_2", "states", "shares") if name not in found]
     if missing:
         raise DamagedFile(f"it must hold {missing[0]}, got {', '.join(sorted(found)) or 'nothing'}")
@@ -213,6 +214,17 @@ def _read_arrays(path: Path, digest: str) -> Arrays:
     )
     _check_shapes(arrays)
     return arrays
+
+
+def _as_array(name: str, tensor: Tensor) -> np.ndarray:
+    """Return the tensor as an array; raise a DamagedFile unless its numbers are of the kind that is written."""
+    kinds = (torch.int64,) if name == "units" else (torch.float32, torch.float64)
+    if tensor.dtype not in kinds:
+        raise DamagedFile(f"{one_line(name)} must hold {kinds[0]}, got {tensor.dtype}")
+    wrong = tensor.isinf() if name in ("rates", "places") else ~tensor.isfinite()
+    if bool(wrong.any()):
+        raise DamagedFile(f"{one_line(name)} must be finite, got other numbers")
+    return tensor.numpy()
 
 
 def _check_shapes(arrays: Arrays) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from riemod._checks import check_boolean, check_items, check_type
 from riemod._machine import check_libraries
+from riemod._untrusted import printable
 from riemod.report.facts import Facts, gather, read_compression
-from riemod.training import RunError
+from riemod.training import RunError, RunFolder
 
 __all__ = ["write_report"]
 
@@ -43,12 +44,14 @@ def write_report(
     from riemod.report.style import MOST_RUNS
 
     paths = [check_type("runs", path, Path, "a list of Paths") for path in check_items("runs", runs, "a list of Paths")]
-    check_page(check_type("out", out, Path, "a Path"), check_boolean("overwrite", overwrite))
     if not 1 <= len(paths) <= MOST_RUNS:
         raise ValueError(f"runs must be from 1 to {MOST_RUNS}, got {len(paths)}")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError("runs must be different, got one twice")
-    facts = [gather(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    for path in paths:
+        RunFolder(path).read_description()
+    check_page(check_type("out", out, Path, "a Path"), check_boolean("overwrite", overwrite))
+    facts = [gather(path, printable(name)) for path, name in zip(paths, _names(paths), strict=True)]
     _add_compressed(facts, compressed)
     content, notices = page_of(facts)
     size = write_page(out, content)

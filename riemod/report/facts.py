@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from riemod._untrusted import Amount, DamagedFile, Share, check_shape, one_line, parse_json, read_bytes
+from riemod._untrusted import Amount, DamagedFile, Share, check_shape, one_line, parse_json, printable, read_bytes
 from riemod.inspection.navigation import NavigationArena, arena_of
 from riemod.inspection.stored import Stored, read_analysis
 from riemod.report.net import Net, net_of
@@ -55,6 +55,11 @@ class Facts:
         self.problems.append((text, command))
 
     @property
+    def place(self) -> str:
+        """The path, as it can be shown."""
+        return printable(str(self.path))
+
+    @property
     def config(self) -> dict[str, Any]:
         """The configuration, by the names of its options."""
         return self.description.config.to_dict()
@@ -75,7 +80,8 @@ def gather(path: Path, name: str) -> Facts:
     folder = RunFolder(path)
     description, rows = folder.read_description(), folder.read_metrics()
     record = folder.read_record() if folder.record_file.is_file() else None
-    facts, again = Facts(name, path, description, rows, record), f"riemod analyze {path}"
+    facts = Facts(name, path, description, rows, record)
+    again = f"riemod analyze {facts.place}"
     try:
         facts.analysis = read_analysis(path / "analysis")
     except (RunError, OSError) as error:

@@ -46,7 +46,7 @@ def _of_one(run: Facts) -> Iterator[tuple[str, bool, str]]:
     done, total = run.epochs
     if run.record is None:
         text = f"not finished: {done} of {total} epochs are trained, and the final numbers are missing"
-        yield text, True, f"riemod resume {run.path}"
+        yield text, True, f"riemod resume {run.place}"
     else:
         for text in remarks(run.record):
             yield text, True, ""
@@ -56,12 +56,12 @@ def _of_one(run: Facts) -> Iterator[tuple[str, bool, str]]:
     yield from ((text, True, command) for text, command in run.problems)
     if run.analysis is None:
         if run.net is not None and not run.problems:
-            yield "not analyzed yet: no verdict, no bars, no tuning of the units", False, f"riemod analyze {run.path}"
+            yield "not analyzed yet: no verdict, no bars, no tuning of the units", False, f"riemod analyze {run.place}"
         return
     record = run.analysis.record
     if record["epochs"] != done or not _same(record["run"]["config"], run.config):
         text = f"analyzed after {record['epochs']} epochs, or as another run; the net has {done} epochs now"
-        yield text, True, f"riemod analyze {run.path}"
+        yield text, True, f"riemod analyze {run.place}"
     if record.get("arena", {}).get("verdict") == "wrong":
         arena, verdict = record["arena"]["manifold"], record["verdict"]["manifold"]
         yield f"the verdict is {verdict}, but the arena is: {arena}", True, ""
@@ -92,7 +92,7 @@ def _of_all(runs: Sequence[Facts]) -> Iterator[str]:
         yield f"the runs are of different tasks ({', '.join(tasks)}): their numbers do not compare"
     records = [run.record for run in runs if run.record is not None]
     for name in ("riemod", "torch"):
-        versions = sorted({record["versions"].get(name, "unknown") for record in records})
+        versions = sorted({str(record["versions"].get(name, "unknown")) for record in records})
         if len(versions) > 1:
             yield f"the runs were trained with different versions of {name}: {', '.join(versions)}"
 

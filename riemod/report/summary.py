@@ -169,7 +169,7 @@ def environment_of(runs: Sequence[Facts]) -> list[Group]:
     rows.add("commit", [str(record.get("commit") or MISSING)[:12] for record in records])
     for key in _keys(record.get("machine", {}) for record in records):
         rows.add(key.replace("_", " "), [str(record.get("machine", {}).get(key) or MISSING) for record in records])
-    rows.add("folder", [str(run.path) for run in runs])
+    rows.add("folder", [run.place for run in runs])
     return [Group("Where the runs were trained", rows.rows)]
 
 

@@ -20,7 +20,7 @@ from tests.tasks.texts import write_text
 
 SMALL = ["--preset", "smoke", "--epochs", "2", "--batches-per-epoch", "2", "--batch-size", "8", "--dense-epochs", "0"]
 SMALL += ["--tail-epochs", "1", "--evaluation-batches", "4", "--quiet"]
-BARS = ["analysis.json", "analysis.png", "barcode.png", "diagram.png"]
+BARS = ["analysis.json", "analysis.png", "arrays.safetensors", "barcode.png", "diagram.png"]
 
 
 def small_run(folder: Path, task: str, *options: str) -> Path:
