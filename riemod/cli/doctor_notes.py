@@ -13,7 +13,10 @@ from riemod._machine import readable_bytes
 _LITTLE = 2**31  # bytes
 _EAGER = "the penalty of layers with 128 neurons or more is not compiled and runs slower"
 _LARGE = "the presets of the paper's size take days on a CPU"
-_NEEDED_BY = {"topology": "riemod analyze, riemod demo and riemod.topology need it: "}
+_NEEDED_BY = {
+    "topology": "riemod analyze, riemod demo and riemod.topology need it: ",
+    "report": "riemod report needs it: ",
+}
 
 
 def notes_on(found: dict[str, Any]) -> list[str]:
