@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from plotly import graph_objects as go
 
 from riemod.report.facts import Facts
+from riemod.report.levels import levels_of
 from riemod.report.style import REFERENCE, RUNS
 from riemod.report.text import amount, unit_of
 from riemod.tasks import task_class
-from riemod.tasks.names import metric_name
+from riemod.tasks.names import explained, metric_name
 
 __all__ = ["Curve", "curves_of"]
 
@@ -52,7 +53,9 @@ def curves_of(runs: Sequence[Facts]) -> list[Curve]:
 def _curve(runs: Sequence[Facts], key: str) -> Curve:
     metric = key.removeprefix("eval_")
     unit = next((u for run in runs if (u := task_class(run.description.task).units.get(metric))), "1")
-    title, caption = _PLAIN.get(key, (metric_name(metric) if metric != key else key.replace("_", " "), ""))
+    title, caption = _PLAIN.get(
+        key, (metric_name(metric) if metric != key else key.replace("_", " "), explained(metric))
+    )
     share = key == "sparsity" or unit == "fraction"
     factor, axis = (100.0, "%") if share else (1.0, unit_of(unit))
     figure = go.Figure(layout=_layout(metric.endswith("loss")))
@@ -73,7 +76,7 @@ def _curve(runs: Sequence[Facts], key: str) -> Curve:
             figure.add_scatter(**_level(_plain(label), factor * level, max(run.epochs[1] for run in runs), axis))
             passed.append(f"{label} ({amount(level, unit)})")
     if passed:
-        caption = f"dashed: {', '.join(passed)}"
+        caption = f"{caption}; dashed: {', '.join(passed)}".removeprefix("; ")
     return Curve(key, f"{title}, {axis}" if axis else title, caption, figure)
 
 
@@ -120,10 +123,8 @@ def _levels(runs: Sequence[Facts], metric: str) -> dict[str, float]:
     """Return the levels of a metric that all runs with a record share, by what reaches them."""
     found: dict[str, set[float]] = {}
     for run in runs:
-        for key, entry in ({} if run.record is None else run.record["levels"]).items():
-            name, _, who = key.partition(" ")
-            if name == metric and who:
-                found.setdefault(who.removeprefix("of "), set()).add(entry["value"])
+        for level in levels_of(run.record, metric):
+            found.setdefault(level.who, set()).add(level.value)
     return {who: values.pop() for who, values in found.items() if len(values) == 1}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from riemod.report.facts import Facts
+from riemod.report.levels import levels_of
 from riemod.report.text import amount, percent
 from riemod.tasks import task_class
 from riemod.tasks.names import metric_name
@@ -77,12 +78,10 @@ def _poor(run: Facts) -> Iterator[str]:
     metric = run.record["metrics"].get(key)
     if metric is None:
         return
-    for name, entry in run.record["levels"].items():
-        trivial = name.startswith(f"{key} ") and not name.endswith((" of a perfect net", "floor"))
-        if trivial and metric["value"] >= entry["value"]:
-            level, found = amount(entry["value"], entry["unit"]), amount(metric["value"], metric["unit"])
-            what = name.removeprefix(f"{key} of ").removeprefix(f"{key} ")
-            yield f"the {metric_name(key)} of {found} is no better than {what}, which gives {level}"
+    for level in levels_of(run.record, key):
+        if not level.is_perfect and metric["value"] >= level.value:
+            found, trivial = amount(metric["value"], metric["unit"]), amount(level.value, level.unit)
+            yield f"the {metric_name(key)} of {found} is no better than {level.who}, which gives {trivial}"
 
 
 def _of_all(runs: Sequence[Facts]) -> Iterator[str]:

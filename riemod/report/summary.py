@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from riemod.report.facts import Facts
+from riemod.report.levels import levels_of
 from riemod.report.style import RUNS, RunStyle
 from riemod.report.text import MISSING, amount, count, duration, p_value, percent, value
 from riemod.tasks import task_class
-from riemod.tasks.names import metric_name
+from riemod.tasks.names import explained, metric_name
 
 __all__ = ["Bar", "Card", "Group", "Speed", "card_of", "environment_of", "numbers_of", "options_of"]
 
@@ -52,6 +53,8 @@ class Card:
     """The manifold of the hidden states; None if the run was not analyzed."""
     verdict_notes: list[str]
     metric: str
+    explained: str
+    """What the metric measures."""
     bars: list[Bar]
     zeros: float | None
     speed: list[Speed]
@@ -186,25 +189,22 @@ def _verdict(run: Facts) -> tuple[str | None, list[str]]:
     return verdict["manifold"], [*notes, f"Against data without holes: {', '.join(tests)}."]
 
 
-def _error(run: Facts) -> tuple[str, list[Bar]]:
-    """Return the task's main metric, and the bars of the net and of what it can be compared with."""
+def _error(run: Facts) -> tuple[str, str, list[Bar]]:
+    """Return the task's main metric, what it measures, and the bars of the net and of what it can be compared with."""
     task = task_class(run.description.task)
     key, unit = task.primary_metric, task.units[task.primary_metric]
     found: list[tuple[str, float, bool]] = []
     if run.record is not None:
         metric = run.record["metrics"].get(key)
         found += [] if metric is None else [("this net", metric["value"], True)]
-        for name, entry in run.record["levels"].items():
-            metric_key, _, who = name.partition(" ")
-            if metric_key == key and who:
-                found.append((who.removeprefix("of "), entry["value"], False))
+        found += [(level.who, level.value, False) for level in levels_of(run.record, key)]
     elif run.rows and f"eval_{key}" in run.rows[-1]:
         found.append(("this net so far", run.rows[-1][f"eval_{key}"], True))
     near = _FAR * max((number for _, number, is_net in found if is_net), default=0.0)
     found = [entry for entry in found if entry[1] <= near] or found
     longest = max((number for _, number, _ in found), default=0.0)
     bars = [Bar(label, amount(number, unit), number / longest if longest else 0.0, net) for label, number, net in found]
-    return metric_name(key), bars
+    return metric_name(key), explained(key), bars
 
 
 def _speed(run: Facts) -> list[Speed]:
