@@ -106,6 +106,8 @@ def states_view(arrays: Arrays) -> UnitView:
 
 def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: float, eye: float, hover: str) -> go.Figure:
     marker, (x, y, z) = coloring.marker(), points.astype(np.float32).T
+    # What is flat is seen from above.
+    seen_from = (eye, eye, 0.85 * eye) if np.nanmax(np.abs(z), initial=0.0) > 0 else (0.01, -0.5 * eye, 1.4 * eye)
     figure = go.Figure(
         layout={
             "template": "none",
@@ -115,7 +117,7 @@ def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: floa
             "scene": {
                 "aspectmode": "data",
                 "dragmode": "orbit",
-                "camera": {"eye": {"x": eye, "y": eye, "z": 0.85 * eye}},
+                "camera": {"eye": dict(zip("xyz", seen_from, strict=True))},
             },
         }
     )
