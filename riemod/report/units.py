@@ -107,7 +107,7 @@ def states_view(arrays: Arrays) -> UnitView:
 def _scene(points: np.ndarray, lines: np.ndarray, coloring: Coloring, size: float, eye: float, hover: str) -> go.Figure:
     marker, (x, y, z) = coloring.marker(), points.astype(np.float32).T
     # What is flat is seen from above.
-    seen_from = (eye, eye, 0.85 * eye) if np.nanmax(np.abs(z), initial=0.0) > 0 else (0.01, -0.5 * eye, 1.4 * eye)
+    seen_from = (eye, eye, 0.85 * eye) if np.nanmax(np.abs(z), initial=0.0) > 0 else (0.01, -0.5 * eye, 1.6 * eye)
     figure = go.Figure(
         layout={
             "template": "none",
