@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from riemod.cli import main
-
-SMALL = ["--preset", "smoke", "--epochs", "2", "--batches-per-epoch", "2", "--batch-size", "8", "--dense-epochs", "0"]
-SMALL += ["--tail-epochs", "1", "--evaluation-batches", "4", "--hidden-size", "10", "--quiet"]
+from tests.report.conftest import small_run
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
     for name, manifold in (("a", "circle"), ("b", "none")):
-        main(["train", "adding", *SMALL, "--manifold", manifold, "--out", str(folder / name)])
+        small_run(folder / name, "adding", hidden_size=10, manifold=manifold, learn=False)
     return [folder / "a", folder / "b"]
 
 
@@ -43,7 +41,7 @@ def test_json_says_where_the_page_is_and_what_is_in_it(
     written = json.loads(out)
     assert (written["page"], written["bytes"]) == (str(page), page.stat().st_size)
     assert [(run["run"], run["finished"], run["epochs"], run["verdict"]) for run in written["runs"]] == [
-        (str(path), True, 2, None) for path in runs
+        (str(path), True, 3, None) for path in runs
     ]
     record = json.loads((runs[0] / "record.json").read_text())
     assert written["runs"][0]["metrics"] == record["metrics"]
