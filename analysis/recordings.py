@@ -5,8 +5,8 @@
 
 Populations are simulated (`riemod.recordings.simulate`): 20 min, Poisson spikes, peak rates from 10 to 30/s. The part
 "choose" has seeds from 100 on: for each smoothing and rule, the pieces and long bars of the cloud, without nulls. The
-part "judge" has seeds from 1 on: `ModuliRecovery` on the cloud that `prepare` makes by default. One row is written
-after each cloud, so an interrupted study goes on where it stopped.
+part "judge" has seeds from 1 on: `ModuliRecovery`, with 40 nulls of each kind, on the cloud that `prepare` makes by
+default. One row is written after each cloud, so an interrupted study goes on where it stopped.
 """
 
 import argparse
@@ -45,6 +45,7 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "inliers 80 %": lambda points: np.flatnonzero(inliers(points, 0.8, 300)),
 }
 _POINTS, _COMPONENTS, _MINUTES = 2000, 6, 20.0
+_NULLS = 40
 
 
 def uneven_head_direction(units: int, generator: torch.Generator) -> Recording:
@@ -104,12 +105,13 @@ def judge(population: str, seed: int, record: Path) -> None:
     generator = torch.Generator().manual_seed(seed)
     prepared = prepare(POPULATIONS[population][1](generator), generator=generator)
     start = time.process_time()
-    found = ModuliRecovery(random_state=seed).fit(prepared.cloud)
+    found = ModuliRecovery(n_nulls=_NULLS, random_state=seed).fit(prepared.cloud)
     row = {
         "part": "judge",
         "population": population,
         "seed": seed,
         "settings": prepared.settings,
+        "nulls": _NULLS,
         "manifold": found.manifold_,
         "reason": found.reason_,
         "p_values": {str(degree): round(float(p), 4) for degree, p in found.p_values_.items()},
