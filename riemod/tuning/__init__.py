@@ -1,8 +1,9 @@
-"""Tuning of units: rate maps over any arena, preferred positions, information, grid scores, and decoding."""
+"""Tuning of units: rate maps over any arena, preferred positions, information, grid scores, modules, and decoding."""
 
 from riemod.tuning.bins import Bins, landmark_bins, nearest_bins, regular_bins
 from riemod.tuning.gridness import GridScores, autocorrelograms, grid_scores
 from riemod.tuning.likelihood import cross_validated_information, decode
+from riemod.tuning.modules import grid_modules
 from riemod.tuning.rate_maps import (
     RateMaps,
     ShuffleTest,
@@ -20,6 +21,7 @@ __all__ = [
     "autocorrelograms",
     "cross_validated_information",
     "decode",
+    "grid_modules",
     "grid_scores",
     "landmark_bins",
     "nearest_bins",

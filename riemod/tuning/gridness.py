@@ -109,11 +109,19 @@ def grid_scores(maps: RateMaps, *, least_bins: int = 20) -> GridScores:
     Reference: Sargolini et al. 2006, https://doi.org/10.1126/science.1125572 (supplement); Hafting et al. 2005,
     https://doi.org/10.1038/nature03721
     """
-    found = [_score(image, maps.bins.widths or (1.0, 1.0)) for image in autocorrelograms(maps, least_bins=least_bins)]
+    found = [
+        lattice_of(image, maps.bins.widths or (1.0, 1.0)) for image in autocorrelograms(maps, least_bins=least_bins)
+    ]
     return GridScores(*(np.array(values) for values in zip(*found, strict=True)))
 
 
-def _score(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, float]:
+def lattice_of(image: np.ndarray, widths: tuple[float, ...]) -> tuple[float, float, float]:
+    """Measure the lattice of an autocorrelogram: its grid score, spacing and orientation, as `grid_scores` does.
+
+    Args:
+        image: (h, w), lag 0 in the middle.
+        widths: of a bin along each axis.
+    """
     middle = np.array(image.shape)[:, None, None] // 2
     lags = (np.indices(image.shape) - middle) * np.array(widths)[:, None, None]
     radius = np.hypot(*lags)
