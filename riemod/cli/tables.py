@@ -212,6 +212,10 @@ def recording_table(name: str, record: dict[str, Any]) -> Table:
     title = f"{name}: {tally['points']:,} points of {tally['units_used']} units, {tally['seconds']:,.4g} s recorded"
     table = new_table(title, "", "value", "unit or note")
     add_row(table, "manifold of the population", verdict["manifold"], "")
+    for part in record.get("parts", ()):
+        what = "other units" if part["spacing"] is None else f"grid cells, spacing {part['spacing']:.2f} m"
+        found = "none" if part["verdict"] is None else part["verdict"]["manifold"]
+        add_row(table, f"manifold of {len(part['units'])} {what}", found, part["problem"] or "")
     for degree, p in verdict["p_values"].items():
         note = f"from {verdict['nulls'][degree]} nulls, Holm-corrected"
         add_row(table, f"p-value, degree {degree}", number(p), note)

@@ -11,6 +11,7 @@ import torch
 from riemod._checks import check_function, check_integer, check_text, check_type
 from riemod._files import write_json
 from riemod.inspection.coordinates import ANGLES, Coordinates
+from riemod.inspection.modules import parts_of
 from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.recording_figures import NAMES, draw_figures
 from riemod.inspection.recording_maps import maps_of
@@ -42,7 +43,9 @@ def analyze_recording(
     The recording is prepared, and the verdict is that of `ModuliRecovery` on its cloud. Circular coordinates are fitted
     on every other 30 s of the cloud: one for a circle or a Klein bottle, two for a torus. Where the direction of the
     head was recorded, its circular correlation with each of them is computed in the other 30 s. Where the position was,
-    the two angles of a torus are aligned with the axes of the arena, and judged (`torus_in_arena`).
+    the two angles of a torus are aligned with the axes of the arena, and judged (`torus_in_arena`). Modules of grid
+    cells are told by their lattices, and if units differ, each module and the other units have verdicts of their own
+    (`riemod.tuning.grid_modules`).
 
     Args:
         recording: spikes, counts, rates or calcium traces.
@@ -69,7 +72,11 @@ def analyze_recording(
         check_integer("coordinates", coordinates, 1, 2)
     say = (lambda stage: None) if progress is None else check_function("progress", progress)
     say("preparing")
-    prepared = prepare(recording, **{"generator": torch.Generator().manual_seed(0), **preparation})
+
+    def prepare_some(units: Recording) -> Prepared:
+        return prepare(units, **{"generator": torch.Generator().manual_seed(0), **preparation})
+
+    prepared = prepare_some(recording)
     say(f"comparing {len(prepared.cloud):,} points with null data")
     recovery = ModuliRecovery(n_jobs=n_jobs).fit(prepared.cloud)
     say("recovering coordinates")
@@ -84,12 +91,15 @@ def analyze_recording(
             found = replace(found, angles=torus.axes.aligned(found.angles))
     say("computing rate maps")
     maps = maps_of(prepared, recording, None if found is None else found.angles)
+    say("looking for modules of grid cells")
+    parts = parts_of(recording, prepared, maps.places, prepare_some, recovery)
     record: dict[str, Any] = {
         "recording": name,
         "kind": recording.activity.kind if isinstance(recording.activity, Samples) else "spikes",
         "preparation": prepared.to_dict(),
         "verdict": verdict_of(recovery),
-        "report": f"{recovery.report()}\n{prepared.report()}",
+        "report": "\n".join([recovery.report(), prepared.report(), *(part.line() for part in parts)]),
+        "parts": [part.to_dict() for part in parts],
     }
     if found is not None:
         record["coordinates"] = found.to_dict()

@@ -1,7 +1,7 @@
 """A recording of a population: spike times or samples of each unit, and where the animal was, all in seconds."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -80,6 +80,31 @@ class Recording:
     def seconds(self) -> float:
         """The recorded time, s."""
         return float(np.diff(self.spans).sum())
+
+    def only(self, units: Any) -> "Recording":
+        """Return the recording of some units, in the order of the recording.
+
+        Args:
+            units: their names, at least 2.
+
+        Raises:
+            ValueError: for a name that no unit has, or fewer than 2.
+
+        >>> from_spikes([[0.1], [0.2], [0.3]], units=["a", "b", "c"]).only(["c", "a"]).units
+        ('a', 'c')
+        """
+        wanted = _names(units, None)
+        unknown = [name for name in wanted if name not in self.units]
+        if unknown or len(wanted) < _FEWEST_UNITS:
+            found = f"no unit of the name {unknown[0]!r}" if unknown else f"{len(wanted)}"
+            raise ValueError(f"units must be at least {_FEWEST_UNITS} of the recording, got {found}")
+        kept = [index for index, name in enumerate(self.units) if name in wanted]
+        activity = (
+            Spikes(tuple(self.activity.times[index] for index in kept))
+            if isinstance(self.activity, Spikes)
+            else self.activity._replace(values=self.activity.values[:, kept])
+        )
+        return replace(self, units=tuple(self.units[index] for index in kept), activity=activity)
 
 
 def from_spikes(

@@ -144,3 +144,18 @@ def test_what_is_no_number_is_a_type_error() -> None:
         from_spikes(3)
     with pytest.raises(TypeError, match="values must be an array of numbers"):
         from_samples([["a", "b"]], kind="rates", seconds=1)
+
+
+def test_some_units_are_the_recording_without_the_others() -> None:
+    spikes = from_spikes([[0.2, 0.9], [0.1], [0.5]], spans=(0, 1), units=["7", "8", "12"]).only(["12", "7"])
+    assert spikes.units == ("7", "12")
+    assert isinstance(spikes.activity, Spikes)
+    assert [train.tolist() for train in spikes.activity.times] == [[0.2, 0.9], [0.5]]
+    samples = from_samples([[0, 1, 2], [3, 4, 5]], kind="counts", seconds=0.5)
+    chosen = samples.only(["0", "2"])
+    assert isinstance(chosen.activity, Samples)
+    assert chosen.activity.values.tolist() == [[0, 2], [3, 5]]
+    assert samples.only(samples.units).units == samples.units
+    for units, words in ((["0", "7"], "no unit of the name '7'"), (["0"], "got 1"), (["0", "0"], "must differ")):
+        with pytest.raises(ValueError, match=words):
+            samples.only(units)

@@ -1,0 +1,72 @@
+"""Populations of several kinds: which parts of one are judged, and what is said of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from riemod.inspection.modules import Part, parts_of
+from riemod.inspection.recording_maps import maps_of
+from riemod.recordings import Prepared, Recording, from_spikes, prepare, simulate
+from riemod.topology import ModuliRecovery
+from tests.recordings.populations import generator, trains_of
+
+MINUTES = 6.0
+GRIDS = simulate.grid_module(31, MINUTES, generator=generator(0))
+# The same seed, and so the same walk.
+FAR = simulate.grid_module(30, MINUTES, spacing=0.8, orientation=0.4, generator=generator(0))
+COARSE = ModuliRecovery(n_nulls=1, n_subsamples=1)
+HEADS = simulate.head_direction_cells(20, MINUTES, generator=generator(0))
+
+
+def together(*recordings: Recording) -> Recording:
+    first = recordings[0]
+    assert first.position is not None
+    trains = [train for recording in recordings for train in trains_of(recording)]
+    where = {"position": first.position.values, "position_times": first.position.times}
+    return from_spikes(trains, spans=first.spans, **where)
+
+
+def prepared(recording: Recording) -> Prepared:
+    return prepare(recording, generator=torch.Generator().manual_seed(0), most_points=600)
+
+
+def judged(recording: Recording) -> list[Part]:
+    points = prepared(recording)
+    return parts_of(recording, points, maps_of(points, recording, None).places, prepared, COARSE)
+
+
+def test_two_modules_and_head_direction_cells_are_three_parts() -> None:
+    parts = judged(together(GRIDS, FAR, HEADS))
+    names = [list(part.units) for part in parts]
+    assert names == [[str(unit) for unit in range(*ends)] for ends in ((0, 31), (31, 61), (61, 81))]
+    assert [part.spacing for part in parts[:2]] == [pytest.approx(0.6, rel=0.05), pytest.approx(0.8, rel=0.05)]
+    assert parts[2].spacing is None
+    for part, start in zip(parts, ("31 grid cells with", "30 grid cells with", "20 units of no module"), strict=True):
+        assert part.recovery is not None
+        assert part.line().startswith(start)
+        assert part.recovery.manifold_ in part.line()
+        assert part.to_dict()["verdict"]["manifold"] == part.recovery.manifold_
+
+
+def test_one_module_alone_is_not_judged_again() -> None:
+    assert judged(GRIDS) == []
+
+
+def test_without_a_place_or_a_module_there_are_no_parts() -> None:
+    assert judged(HEADS) == []
+    points = prepared(GRIDS)
+    assert parts_of(GRIDS, points, None, prepared, COARSE) == []
+
+
+def test_a_part_that_cannot_be_judged_says_why() -> None:
+    recording = together(GRIDS, HEADS)
+    points = prepared(recording)
+
+    def refuse(_: Recording) -> Prepared:
+        raise ValueError("too little")
+
+    parts = parts_of(recording, points, maps_of(points, recording, None).places, refuse, COARSE)
+    assert [part.problem for part in parts] == ["too little"] * 2
+    assert parts[0].line().endswith("no verdict: too little")
+    assert parts[1].to_dict()["verdict"] is None
+    assert np.isfinite(parts[0].to_dict()["spacing"])
