@@ -78,6 +78,7 @@ def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--noise-seeds", type=int, default=10)
     parser.add_argument("--print-only", action="store_true")
@@ -87,7 +88,7 @@ def main() -> None:
         for seed in range(max(arguments.seeds, arguments.noise_seeds)):
             for name in (*KNOWN, *NOISES):
                 if seed < (arguments.seeds if name in KNOWN else arguments.noise_seeds):
-                    study(name, seed, arguments.records)
+                    study(name, arguments.first + seed, arguments.records)
     print(table(arguments.records))
 
 

@@ -26,6 +26,14 @@ SMALLEST = 0.25
 GAP = 3.0
 # A piece with a smaller share of the landmarks is taken for outliers.
 SMALLEST_PIECE = 0.05
+# Spaces with these Betti numbers modulo 2 and 3. No name is given for them, because other spaces have the same and
+# nothing here tells them apart.
+_ALSO = {
+    ((1, 2, 0), (1, 2, 0)): "two loops that meet, as in a figure eight",
+    ((1, 1, 1), (1, 0, 0)): "a projective plane",
+    ((1, 1, 1), (1, 1, 1)): "the product of a sphere and a circle",
+    ((1, 3, 3), (1, 3, 3)): "a 3-torus, as of several angles at once",
+}
 _CLOSED = {"circle": Sphere(1), "sphere": Sphere(2), "torus": Torus(2), "klein bottle": KleinBottle()}
 
 
@@ -214,4 +222,8 @@ def decide(findings: Findings) -> tuple[Name, str]:
             why = "in at most 3 coordinates" if low else "of local dimension at most 2"
             return "contractible", f"one component, no bar beyond the nulls in degree 1 or 2, {why}"
         return "undecided", "no bar beyond the nulls, but the local dimension leaves room for classes above degree 2"
+    if found[0][0] > 1:
+        return "undecided", f"{found[0][0]} pieces with a gap between them; fit each on its own (Betti numbers {text})"
+    if found in _ALSO:
+        return "undecided", f"Betti numbers {text} are those of {_ALSO[found]}, and of other spaces"
     return "undecided", f"Betti numbers {text} belong to none of the manifolds known here"

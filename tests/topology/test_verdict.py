@@ -49,6 +49,23 @@ def test_weak_findings_are_undecided(changes: dict[str, Any], words: str) -> Non
     assert words in why
 
 
+@pytest.mark.parametrize(
+    ("mod_2", "mod_3", "words"),
+    [
+        ((1, 2, 0), (1, 2, 0), "are those of two loops that meet, as in a figure eight, and of other spaces"),
+        ((1, 1, 1), (1, 0, 0), "a projective plane"),
+        ((1, 1, 1), (1, 1, 1), "the product of a sphere and a circle"),
+        ((1, 3, 3), (1, 3, 3), "a 3-torus"),
+        ((2, 1, 0), (2, 1, 0), "2 pieces with a gap between them; fit each on its own"),
+        ((1, 5, 0), (1, 5, 0), "belong to none of the manifolds known here"),
+    ],
+)
+def test_spaces_without_a_name_are_mentioned(mod_2: tuple[int, ...], mod_3: tuple[int, ...], words: str) -> None:
+    name, why = decide(findings(mod_2, mod_3))
+    assert name == "undecided"
+    assert words in why
+
+
 LOOP = {1: 0.01, 2: 0.01}
 
 
