@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -84,5 +84,5 @@ def parts_of(
         except ValueError as error:
             parts.append(Part(units, spacing, None, str(error)))
             continue
-        parts.append(Part(units, spacing, clone(recovery).fit(cloud)))
+        parts.append(Part(units, spacing, cast("ModuliRecovery", clone(recovery)).fit(cloud)))
     return parts

@@ -28,7 +28,7 @@ GAP = 3.0
 SMALLEST_PIECE = 0.05
 # Spaces with these Betti numbers modulo 2 and 3. No name is given for them, because other spaces have the same and
 # nothing here tells them apart.
-_ALSO = {
+_ALSO: Mapping[tuple[tuple[int, ...], ...], str] = {
     ((1, 2, 0), (1, 2, 0)): "two loops that meet, as in a figure eight",
     ((1, 1, 1), (1, 0, 0)): "a projective plane",
     ((1, 1, 1), (1, 1, 1)): "the product of a sphere and a circle",
