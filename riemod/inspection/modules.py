@@ -12,7 +12,7 @@ from riemod.recordings import Prepared, Recording
 from riemod.topology import ModuliRecovery
 from riemod.tuning import RateMaps, grid_modules, grid_scores
 
-__all__ = ["Part", "parts_of"]
+__all__ = ["Part", "held_back", "parts_of"]
 
 # Fewer units are too few for a verdict of their own.
 _FEWEST = 10
@@ -30,6 +30,11 @@ class Part:
     problem: str = ""
     """Why there is no verdict."""
 
+    @property
+    def manifold(self) -> str:
+        """The name, or "undecided" without a verdict."""
+        return "undecided" if self.recovery is None else self.recovery.manifold_
+
     def to_dict(self) -> dict[str, Any]:
         """Return units, spacing and verdict as values that JSON can hold."""
         verdict = None if self.recovery is None else verdict_of(self.recovery)
@@ -38,7 +43,7 @@ class Part:
     def line(self) -> str:
         """Return the verdict on one line."""
         what = "units of no module" if self.spacing is None else f"grid cells with a spacing of {self.spacing:.2f} m"
-        found = f"no verdict: {self.problem}" if self.recovery is None else self.recovery.manifold_
+        found = f"no verdict: {self.problem}" if self.recovery is None else self.manifold
         reason = "" if self.recovery is None else f" ({self.recovery.reason_})"
         return f"{len(self.units)} {what}: {found}{reason}"
 
@@ -86,3 +91,22 @@ def parts_of(
             continue
         parts.append(Part(units, spacing, cast("ModuliRecovery", clone(recovery)).fit(cloud)))
     return parts
+
+
+def held_back(name: str, parts: list[Part]) -> str:
+    """Say why the name of all units together is held back; nothing if the text is empty.
+
+    The directions with most variance are those of one kind of cells, and their manifold is not that of the population.
+    A name stands if there is one module at most, which has it too, and if the other units have no other name.
+
+    Args:
+        name: of all units together.
+        parts: of the population.
+    """
+    modules = [part for part in parts if part.spacing is not None]
+    others = [part.manifold for part in parts if part.spacing is None]
+    alone = len(modules) == 1 and modules[0].manifold == name and {*others} <= {name, "undecided", "contractible"}
+    if name == "undecided" or not parts or alone:
+        return ""
+    listed = "; ".join(part.line().split(":")[0] for part in parts)
+    return f"the units are of several kinds ({listed}); together they would be called {name} by the strongest of them"

@@ -11,7 +11,7 @@ import torch
 from riemod._checks import check_function, check_integer, check_text, check_type
 from riemod._files import write_json
 from riemod.inspection.coordinates import ANGLES, Coordinates
-from riemod.inspection.modules import parts_of
+from riemod.inspection.modules import held_back, parts_of
 from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.recording_figures import NAMES, draw_figures
 from riemod.inspection.recording_maps import maps_of
@@ -45,7 +45,7 @@ def analyze_recording(
     head was recorded, its circular correlation with each of them is computed in the other 30 s. Where the position was,
     the two angles of a torus are aligned with the axes of the arena, and judged (`torus_in_arena`). Modules of grid
     cells are told by their lattices, and if units differ, each module and the other units have verdicts of their own
-    (`riemod.tuning.grid_modules`).
+    (`riemod.tuning.grid_modules`), and a name of all together is held back unless it is that of the only module.
 
     Args:
         recording: spikes, counts, rates or calcium traces.
@@ -79,6 +79,10 @@ def analyze_recording(
     prepared = prepare_some(recording)
     say(f"comparing {len(prepared.cloud):,} points with null data")
     recovery = ModuliRecovery(n_jobs=n_jobs).fit(prepared.cloud)
+    say("looking for modules of grid cells")
+    parts = parts_of(recording, prepared, maps_of(prepared, recording, None).places, prepare_some, recovery)
+    if why := held_back(recovery.manifold_, parts):
+        recovery.manifold_, recovery.reason_ = "undecided", why
     say("recovering coordinates")
     count = ANGLES.get(recovery.manifold_, 0) if coordinates is None else coordinates
     fitted = (prepared.times // _BLOCK).astype(int) % 2 == 0
@@ -91,8 +95,6 @@ def analyze_recording(
             found = replace(found, angles=torus.axes.aligned(found.angles))
     say("computing rate maps")
     maps = maps_of(prepared, recording, None if found is None else found.angles)
-    say("looking for modules of grid cells")
-    parts = parts_of(recording, prepared, maps.places, prepare_some, recovery)
     record: dict[str, Any] = {
         "recording": name,
         "kind": recording.activity.kind if isinstance(recording.activity, Samples) else "spikes",

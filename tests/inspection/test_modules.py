@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from riemod.inspection.modules import Part, parts_of
+from riemod.inspection.modules import Part, held_back, parts_of
 from riemod.inspection.recording_maps import maps_of
 from riemod.recordings import Prepared, Recording, from_spikes, prepare, simulate
 from riemod.topology import ModuliRecovery
@@ -70,3 +70,31 @@ def test_a_part_that_cannot_be_judged_says_why() -> None:
     assert parts[0].line().endswith("no verdict: too little")
     assert parts[1].to_dict()["verdict"] is None
     assert np.isfinite(parts[0].to_dict()["spacing"])
+
+
+def part(spacing: float | None, name: str) -> Part:
+    recovery = ModuliRecovery()
+    recovery.manifold_, recovery.reason_ = name, "as given"
+    return Part(("a", "b"), spacing, recovery)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "stands"),
+    [
+        ("circle", [], True),
+        ("torus", [part(0.5, "torus"), part(None, "undecided")], True),
+        ("torus", [part(0.5, "torus")], True),
+        ("undecided", [part(0.5, "torus"), part(None, "circle")], True),
+        ("torus", [part(0.5, "torus"), part(None, "circle")], False),
+        ("circle", [part(0.5, "torus"), part(None, "circle")], False),
+        ("circle", [part(0.5, "undecided"), part(None, "circle")], False),
+        ("torus", [part(0.5, "torus"), part(0.7, "torus")], False),
+        ("torus", [part(0.5, "undecided"), part(None, "torus")], False),
+    ],
+)
+def test_a_name_of_several_kinds_of_units_is_held_back(name: str, parts: list[Part], stands: bool) -> None:
+    why = held_back(name, parts)
+    assert (why == "") == stands
+    if not stands:
+        assert f"would be called {name}" in why
+        assert "2 grid cells with a spacing of 0.50 m" in why
