@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from riemod.inspection.output import verdict_of
 from riemod.recordings import Prepared, Recording
@@ -89,7 +88,7 @@ def parts_of(
         except ValueError as error:
             parts.append(Part(units, spacing, None, str(error)))
             continue
-        parts.append(Part(units, spacing, cast("ModuliRecovery", clone(recovery)).fit(cloud)))
+        parts.append(Part(units, spacing, ModuliRecovery(**recovery.get_params()).fit(cloud)))
     return parts
 
 
