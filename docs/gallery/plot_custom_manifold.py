@@ -58,14 +58,8 @@ class HexagonalTorus(manifolds.Manifold):
     def tile_key(self):
         return None  # no compiled kernel: plain torch will do
 
-    def to_space(self, points):
-        return points.detach().double().cpu().numpy()
-
-    def _make_space(self):
-        raise NotImplementedError("geomstats has no hexagonal torus")
-
-    def _flaws(self, points, tolerance):
-        return []
+    def flaws(self, points, tolerance):
+        return []  # every place in the plane is a point
 
 
 # %%
