@@ -67,16 +67,17 @@ class FlipFlop(tasks.Task[FlipFlopConfig]):
         return FlipFlopModel(self.config.hidden_size)
 
     def hidden_units(self, model):
-        return []
+        # The layer, the maps that write to its units besides its own (none), and those that read them.
+        return [tasks.HiddenUnits(model.rnn, (), (model.decoder,))]
 
     def batches(self, generator, count):
         shape = self.config.steps, self.config.training.batch_size, 3
         for _ in range(count):
-            signs = torch.randint(0, 2, shape, generator=generator).mul(2.0).sub(1)
-            sent = torch.rand(shape, generator=generator) < self.config.pulse_probability
+            signs = torch.randint(0, 2, shape, generator=generator, device=self.device).mul(2.0).sub(1)
+            sent = torch.rand(shape, generator=generator, device=self.device) < self.config.pulse_probability
             sent[0] = True
             # The step of the last pulse: the running maximum of the steps at which there was one.
-            last = torch.where(sent, torch.arange(shape[0])[:, None, None], 0).cummax(0).values
+            last = torch.where(sent, torch.arange(shape[0], device=self.device)[:, None, None], 0).cummax(0).values
             yield signs * sent, signs.gather(0, last)
 
     def loss(self, model, batch):
