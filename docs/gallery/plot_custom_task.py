@@ -136,10 +136,10 @@ for a in range(8):
             ax.plot(*centers[[a, b]].T, color="0.35", linewidth=1.2, zorder=3)
 ax.scatter(*flat.T, c=[colors[k] for k in memories], s=9, alpha=0.7, linewidths=0, zorder=2)
 for k, center in enumerate(centers):
-    sign = " ".join("+" if k >> channel & 1 else "-" for channel in range(3))
+    sign = " ".join("+" if k >> channel & 1 else "\N{MINUS SIGN}" for channel in range(3))
     ax.scatter(*center, color=colors[k], s=90, edgecolors="black", linewidths=0.8, zorder=4, label=sign)
 ax.set(xlabel="component 1", ylabel="component 2", zlabel="component 3")
 ax.set_title("Three bits, kept at the corners of a cube", y=0.97)
 ax.legend(title="last pulses", loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
-ax.view_init(elev=30, azim=-40)
+ax.view_init(elev=18, azim=-60)
 plt.show()
