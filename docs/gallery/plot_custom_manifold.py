@@ -58,14 +58,8 @@ class HexagonalTorus(manifolds.Manifold):
     def tile_key(self):
         return None  # no compiled kernel: plain torch will do
 
-    def to_space(self, points):
-        return points.detach().double().cpu().numpy()
-
-    def _make_space(self):
-        raise NotImplementedError("geomstats has no hexagonal torus")
-
-    def _flaws(self, points, tolerance):
-        return []
+    def flaws(self, points, tolerance):
+        return []  # every place in the plane is a point
 
 
 # %%
@@ -135,8 +129,10 @@ for (left, right), (name, (torus, wrapped)) in zip(axes, rolled.items(), strict=
     shown = left.imshow(image, origin="lower", extent=(0, BOX, 0, BOX), cmap="cividis_r")
     left.contour(image, levels=[0.1, 0.2, 0.25, 0.3], extent=(0, BOX, 0, BOX), colors="white", linewidths=0.7)
     figure.colorbar(shown, ax=left, label="distance, m", shrink=0.85)
-    left.set(title=f"{name} torus: distance to a point", xlabel="x, m", ylabel="y, m")
+    left.set_title(f"{name} torus: distance to a point")
     rates = right.imshow(maps[name].rates[0].reshape(40, 40).T, origin="lower", extent=(0, BOX, 0, BOX), vmin=0)
     figure.colorbar(rates, ax=right, label="rate / peak", shrink=0.85)
-    right.set(title=f"its neuron: grid score {scores[name][0]:.2f}", xlabel="x, m", ylabel="y, m")
+    right.set_title(f"its neuron: grid score {scores[name][0]:.2f}".replace("-", "\N{MINUS SIGN}"))
+    for ax in (left, right):
+        ax.set(xlabel="x, m", ylabel="y, m", xticks=[0, 0.5, 1, 1.5], yticks=[0, 0.5, 1, 1.5])
 plt.show()

@@ -67,16 +67,17 @@ class FlipFlop(tasks.Task[FlipFlopConfig]):
         return FlipFlopModel(self.config.hidden_size)
 
     def hidden_units(self, model):
-        return []
+        # The layer, the maps that write to its units besides its own (none), and those that read them.
+        return [tasks.HiddenUnits(model.rnn, (), (model.decoder,))]
 
     def batches(self, generator, count):
         shape = self.config.steps, self.config.training.batch_size, 3
         for _ in range(count):
-            signs = torch.randint(0, 2, shape, generator=generator).mul(2.0).sub(1)
-            sent = torch.rand(shape, generator=generator) < self.config.pulse_probability
+            signs = torch.randint(0, 2, shape, generator=generator, device=self.device).mul(2.0).sub(1)
+            sent = torch.rand(shape, generator=generator, device=self.device) < self.config.pulse_probability
             sent[0] = True
             # The step of the last pulse: the running maximum of the steps at which there was one.
-            last = torch.where(sent, torch.arange(shape[0])[:, None, None], 0).cummax(0).values
+            last = torch.where(sent, torch.arange(shape[0], device=self.device)[:, None, None], 0).cummax(0).values
             yield signs * sent, signs.gather(0, last)
 
     def loss(self, model, batch):
@@ -135,10 +136,10 @@ for a in range(8):
             ax.plot(*centers[[a, b]].T, color="0.35", linewidth=1.2, zorder=3)
 ax.scatter(*flat.T, c=[colors[k] for k in memories], s=9, alpha=0.7, linewidths=0, zorder=2)
 for k, center in enumerate(centers):
-    sign = " ".join("+" if k >> channel & 1 else "-" for channel in range(3))
+    sign = " ".join("+" if k >> channel & 1 else "\N{MINUS SIGN}" for channel in range(3))
     ax.scatter(*center, color=colors[k], s=90, edgecolors="black", linewidths=0.8, zorder=4, label=sign)
 ax.set(xlabel="component 1", ylabel="component 2", zlabel="component 3")
 ax.set_title("Three bits, kept at the corners of a cube", y=0.97)
 ax.legend(title="last pulses", loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
-ax.view_init(elev=30, azim=-40)
+ax.view_init(elev=18, azim=-60)
 plt.show()

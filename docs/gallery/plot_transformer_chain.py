@@ -41,8 +41,8 @@ class Sorter(nn.Module):
 # The price of a wire
 # -------------------
 # Channels and hidden neurons lie in a square of one unit, as on a chip, and a weight costs as much as its wire is
-# long. The stream that goes in is the stream that comes out, so both ends of the chain start with the same points;
-# all points are fixed. The control pays the same for every weight.
+# long. The stream that goes in is the stream that comes out, so both ends of the chain have the same points; no
+# point is learned. The control pays the same for every weight.
 
 square = manifolds.Euclidean(dim=2, side=1.0)
 generator = torch.Generator().manual_seed(0)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from riemod._checks import did_you_mean, shown
+from riemod.manifolds._points import Flaw
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.curves import curve_order
 from riemod.manifolds.euclidean import Euclidean
@@ -16,6 +17,7 @@ from riemod.manifolds.torus import Torus
 __all__ = [
     "NAMES",
     "Euclidean",
+    "Flaw",
     "KleinBottle",
     "Lattice",
     "Manifold",

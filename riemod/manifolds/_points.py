@@ -15,6 +15,7 @@ class Flaw(NamedTuple):
     bad: Tensor
     """Bool, (n,) or (n, k): the entries that are not."""
     rule: str
+    """What they must be, as a message says it: "points must be unit vectors"."""
     factors: tuple[tuple[int, object], ...] = ()
     """In a product: the number of the factor, and the factor, from the outside in."""
 

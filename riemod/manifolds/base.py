@@ -6,8 +6,9 @@ its radius, period or side); distances are geodesic. The penalty computes distan
 with plain torch operations, one coordinate at a time, so that no (r, c, dim) tensor exists and a compiler can fuse the
 loop. Everything that the distance depends on and that can be learned enters through the coordinates.
 
-A new manifold is one file with a subclass of `Manifold`. It must define the abstract methods. `scaled`, `chart`,
-`lattice`, `from_space` and `angles` are optional: what needs one of the first four refuses a manifold without it.
+A new manifold is one file with a subclass of `Manifold`. It must define the abstract methods. `make_space`, `to_space`,
+`from_space`, `scaled`, `chart`, `lattice` and `angles` are optional: what needs one of them refuses a manifold without
+it, or does without the angles.
 
 geomstats draws the uniform points of spheres and tori, and computes the distances, geodesics and means that analysis
 and figures use. The penalty's tiles are our own closed form, which the tests hold to geomstats' distances.
@@ -138,8 +139,32 @@ class Manifold(nn.Module, ABC):
         """
 
     @abstractmethod
+    def flaws(self, points: Float[Tensor, "n coordinate_dim"], tolerance: float) -> list[Flaw]:
+        """Return what may be wrong with rows of the right shape, without a look at the numbers.
+
+        Args:
+            points: (n, coordinate_dim).
+            tolerance: the relative error that rounding may have left in them.
+
+        Returns:
+            A flaw for each rule that points must follow; an empty list if any row of finite numbers is a point.
+        """
+
+    def make_space(self) -> Any:
+        """Build the geomstats manifold with its metric, in the same unit of length; `space` keeps it.
+
+        Raises:
+            TypeError: if the manifold, or a factor of a product, does not define `make_space`.
+        """
+        raise self._lacks("make_space")
+
     def to_space(self, points: Float[Tensor, "n coordinate_dim"]) -> np.ndarray:
-        """Convert points to float64 numbers in the representation that `space` takes."""
+        """Convert points to float64 numbers in the representation that `space` takes.
+
+        Raises:
+            TypeError: if the manifold, or a factor of a product, does not define `to_space`.
+        """
+        raise self._lacks("to_space")
 
     def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
         """Convert points from the representation that `space` takes, as the inverse of `to_space`; float64, unchecked.
@@ -255,7 +280,7 @@ class Manifold(nn.Module, ABC):
         finite = torch.isfinite(points)
         if not bool(finite.all()):
             raise ValueError(f"{name} must be finite, got NaN or infinity in {bad_rows(~finite)}")
-        for flaw in self._flaws(points, rounding_error(points)):
+        for flaw in self.flaws(points, rounding_error(points)):
             complaint = flaw.told()
             if complaint is not None:
                 raise ValueError(f"{name} must lie on {self}: {complaint}")
@@ -294,7 +319,7 @@ class Manifold(nn.Module, ABC):
         """
         points = points.detach()
         held = torch.isfinite(points).all()
-        for flaw in self._flaws(points, rounding_error(points)):
+        for flaw in self.flaws(points, rounding_error(points)):
             held = held & ~flaw.bad.any()
         return held
 
@@ -321,7 +346,7 @@ class Manifold(nn.Module, ABC):
         """The geomstats manifold with its metric, in the same unit of length; built on first use and kept."""
         state = self._space_state()
         if self._cached_space is None or self._cached_space[0] != state:
-            self._cached_space = (state, self._make_space())
+            self._cached_space = (state, self.make_space())
         return self._cached_space[1]
 
     def reference_distance(self, x: Tensor, y: Tensor) -> np.ndarray:
@@ -375,17 +400,9 @@ class Manifold(nn.Module, ABC):
         """Return (kind, *numbers), or None for a subclass, whose distance may depend on more numbers."""
         return (kind, *numbers) if type(self) is kind else None
 
-    @abstractmethod
-    def _make_space(self) -> Any:
-        """Build the geomstats manifold."""
-
     def _space_state(self) -> object:
         """Return the numbers that `space` is built from and that learning can change."""
         return None
-
-    @abstractmethod
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
-        """Return what may be wrong with points of the right shape, without a look at the numbers."""
 
     def __getstate__(self) -> dict[str, Any]:
         # geomstats' metrics hold bound methods and closures, which cannot be pickled: `space` makes new ones.

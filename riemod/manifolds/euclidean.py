@@ -99,10 +99,10 @@ class Euclidean(Manifold):
     def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
         return torch.from_numpy(points)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.euclidean(self.dim)
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return []
 
     def extra_repr(self) -> str:

@@ -38,7 +38,8 @@ def geodesic_distances(points: Float[Tensor, "n k"], manifold: Manifold) -> Floa
         are exact to about 1e-7 of it.
 
     Raises:
-        TypeError: if the points are not a floating-point tensor.
+        TypeError: if the points are not a floating-point tensor, or the manifold does not define `make_space` and
+            `to_space`.
         ValueError: if they are not points of the manifold.
 
     >>> from riemod.manifolds import Torus
@@ -73,7 +74,8 @@ def geodesics(x: Float[Tensor, "n k"], y: Float[Tensor, "n k"], manifold: Manifo
         (n, steps, coordinate_dim), float64, on the CPU. Where there are several shortest geodesics, one of them.
 
     Raises:
-        TypeError: if x or y is not a floating-point tensor, or the manifold does not define `from_space`.
+        TypeError: if x or y is not a floating-point tensor, or the manifold does not define `make_space`,
+            `to_space` and `from_space`.
         ValueError: if they do not hold the same number of points of the manifold, or steps is not an integer >= 2.
 
     >>> from riemod.manifolds import Torus
@@ -111,7 +113,7 @@ def frechet_means(
 
     Raises:
         TypeError: if the points are not a floating-point tensor, the weights are not numbers, or the manifold does not
-            define `from_space`.
+            define `make_space`, `to_space` and `from_space`.
         ValueError: if they are not points of the manifold, or the weights are not as described.
 
     Reference: Karcher 1977, https://doi.org/10.1002/cpa.3160300502

@@ -178,10 +178,10 @@ class KleinBottle(Manifold):
         """Scale the points to the square of one period."""
         return self.geometry.projx(torch.from_numpy(points) * self.period)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.klein_bottle(self.period)
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return [outside_interval(points, self.period, tolerance)]
 
     def extra_repr(self) -> str:

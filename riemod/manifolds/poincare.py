@@ -219,13 +219,13 @@ class PoincareBall(Manifold):
     def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
         return torch.from_numpy(points)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.poincare_ball(self.dim, self.curvature)
 
     def _space_state(self) -> object:
         return self.curvature
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return [Flaw(points.double().square().sum(dim=1) >= 1, "norms must be below 1")]
 
     def extra_repr(self) -> str:

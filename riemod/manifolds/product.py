@@ -118,17 +118,17 @@ class Product(Manifold):
     def _split(self, points: Tensor) -> tuple[Tensor, ...]:
         return points.split([factor.coordinate_dim for factor in self.factors], dim=1)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.product([factor.space for factor in self.factors])
 
     def _space_state(self) -> object:
         return tuple(factor._space_state() for factor in self.factors)
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return [
             flaw._replace(factors=((index, factor), *flaw.factors))
             for index, (factor, part) in enumerate(zip(self.factors, self._split(points), strict=True))
-            for flaw in factor._flaws(part, tolerance)
+            for flaw in factor.flaws(part, tolerance)
         ]
 
     def extra_repr(self) -> str:

@@ -190,10 +190,10 @@ class Sphere(Manifold):
     def from_space(self, points: np.ndarray) -> Float[Tensor, "n coordinate_dim"]:
         return torch.from_numpy(points)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.sphere(self.dim, self.radius)
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return [Flaw((points.double().norm(dim=1) - 1).abs() > tolerance, "points must be unit vectors")]
 
     def extra_repr(self) -> str:

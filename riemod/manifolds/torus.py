@@ -146,10 +146,10 @@ class Torus(Manifold):
         pairs = vectors.unflatten(1, (self.dim, 2))
         return wrap(torch.atan2(pairs[..., 1], pairs[..., 0]) * (self.period / (2 * math.pi)), self.period)
 
-    def _make_space(self) -> Any:
+    def make_space(self) -> Any:
         return _geomstats.torus(self.dim, self.period)
 
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         return [outside_interval(points, self.period, tolerance)]
 
     def extra_repr(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from riemod._checks import check_choice
 from riemod.tasks.adding import Adding, AddingConfig
-from riemod.tasks.base import Task
+from riemod.tasks.base import AboutPreset, HiddenUnits, Task
 from riemod.tasks.config import RunConfig
 from riemod.tasks.language import Language, LanguageConfig
 from riemod.tasks.navigation import Navigation, NavigationConfig
@@ -26,8 +26,10 @@ def task_class(name: str) -> type[Task[Any]]:
 
 __all__ = [
     "TASKS",
+    "AboutPreset",
     "Adding",
     "AddingConfig",
+    "HiddenUnits",
     "Language",
     "LanguageConfig",
     "Navigation",

@@ -83,6 +83,8 @@ def test_it_imports_public_names_alone(example):
     for node in ast.walk(tree(example)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "riemod":
             assert node.attr in riemod.__all__, f"riemod.{node.attr}"
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("_"):
+            assert node.name.endswith("__"), f"{example.name} overrides what is not public, {node.name}"
 
 
 @pytest.mark.slow

@@ -1,14 +1,10 @@
 """A manifold as a user would write it: one class, and nothing else of the library changed."""
 
-from typing import Any
-
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from riemod.manifolds import Manifold, Product, Torus
-from riemod.manifolds.base import Flaw
+from riemod.manifolds import Flaw, Manifold, Product, Torus
 from riemod.manifolds.euclidean import Euclidean
 
 
@@ -51,12 +47,6 @@ class Cylinder(Manifold):
     def chart(self, points: Tensor) -> tuple[Tensor, float]:
         return points, 10.0
 
-    def to_space(self, points: Tensor) -> np.ndarray:
-        return points.detach().double().cpu().numpy()
-
-    def _make_space(self) -> Any:
-        raise NotImplementedError
-
-    def _flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
+    def flaws(self, points: Tensor, tolerance: float) -> list[Flaw]:
         outside = (points[:, 0] < -tolerance) | (points[:, 0] > 10 + tolerance)
         return [Flaw(outside, "first coordinates must be in [0, 10)")]

@@ -7,9 +7,20 @@ import torch
 from torch import nn
 
 from riemod import ModuliRegularizer, moduli_penalty
-from riemod.inhibitors import DifferenceOfGaussians
-from riemod.manifolds import Euclidean, KleinBottle, Manifold, PoincareBall, Product, Sphere, Torus, curve_order
+from riemod.manifolds import (
+    Euclidean,
+    KleinBottle,
+    Manifold,
+    PoincareBall,
+    Product,
+    Sphere,
+    Torus,
+    curve_order,
+    geodesic_distances,
+    geodesics,
+)
 from riemod.optim import riemannian_adam
+from riemod.regularization.inhibitors import DifferenceOfGaussians
 from riemod.tuning import rate_maps, regular_bins
 from tests.manifolds.cylinder import Cylinder
 from tests.strategies import MANIFOLDS, generator
@@ -101,11 +112,26 @@ def test_a_new_manifold_is_one_class() -> None:
     optimizer = riemannian_adam(layer, moduli, lr=1e-3, embedding_lr=0.1)
     moduli().backward()
     optimizer.step()
-    assert (moduli.points - start).abs().max() == pytest.approx(0.1, rel=0.5)
+    moved = cylinder.distance(moduli.points.detach(), start).diagonal()
+    assert moved.max().item() == pytest.approx(0.1, rel=0.5)
     assert curve_order(moduli.points, cylinder).unique().numel() == 40
     with pytest.raises(TypeError, match="got Cylinder"):
         regular_bins(cylinder, 4)
     assert cylinder.angles(start) is None
+
+
+def test_a_manifold_without_a_space_says_so() -> None:
+    points = Cylinder().sample(3, generator=generator(0))
+    for needs, method in (
+        (lambda: Cylinder().space, "make_space"),
+        (lambda: Product([Torus(1), Cylinder()]).space, "make_space"),
+        (lambda: Cylinder().reference_distance(points, points), "make_space"),
+        (lambda: Cylinder().to_space(points), "to_space"),
+        (lambda: geodesics(points, points, Cylinder(), 3), "make_space"),
+        (lambda: geodesic_distances(points, Cylinder()), "to_space"),
+    ):
+        with pytest.raises(TypeError, match=f"manifold must define the method '{method}', got Cylinder"):
+            needs()
 
 
 def test_tuning_takes_the_lattice_of_any_manifold() -> None:
