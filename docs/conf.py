@@ -35,6 +35,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+# A parameter a line, where they do not fit into one.
+python_maximum_signature_line_length = 88
 autodoc_default_options = {"exclude-members": "extra_repr"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
