@@ -37,6 +37,8 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 # A parameter a line, where they do not fit into one.
 python_maximum_signature_line_length = 88
+# Python's own `bytes` in a signature is not one of the fields of that name.
+suppress_warnings = ["ref.python"]
 autodoc_default_options = {"exclude-members": "extra_repr"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
