@@ -148,7 +148,7 @@ def _line(arm: str, sparsity: float, runs: list[tuple[float, float, Cost]]) -> F
     costs = [cost for _, _, cost in runs]
     means: dict[str, float] = {
         "multiply_adds": float(np.mean([cost.multiply_adds for cost in costs])),
-        "bytes": float(np.mean([cost.bytes for cost in costs])) / 1e3,
+        "bytes": float(np.mean([cost.stored_bytes for cost in costs])) / 1e3,
     }
     forms = []
     for size in BATCHES:

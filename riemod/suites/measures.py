@@ -55,7 +55,7 @@ class Cost(NamedTuple):
 
     multiply_adds: int
     """Of a sequence's step: kept weights of all matrices."""
-    bytes: int
+    stored_bytes: int
     """Of weights and indices, in the smallest form."""
     seconds: Mapping[int, float]
     """Of a batch of sequences, by its size, on one thread, in the fastest form."""

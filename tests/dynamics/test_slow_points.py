@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from riemod.dynamics.jacobians import recurrent_map
+from riemod.dynamics.recurrent_map import recurrent_map
 from riemod.dynamics.slow_points import slow_points
 from tests.strategies import generator
 

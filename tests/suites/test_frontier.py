@@ -56,7 +56,7 @@ def test_costs_are_those_of_the_kept_weights(results: tuple[Suite, Path]):
     assert forms["dense 4"]["dense"]["bytes"] == 4 * (4 * 2 + 4 * 4 + 2 * 4 + 4 + 1)
     # One block of four is kept, with its place.
     assert forms["8x8"]["block8"]["bytes"] < forms["8x8"]["dense"]["bytes"] - 4 * 3 * 64 + 100
-    assert costs[suite.runs[0].key].bytes == min(form["bytes"] for form in forms[suite.runs[0].arm].values())
+    assert costs[suite.runs[0].key].stored_bytes == min(form["bytes"] for form in forms[suite.runs[0].arm].values())
 
 
 def test_every_form_answers_alike(results: tuple[Suite, Path]):
@@ -82,7 +82,7 @@ def test_lines_join_errors_and_costs(results: tuple[Suite, Path], tmp_path: Path
     keys = {(run.arm, run.sparsity): run.key for run in suite.runs}
     for line in lines:
         cost = costs[keys[line.arm, line.sparsity]]
-        assert line.costs["bytes"] == pytest.approx(cost.bytes / 1e3)
+        assert line.costs["bytes"] == pytest.approx(cost.stored_bytes / 1e3)
         assert line.costs["seconds_32"] == pytest.approx(1e3 * cost.seconds[32])
         assert line.forms == tuple(cost.fastest.values())
     text = frontier_table(lines, "RMSE").splitlines()
