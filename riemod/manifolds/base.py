@@ -22,9 +22,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from riemod._checks import check_generator, check_integer
-from riemod._machine import check_fits, check_place
-from riemod._torch import outside_graphs
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds._points import Flaw, bad_rows, rounding_error
@@ -368,30 +365,6 @@ class Manifold(nn.Module, ABC):
         if x.shape != y.shape:
             raise ValueError(f"y must hold as many points as x, {x.shape[0]}, got {y.shape[0]}")
         return _geomstats.distance(self.space, self.to_space(x), self.to_space(y))
-
-    @outside_graphs
-    def _draw_uniform(self, n: int, *, generator: torch.Generator | None, device: torch.device | str | None) -> Tensor:
-        """Draw n points by geomstats' uniform law of `space`, seeded by one draw from the generator.
-
-        The points are drawn on the CPU, whatever the generator's device, and are then moved to it. `torch.compile`
-        would trace NumPy's generator as if it were torch's.
-
-        Returns:
-            (n, k), float64, in the representation of the space.
-
-        Raises:
-            TypeError: if the generator is something else.
-            ValueError: if n is not an integer >= 0, the points do not fit the memory, or torch has no such device here.
-        """
-        check_fits("n", check_integer("n", n, least=0), 8 * n * self.coordinate_dim)
-        check_generator(generator)
-        if device is not None:
-            check_place(device)
-        source = device if generator is None else generator.device
-        seed = torch.randint(2**63 - 1, (), generator=generator, device=source)
-        if seed.is_meta:
-            return torch.empty(n, *self.space.shape, dtype=torch.float64, device="meta")
-        return torch.from_numpy(_geomstats.uniform(self.space, n, int(seed))).to(seed.device)
 
     def _lacks(self, method: str) -> TypeError:
         return TypeError(f"manifold must define the method {method!r}, got {self}")

@@ -13,6 +13,7 @@ from riemod._machine import check_fits
 from riemod.manifolds import _geomstats
 from riemod.manifolds._geoopt import geoopt
 from riemod.manifolds._points import Flaw, as_points, check_dimension
+from riemod.manifolds._uniform import draw_uniform
 from riemod.manifolds.base import Lattice, Manifold, safe_sqrt
 from riemod.manifolds.euclidean import sum_of_squares
 
@@ -116,7 +117,7 @@ class Sphere(Manifold):
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points by geomstats' uniform law; see `Manifold.sample`."""
-        return as_points(self._draw_uniform(n, generator=generator, device=device), dtype, device)
+        return as_points(draw_uniform(self, n, generator=generator, device=device), dtype, device)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:
         """Return the vectors x and |x| - 1."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from riemod._checks import check_positive, check_prime
 from riemod.manifolds import _geomstats
 from riemod.manifolds._points import Flaw, as_points, box_lattice, check_dimension, outside_interval, wrap
+from riemod.manifolds._uniform import draw_uniform
 from riemod.manifolds.base import Lattice, Manifold
 from riemod.manifolds.euclidean import FlatGeometry
 
@@ -98,7 +99,7 @@ class Torus(Manifold):
         device: torch.device | str | None = None,
     ) -> Float[Tensor, "n k"]:
         """Draw n independent points by geomstats' uniform laws of the circles; see `Manifold.sample`."""
-        drawn = self._lengths(self._draw_uniform(n, generator=generator, device=device))
+        drawn = self._lengths(draw_uniform(self, n, generator=generator, device=device))
         return wrap(as_points(drawn, dtype, device), self.period)
 
     def coordinates(self, points: Float[Tensor, "n coordinate_dim"]) -> Float[Tensor, "n k"]:

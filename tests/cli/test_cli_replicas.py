@@ -12,8 +12,8 @@ SMALL = ["--preset", "smoke", "--epochs", "3", "--batches-per-epoch", "4", "--hi
 
 def test_replicas_are_runs_of_successive_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["train", "adding", *SMALL, "--seed", "5", "--replicas", "2", "--out", str(tmp_path / "both")])
-    printed = capsys.readouterr().out.replace("\n", "")  # a title that is wider than its table is folded
-    assert f"{tmp_path / 'both'}: adding, preset smoke, 2 runs" in printed
+    printed = "".join(capsys.readouterr().out.split())  # a title that is wider than its table is folded
+    assert f"{tmp_path / 'both'}:adding,presetsmoke,2runs" in printed
     for seed in (5, 6):
         folder = RunFolder(tmp_path / "both" / f"seed{seed}")
         assert folder.read_record()["config"]["seed"] == seed

@@ -92,6 +92,12 @@ BY_CALL: dict[str, dict[str, Maker]] = {
         "floor": lambda: 0.5,
         "unit": lambda: "m",
     },
+    "plotting.draw_frontier": {
+        "points": lambda: [plotting.FrontierPoint("dense", "8", [0.1, 0.2], {"kB": 3.0})],
+        "costs": lambda: {"kB": "size, kB"},
+        "label": lambda: "RMSE",
+        "title": lambda: "t",
+    },
     "plotting.draw_intervals": {
         "panels": lambda: {"90 %": [plotting.Dots("none", [1.0, 2.0, 3.0], (1.2, 2.8))]},
         "label": lambda: "RMSE",
