@@ -98,6 +98,11 @@ BY_CALL: dict[str, dict[str, Maker]] = {
         "label": lambda: "RMSE",
         "title": lambda: "t",
     },
+    "plotting.mean_weights_by_distance": {
+        "weight": lambda: values.array(6, 6),
+        "distances": values.distances,
+        "bins": lambda: 3,
+    },
     "plotting.draw_intervals": {
         "panels": lambda: {"90 %": [plotting.Dots("none", [1.0, 2.0, 3.0], (1.2, 2.8))]},
         "label": lambda: "RMSE",
@@ -240,6 +245,10 @@ BY_CALL: dict[str, dict[str, Maker]] = {
     "sparse.time_layouts": {
         "module": lambda: values.masked(nn.Linear(6, 6)),
         "example_input": lambda: values.tensor(2, 6),
+    },
+    "report.write_report": {
+        "runs": lambda: [values.run().folder.path],
+        "out": lambda: values.new_file().with_suffix(".html"),
     },
     "suites.cells": {
         "suite": lambda: suites.load_suite("adding", "smoke"),
