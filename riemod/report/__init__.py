@@ -50,9 +50,11 @@ def write_report(
         raise ValueError("runs must be different, got one twice")
     for path in paths:
         RunFolder(path).read_description()
+    nets = check_items("compressed", compressed, "a list of Paths")
+    nets = [check_type("compressed", path, Path, "a list of Paths") for path in nets]
     check_page(check_type("out", out, Path, "a Path"), check_boolean("overwrite", overwrite))
     facts = [gather(path, printable(name)) for path, name in zip(paths, _names(paths), strict=True)]
-    _add_compressed(facts, compressed)
+    _add_compressed(facts, nets)
     content, notices = page_of(facts)
     size = write_page(out, content)
     return {
@@ -77,7 +79,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _add_compressed(facts: Sequence[Facts], compressed: Sequence[Path]) -> None:
     """Give each record of a compressed net to the run that it is of."""
     for path in compressed:
-        record = read_compression(check_type("compressed", path, Path, "a list of Paths"))
+        record = read_compression(path)
         owners = [run for run in facts if record["run"] == run.description.to_dict()]
         if not owners:
             raise RunError(f"compressed must be nets of these runs, got {path}, which is of another run")
