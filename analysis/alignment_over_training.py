@@ -29,7 +29,7 @@ from torch import Tensor
 from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, symmetric, units_of
 from analysis.small_nets import Row
-from benchmarks.intervals import student_interval
+from benchmarks.intervals import mean_and_half_width
 from riemod import alignment, inhibitors, manifolds
 from riemod.coactivity import WIDE
 from riemod.regularization import ModuliRegularizer
@@ -151,7 +151,7 @@ def figure(found: list[Row], file: Path) -> None:
 
 
 def _band(ax: Axes, steps: list[int], values: list[list[float]], color: str, label: str) -> None:
-    means, halves = np.array([student_interval(now) for now in values]).reshape(-1, 2).T
+    means, halves = np.array([mean_and_half_width(now) for now in values]).reshape(-1, 2).T
     ax.plot(steps, means, ".-", color=color, label=label)
     ax.fill_between(steps, means - halves, means + halves, color=color, alpha=0.15, linewidth=0)
 

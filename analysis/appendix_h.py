@@ -29,7 +29,7 @@ from analysis import small_nets
 from analysis.points import RATE, READ_EVERY, Follower, ReadOut, units_of
 from analysis.recovered import ARENAS, measure, true_points
 from analysis.small_nets import Row
-from benchmarks.intervals import student_interval
+from benchmarks.intervals import mean_and_half_width
 from riemod.coactivity import WIDE, fit_to_correlations
 from riemod.evidence import Coactivity, PointEvidence
 from riemod.manifolds import Euclidean
@@ -236,7 +236,7 @@ def figure(rows_found: list[Row], file: Path) -> None:
                 case = found.get((source, rule, strength, 3, 0.0), {}).get(arena)
                 if case:
                     values = by_seed(case, "tuning")
-                    mean, half = student_interval(values)
+                    mean, half = mean_and_half_width(values)
                     place = x + 0.22 * (shift - 1)
                     ax.plot([place] * len(values), values, ".", color=f"C{shift}", alpha=0.35)
                     ax.errorbar([place], [mean], [half], fmt="o", color=f"C{shift}", capsize=2, label=source)

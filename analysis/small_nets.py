@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.intervals import student_interval
+from benchmarks.intervals import mean_and_half_width
 from riemod.coactivity.states import watching
 from riemod.evidence import PointEvidence
 from riemod.initialization import seeded_draws
@@ -188,7 +188,7 @@ def _rounded(row: Row) -> Row:
 
 def summary(values: Iterable[float], digits: int = 2) -> str:
     """Format the mean ± half its 95 % interval, or a single value alone."""
-    mean, half = student_interval(values)
+    mean, half = mean_and_half_width(values)
     return f"{mean:.{digits}f}" if math.isnan(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 
 from analysis import small_nets
 from analysis.small_nets import Row
-from benchmarks.intervals import student_interval
+from benchmarks.intervals import mean_and_half_width
 from riemod import manifolds
 from riemod.manifolds import Manifold
 from riemod.pruning import CubicSchedule, MagnitudePruner
@@ -149,7 +149,7 @@ def figure(rows: list[Row], file: Path) -> None:
         for x, arm in enumerate(ARMS):
             if not found[arm]:
                 continue
-            mean, half = student_interval(found[arm].values())
+            mean, half = mean_and_half_width(found[arm].values())
             color = "C3" if arm == arena else "0.55" if arm in ("none", "shuffled") else "C0"
             ax.plot([x] * len(found[arm]), list(found[arm].values()), ".", color=color, alpha=0.35)
             ax.errorbar([x], [mean], [half], fmt="o", color=color, capsize=3)

@@ -46,9 +46,16 @@ def switched_off() -> list[str]:
     return [name for name in ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE") if os.environ.get(name) == "1"]
 
 
-def compiler() -> str | None:
-    """Return the path of the C++ compiler that Inductor would take, `CXX` or g++; None if there is none."""
-    return shutil.which(os.environ.get("CXX") or "g++")
+def compiler() -> str:
+    """Return the path of the C++ compiler that Inductor would take, `CXX` or g++.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    path = shutil.which(os.environ.get("CXX") or "g++")
+    if path is None:
+        raise RuntimeError("there is no C++ compiler: neither CXX nor g++ names one")
+    return path
 
 
 def build_identity(compiler_path: str) -> str:

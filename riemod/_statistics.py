@@ -1,5 +1,6 @@
 """Statistics that several rooms share."""
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
@@ -38,6 +39,21 @@ def rank_p_value(observed: Any, drawn: Any) -> Any:
     reached = (values >= found - 1e-12 * np.maximum(1.0, np.abs(found))).sum(axis=0)
     p = (1 + reached) / (1 + len(values))
     return float(p) if np.ndim(p) == 0 else p
+
+
+def student_half_width(numbers: np.ndarray, level: float = 0.95) -> float:
+    """Return half the width of Student's interval of a mean, t_(n-1) s / sqrt(n); NaN for fewer than two numbers.
+
+    Source: Student, https://doi.org/10.2307/2331554
+
+    >>> round(student_half_width(np.array([1.0, 2.0, 3.0])), 3)
+    2.484
+    """
+    # SciPy is slow to import, and most of what imports this file does not need it.
+    from scipy.special import stdtrit
+
+    n = len(numbers)
+    return float(stdtrit(n - 1, (1 + level) / 2) * numbers.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
 
 
 def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:

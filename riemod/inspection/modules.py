@@ -39,12 +39,17 @@ class Part:
         verdict = None if self.recovery is None else verdict_of(self.recovery)
         return {"units": list(self.units), "spacing": self.spacing, "verdict": verdict, "problem": self.problem or None}
 
+    @property
+    def title(self) -> str:
+        """Which units these are, and how many."""
+        what = "units of no module" if self.spacing is None else f"grid cells with a spacing of {self.spacing:.2f} m"
+        return f"{len(self.units)} {what}"
+
     def line(self) -> str:
         """Return the verdict on one line."""
-        what = "units of no module" if self.spacing is None else f"grid cells with a spacing of {self.spacing:.2f} m"
         found = f"no verdict: {self.problem}" if self.recovery is None else self.manifold
         reason = "" if self.recovery is None else f" ({self.recovery.reason_})"
-        return f"{len(self.units)} {what}: {found}{reason}"
+        return f"{self.title}: {found}{reason}"
 
 
 def parts_of(
@@ -107,5 +112,5 @@ def held_back(name: str, parts: list[Part]) -> str:
     alone = len(modules) == 1 and modules[0].manifold == name and {*others} <= {name, "undecided", "contractible"}
     if name == "undecided" or not parts or alone:
         return ""
-    listed = "; ".join(part.line().split(":")[0] for part in parts)
+    listed = "; ".join(part.title for part in parts)
     return f"the units are of several kinds ({listed}); together they would be called {name} by the strongest of them"

@@ -118,8 +118,6 @@ def own_kernel(law: Law | KnownCosts, text: str, weight_dtype: torch.dtype, dtyp
         Exception: it cannot be compiled or loaded.
     """
     compiler = ahead_of_time.compiler()
-    if compiler is None:
-        raise RuntimeError("there is no C++ compiler: neither CXX nor g++ names one")
     key = "\n".join((text, f"{weight_dtype} {dtype}", _source_hash(), ahead_of_time.build_identity(compiler)))
     recipe = Recipe(law, weight_dtype, dtype, compiler)
     with _COMPILING:

@@ -8,7 +8,6 @@ sizes and on whether there is a compiler, never on time or the cache.
 
 import ctypes
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -135,11 +134,9 @@ def _function() -> Callable[..., int] | None:
 def _library() -> ctypes.CDLL:
     if sys.platform != "linux":
         raise RuntimeError(f"the loop is compiled on Linux alone, this is {sys.platform}")
-    if os.environ.get("TORCH_COMPILE_DISABLE", "0") == "1":
-        raise RuntimeError("TORCH_COMPILE_DISABLE is set")
+    if off := ahead_of_time.switched_off():
+        raise RuntimeError(f"{off[0]} is set")
     compiler = ahead_of_time.compiler()
-    if compiler is None:
-        raise RuntimeError("there is no C++ compiler: neither CXX nor g++ names one")
     source = files("riemod.sparse").joinpath("scan.cpp").read_bytes()
     key = "\n".join((source.decode(), *_FLAGS, ahead_of_time.build_identity(compiler)))
     with tempfile.TemporaryDirectory(prefix="riemod-", ignore_cleanup_errors=True) as scratch:

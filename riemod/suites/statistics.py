@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from riemod._arrays import check_array
 from riemod._checks import check_at_least, check_fraction, check_integer, check_items, check_text
-from riemod._statistics import holm
+from riemod._statistics import holm, student_half_width
 from riemod.suites.results import Result, check_results, is_collapsed, is_lost
 
 __all__ = [
@@ -143,7 +143,7 @@ def student_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) 
     if len(numbers) < 3:
         return math.nan, math.nan
     mean = float(numbers.mean())
-    half = float(stats.t.isf((1 - level) / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
+    half = student_half_width(numbers, level)
     return mean - half, mean + half
 
 

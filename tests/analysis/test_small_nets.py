@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis import small_nets
-from benchmarks.intervals import student_interval
+from benchmarks.intervals import mean_and_half_width
 from riemod.evidence import Coactivity, PointEvidence
 from riemod.manifolds import Sphere
 from riemod.pruning import ConstantSchedule, MagnitudePruner
@@ -112,7 +112,7 @@ def test_rows_of_one_case_are_written_together(tmp_path: Path) -> None:
 
 
 def test_interval_is_students() -> None:
-    mean, half = student_interval([1.0, 2.0, 3.0])
+    mean, half = mean_and_half_width([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.302653 / math.sqrt(3))
     assert small_nets.summary([1.0]) == "1.00"

@@ -221,7 +221,11 @@ def test_a_folder_that_others_may_write_keeps_nothing(fresh, caplog):
 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
-    [("CXX", "no-such-compiler", "no C++ compiler"), ("TORCH_COMPILE_DISABLE", "1", "TORCH_COMPILE_DISABLE is set")],
+    [
+        ("CXX", "no-such-compiler", "no C++ compiler"),
+        ("TORCH_COMPILE_DISABLE", "1", "TORCH_COMPILE_DISABLE is set"),
+        ("TORCHDYNAMO_DISABLE", "1", "TORCHDYNAMO_DISABLE is set"),
+    ],
 )
 def test_without_a_compiler_steps_run_one_by_one(fresh, monkeypatch, caplog, name, value, told):
     monkeypatch.setenv(name, value)
