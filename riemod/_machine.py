@@ -124,6 +124,23 @@ def check_device(device: str) -> torch.device:
     raise ValueError(f"device must be one that torch has here ({', '.join(names)}), {got}")
 
 
+def is_device_of_another_machine(device: str) -> bool:
+    """Return whether torch knows the device by name, and has none of it here.
+
+    >>> is_device_of_another_machine("cpu"), is_device_of_another_machine("typewriter")
+    (False, False)
+    """
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        return False
+    try:
+        check_device(device)
+    except ValueError:
+        return kind in ("cuda", "mps", "xpu")
+    return False
+
+
 def _device_hint(device: str, names: list[str]) -> str:
     """Return what to say of a device that is not there: the accelerator's name, or why there is none."""
     kind = device.casefold().partition(":")[0]

@@ -96,6 +96,21 @@ def navigation(scale: Scale) -> list[Result]:
     return [compare("gpu-navigation-step", with_penalty, without, 1.1, against, scale.rounds)]
 
 
+def graphs(scale: Scale) -> list[Result]:
+    """A step of navigation with a learned torus as a CUDA graph against the usual one, for a large and a small net."""
+    changes = {"device": scale.device, **(scale.navigation or {}), **LEARNED_TORUS}
+    results = []
+    for preset, target in (("paper", 1.0), ("cpu", 1 / 2)):
+        replayed = stepper(new_run("navigation", preset, **changes, cuda_graph=scale.device == "cuda"))
+        usual = stepper(new_run("navigation", preset, **changes))
+        # The first steps are computed as usual, and one is captured.
+        for _ in range(5):
+            replayed()
+        against = f"the same step without a CUDA graph: navigation's preset {preset}, a learned torus, data included"
+        results.append(compare(f"gpu-graph-{preset}", replayed, usual, target, against, scale.rounds))
+    return results
+
+
 def compressed(scale: Scale) -> list[Result]:
     """A whole sequence through compressed layers against torch's dense layer."""
     x = torch.randn(scale.steps, scale.batch, 2, device=scale.device)
@@ -138,6 +153,7 @@ def semi_structured(scale: Scale) -> list[Result]:
 GROUPS: dict[str, Callable[[Scale], list[Result]]] = {
     "gpu-penalty": penalties,
     "gpu-navigation": navigation,
+    "gpu-graph": graphs,
     "gpu-sparse": compressed,
     "gpu-2-4": semi_structured,
 }

@@ -14,6 +14,7 @@ from benchmarks.speed.straightforward import NavigationLoop
 from riemod.tasks import NavigationConfig, task_class
 from riemod.tasks.base import Batch
 from riemod.training import Run, RunDescription, RunFolder, start
+from riemod.training.gradients import gradients_of
 from riemod.training.loop import matmul_precision, start_epoch, train_step
 from riemod.training.replicas.stack import Stack
 
@@ -32,8 +33,8 @@ def new_run(task: str, preset: str, **changes: Any) -> Run:
 
 def stepper(run: Run) -> Callable[[], object]:
     """One step on the next batch, data included."""
-    batches = endless(run)
-    return lambda: train_step(run, next(batches))
+    batches, set_gradients = endless(run), gradients_of(run)
+    return lambda: train_step(run, next(batches), set_gradients)
 
 
 def endless(run: Run) -> Iterator[Batch]:

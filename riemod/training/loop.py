@@ -15,6 +15,7 @@ from riemod.initialization import seeded_draws
 from riemod.regularization import backward_to_points, proximal_step
 from riemod.tasks.base import Batch
 from riemod.training.folder import environment
+from riemod.training.gradients import Gradients, gradients_of
 from riemod.training.lock import hold
 from riemod.training.run import Run, check_latest, check_run, save
 from riemod.training.seeds import Stream, generator_for
@@ -122,11 +123,11 @@ def _train_epoch(run: Run, report: Callable[[int], None]) -> dict[str, float]:
     losses = torch.empty(count, device=run.task.device)
     penalties = torch.empty_like(losses)
     generator = generator_for(run.task.device, Stream.BATCHES, run.config.seed, epoch)
-    batches = run.task.batches(generator, count)
+    batches, set_gradients = run.task.batches(generator, count), gradients_of(run)
     with seeded_draws(generator_for("cpu", Stream.NOISE, run.config.seed, epoch)), _observing(run):
         for step, batch in enumerate(batches):
             set_rates(run, step)
-            losses[step], penalties[step] = train_step(run, batch)
+            losses[step], penalties[step] = train_step(run, batch, set_gradients)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == count:
                 check_losses(run, losses[: step + 1])
                 report(epoch * count + step + 1)
@@ -148,19 +149,18 @@ def start_epoch(run: Run) -> None:
         run.moduli.start_epoch(run.epoch)
 
 
-def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
+def train_step(run: Run, batch: Batch, set_gradients: Gradients) -> tuple[Tensor, Tensor]:
     """Take one step on a batch; return the task's loss and the penalty before the step, without a graph.
 
     With `proximal` the penalty is the one that the shrinking after the step returns.
+
+    Args:
+        run: its weights and points move.
+        batch: of its task.
+        set_gradients: of the run, by `gradients_of`.
     """
     config, shrunk = run.config, run.moduli if run.config.regularization.proximal else None
-    task_loss = run.task.loss(run.model, batch)
-    penalty = torch.zeros_like(task_loss) if run.moduli is None or config.regularization.proximal else run.penalty()
-    loss = task_loss + penalty
-    if run.evidence is not None:
-        loss = loss + run.evidence()
-    run.optimizer.zero_grad()
-    loss.backward()
+    task_loss, penalty = set_gradients(batch)
     if run.strength is not None:
         run.strength.update()
     if shrunk is not None:
@@ -172,8 +172,8 @@ def train_step(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
         nn.utils.clip_grad_norm_(run.model.parameters(), config.optimization.max_grad_norm)
     run.optimizer.step()
     if shrunk is not None:
-        penalty = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"])
-    return task_loss.detach(), penalty.detach()
+        penalty = proximal_step(shrunk, run.optimizer.param_groups[0]["lr"]).detach()
+    return task_loss, penalty
 
 
 def finish_epoch(run: Run, losses: Tensor, penalties: Tensor) -> dict[str, float]:

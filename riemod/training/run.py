@@ -1,5 +1,6 @@
 """A run in memory: it is built from its description, started, drawn as a lottery ticket, saved, and loaded again."""
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from riemod._checks import check_type
+from riemod._machine import is_device_of_another_machine
 from riemod._untrusted import DamagedFile, one_line
 from riemod.evidence import PointEvidence
 from riemod.initialization import by_name as initializer_by_name
@@ -197,11 +199,16 @@ def lottery(
 def load(folder: RunFolder) -> Run:
     """Load a run as its last checkpoint left it, or from its beginning if it was killed before the first one.
 
+    A run of a device that this machine lacks, as of a GPU elsewhere, is loaded on the CPU.
+
     Raises:
         RunError: if there is no run in the folder, or its ticket must be drawn again from a run that is gone.
         CheckpointError: if its checkpoint is missing, damaged, or of another run.
+
+    Warns:
+        UserWarning: if it is loaded on another device than its own.
     """
-    description = check_folder(folder).read_description()
+    description = _on_a_device_here(check_folder(folder).read_description())
     run = build(folder, description)
     if not folder.has_checkpoint and not folder.read_metrics():
         if description.ticket_of is not None:
@@ -258,6 +265,14 @@ def check_latest(run: Run) -> None:
             f"run must be as its folder's last checkpoint left it, but {run.folder.path} was trained on since this run "
             "was loaded: load it again"
         )
+
+
+def _on_a_device_here(description: RunDescription) -> RunDescription:
+    device = description.config.computation.device
+    if not is_device_of_another_machine(device):
+        return description
+    warnings.warn(f"the run is of device {device}, which is not here: it is loaded on the CPU", stacklevel=3)
+    return description._replace(config=description.config.replace(device="cpu", cuda_graph=False))
 
 
 def _sweep_if_free(folder: RunFolder) -> None:

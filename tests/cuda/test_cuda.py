@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,6 +17,7 @@ from riemod.manifolds import Torus
 from riemod.masks import attach_masks
 from riemod.optim import riemannian_adam
 from riemod.pruning import semi_structured_mask, semi_structured_weight
+from riemod.training.gradients import Capture, Outputs, Replayed
 from tests.regularization.formulas import MANIFOLDS, SMOOTH
 from tests.strategies import generator
 
@@ -103,6 +104,56 @@ def test_an_epoch_waits_for_no_number():
     assert bool(torch.isfinite(moduli.points).all())
     assert not torch.equal(moduli.points, before)
     assert int(net.rnn.get_parameter("weight_hh_l0").count_nonzero()) <= 0.6 * 160**2
+
+
+def computed_again(parameters: list[Tensor]) -> Capture:
+    """Stand for a CUDA graph on a CPU."""
+
+    def capture(function: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], object]]:
+        outputs = function()
+        memory = [*outputs, *(parameter.grad for parameter in parameters)]
+
+        def replay() -> None:
+            for own, new in zip(memory, [*function(), *(parameter.grad for parameter in parameters)], strict=True):
+                own.copy_(new)
+
+        return outputs, replay
+
+    return capture
+
+
+def trained(replay: bool) -> tuple[nn.Module, ModuliRegularizer, list[Tensor]]:
+    """Return a net and its regularizer after eight steps, with the losses of these."""
+    torch.manual_seed(0)
+    net = Net(160)
+    moduli = ModuliRegularizer(net.rnn, Torus(2), learn=True, generator=generator(0))
+    MagnitudePruner(net).prune(0.5)
+    both = nn.ModuleList([net, moduli]).to(DEVICE)
+    optimizer = riemannian_adam(both, moduli, lr=1e-3)
+    attach_masks(optimizer, net)
+
+    def compute(batch: tuple[Tensor, ...]) -> Outputs:
+        loss, penalty = net(batch[0]).square().mean(), moduli()
+        optimizer.zero_grad()
+        (loss + penalty).backward()
+        return loss.detach(), penalty.detach()
+
+    parameters: list[Tensor] = [*both.parameters()]
+    capture = None if DEVICE == "cuda" else computed_again(parameters)
+    gradients = Replayed(compute, parameters, capture) if replay else compute
+    losses = []
+    for step in range(8):
+        losses.append(gradients((torch.randn(5, 4, 2, generator=generator(step)).to(DEVICE),))[0].clone())
+        optimizer.step()
+    return net, moduli, losses
+
+
+def test_a_cuda_graph_gives_the_usual_steps():
+    (net, moduli, losses), (other, others, again) = trained(replay=True), trained(replay=False)
+    torch.testing.assert_close(torch.stack(losses), torch.stack(again), rtol=1e-4, atol=1e-6)
+    for found, expected in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(moduli.points, others.points, rtol=1e-3, atol=1e-4)
 
 
 def test_points_that_are_off_make_the_penalty_nan_or_an_error():

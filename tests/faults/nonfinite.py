@@ -111,7 +111,7 @@ def _before_the_optimizer(moment: int, name: str, value: float, gradient: bool) 
 
     original, seen = loop.train_step, 0
 
-    def train_step(run: Run, batch: Any) -> tuple[Tensor, Tensor]:
+    def train_step(run: Run, batch: Any, set_gradients: Any) -> tuple[Tensor, Tensor]:
         nonlocal seen
         if seen == moment:
             parameter = _parameter(run, name)
@@ -121,7 +121,7 @@ def _before_the_optimizer(moment: int, name: str, value: float, gradient: bool) 
                 with torch.no_grad():
                     parameter.view(-1)[0] = value
         seen += 1
-        return original(run, batch)
+        return original(run, batch, set_gradients)
 
     loop.train_step = train_step
 

@@ -90,6 +90,28 @@ def test_a_config_from_before_an_option_was_added_still_loads(finished: Run, bit
     assert same(bits(load(finished.folder)), bits(finished))
 
 
+def test_a_run_of_a_gpu_is_loaded_where_there_is_none(
+    finished: Run, bits: Bits, same: Same, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("riemod._machine.device_names", lambda: ["cpu"])
+    content = json.loads(finished.folder.config_file.read_text())
+    content["config"] |= {"device": "cuda:1", "cuda_graph": True}
+    finished.folder.config_file.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="the run is of device cuda:1, which is not here: it is loaded on the CPU"):
+        found = load(finished.folder)
+    assert found.config.computation.device == "cpu"
+    assert same(bits(found), bits(finished))
+    assert train(found) == finished.folder.read_record()
+
+
+def test_a_device_that_is_nowhere_is_an_error(finished: Run):
+    content = json.loads(finished.folder.config_file.read_text())
+    content["config"]["device"] = "typewriter"
+    finished.folder.config_file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="device must be one that torch has here"):
+        load(finished.folder)
+
+
 @pytest.mark.parametrize("lines", ['{"epoch": 1, "spars', "{", "\x00\x00\x00", ""])
 def test_a_half_written_row_is_dropped_when_the_run_goes_on(
     lines: str, tmp_path: Path, begin: Callable[..., Run], bits: Bits, same: Same

@@ -60,6 +60,12 @@ class RunConfig:
         if self.masks.blocks and self.masks.block_order == "geometric" and self.regularization.manifold == "none":
             raise ValueError("block_order='geometric' needs a manifold, got manifold='none'; take index or random")
 
+        if self.computation.cuda_graph and self.regularization.evidence != "weights":
+            raise ValueError(
+                "cuda_graph fixes what a step computes, and evidence is looked at in some steps only: "
+                f"it needs evidence='weights', got {self.regularization.evidence!r}"
+            )
+
     def memory_needs(self) -> list[Need]:
         """Return lower bounds on the memory that parts of the run take; a task adds those that it knows."""
         batches = self.training.batches_per_epoch

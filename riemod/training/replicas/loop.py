@@ -165,6 +165,8 @@ def check_replicas(folders: Sequence[RunFolder], descriptions: Sequence[RunDescr
             "replicas need evidence='weights', because evidence reads each net's own layers and passes, which "
             "replicas do not run"
         )
+    if any(description.config.computation.cuda_graph for description in descriptions):
+        raise ValueError("replicas need cuda_graph=False: they already launch each kernel for all nets at once")
     if len({folder.path.resolve() for folder in folders}) < len(folders):
         raise ValueError("runs must be in different folders, got one folder twice")
     free = first.config.names_that_may_differ("replicas")
