@@ -150,6 +150,7 @@ def machine() -> dict[str, Any]:
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     return {
         "processor": processor,
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
