@@ -125,18 +125,28 @@ def test_the_presets_that_a_config_takes_are_those_of_the_tasks():
 
 
 def test_a_run_may_differ_from_its_record_in_where_it_is_computed_alone():
-    free = {"device", "threads", "tensorboard", "preset"}
+    free = {"device", "threads", "cuda_graph", "tensorboard", "preset"}
     assert NavigationConfig.names_that_may_differ("recorded") == free
     assert LanguageConfig.names_that_may_differ("recorded") == free | {"data"}
 
 
 def test_what_a_resumed_run_and_replicas_may_differ_in():
-    free = {"device", "threads", "tensorboard", "evaluation_batches"}
+    free = {"device", "threads", "cuda_graph", "tensorboard", "evaluation_batches"}
     assert NavigationConfig.names_that_may_differ("resumed") == free
     assert LanguageConfig.names_that_may_differ("resumed") == free | {"data"}
     common = set(flat_fields(RunConfig)) - RunConfig.names_that_may_differ("replicas")
     assert common == {
-        *("preset", "device", "matmul", "epochs", "batches_per_epoch", "batch_size", "tail_epochs", "evidence"),
+        *(
+            "preset",
+            "device",
+            "cuda_graph",
+            "matmul",
+            "epochs",
+            "batches_per_epoch",
+            "batch_size",
+            "tail_epochs",
+            "evidence",
+        ),
         *(field.name for field in dataclasses.fields(Optimization)),
     }
     for kind in CONFIGS:
