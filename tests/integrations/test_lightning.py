@@ -104,7 +104,7 @@ def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
         max_epochs=5, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=tmp_path, callbacks=[ModuliCallback(again.moduli, other)], enable_checkpointing=False,
     )  # fmt: skip
-    resumed.fit(again, data(), ckpt_path=tmp_path / "whole.ckpt", weights_only=False)
+    resumed.fit(again, data(), ckpt_path=tmp_path / "whole.ckpt")
     assert other.sparsity() == pruner.sparsity()
     assert resumed.current_epoch == 5
     assert not torch.equal(again.moduli.points, module.moduli.points)
