@@ -55,14 +55,18 @@ def inside_torch_func() -> bool:
 def inside_export() -> bool:
     """Tell whether a model is being exported or traced for inference: `torch.export`, ONNX, `torch.jit.trace`.
 
-    Reads `torch.compiler.is_exporting`, which is public from torch 2.7 on. Without the name `torch.export` is not told
-    from `torch.compile`, and the answer is False for both: export such a model under `torch.no_grad()`.
+    Reads `torch.compiler.is_exporting`, which is public from torch 2.7 on. In torch 2.6, what compiles without dynamo
+    is `torch.export` with `strict=False`, the default of later releases; `strict=True` looks like `torch.compile`.
 
     >>> inside_export()
     False
     """
-    exporting = getattr(torch.compiler, "is_exporting", None)
-    return torch.jit.is_tracing() or (exporting is not None and exporting())  # pyright: ignore[reportPrivateImportUsage]
+    compiler = torch.compiler
+    if hasattr(compiler, "is_exporting"):
+        exporting = compiler.is_exporting()
+    else:
+        exporting = compiler.is_compiling() and not compiler.is_dynamo_compiling()
+    return torch.jit.is_tracing() or exporting  # pyright: ignore[reportPrivateImportUsage]
 
 
 def graph_is_kept() -> bool:

@@ -20,6 +20,30 @@ def test_transforms_are_seen():
     assert seen == [False, True, True]
 
 
+class Asking(torch.nn.Module):
+    """Notes whether it is being exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.told.append(_torch.inside_export())
+        return x + 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_export_is_seen(named: bool, monkeypatch: pytest.MonkeyPatch):
+    if not named:
+        monkeypatch.delattr(torch.compiler, "is_exporting", raising=False)
+    net = Asking()
+    torch.export.export(net, (torch.ones(2),), strict=False)
+    torch.jit.trace(net, (torch.ones(2),))
+    assert set(net.told) == {True}
+    net(torch.ones(2))
+    assert net.told[-1] is False
+
+
 class Noting(torch.autograd.Function):
     kept: list[bool] = []  # noqa: RUF012
 

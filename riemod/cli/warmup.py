@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from riemod._ahead_of_time import refusal
 from riemod.manifolds import NAMES, by_name
 from riemod.regularization._kernels import prepare
 from riemod.regularization.inhibitors import DifferenceOfGaussians
@@ -29,6 +30,8 @@ def warmup(manifolds: Names = ()) -> None:
         riemod warmup
         riemod warmup torus sphere
     """
+    if reason := refusal():
+        raise ValueError(f"there is nothing to compile beforehand: {reason}; each process compiles what it needs")
     spaces = [(name, by_name(name)) for name in manifolds or NAMES]
     for index, (name, space) in enumerate(spaces, 1):
         sys.stdout.write(f"{index} of {len(spaces)}: {name} ... ")

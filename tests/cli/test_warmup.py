@@ -17,6 +17,7 @@ def prepared(monkeypatch) -> list[str]:
         return type(manifold).__name__ != "KleinBottle"
 
     monkeypatch.setattr(warmup, "prepare", prepare)
+    monkeypatch.setattr(warmup, "refusal", lambda: None)
     return asked
 
 
@@ -34,6 +35,14 @@ def test_what_cannot_be_compiled_ends_it_with_status_2(prepared, capsys):
     assert end.value.code == 2
     assert len(prepared) == NAMES.index("klein") + 1
     assert "the kernels of klein cannot be compiled here" in capsys.readouterr().err
+
+
+def test_where_nothing_is_compiled_beforehand_it_says_why(prepared, capsys, monkeypatch):
+    monkeypatch.setattr(warmup, "refusal", lambda: "this is torch 2.6")
+    with pytest.raises(SystemExit) as end:
+        main(["warmup"])
+    assert (end.value.code, prepared) == (2, [])
+    assert "there is nothing to compile beforehand: this is torch 2.6" in capsys.readouterr().err
 
 
 def test_a_manifold_that_there_is_not_is_named(prepared, capsys):

@@ -47,6 +47,13 @@ def text(manifold=None, law=LAW, power=1.0, learn=True) -> str | None:
     return text_of(Law(Torus(2) if manifold is None else manifold, law, power, learn))
 
 
+@pytest.fixture
+def ahead_of_time(monkeypatch):
+    """Any torch is one for which kernels are compiled ahead of time."""
+    monkeypatch.setattr(own_kernels.ahead_of_time, "refusal", lambda: None)
+
+
+@pytest.mark.usefixtures("ahead_of_time")
 def test_every_law_of_riemod_s_own_has_a_text_of_its_own_which_is_the_same_in_every_process():
     texts = [text(make()) for make in MANIFOLDS.values()]
     texts += [text(law=law) for name, law in EVERY.items() if name not in ("custom", "dog")]
@@ -73,10 +80,12 @@ def test_every_law_of_riemod_s_own_has_a_text_of_its_own_which_is_the_same_in_ev
         (Product([Torus(1), Renamed(1)]), LAW),
     ],
 )
+@pytest.mark.usefixtures("ahead_of_time")
 def test_a_law_that_a_user_may_change_has_none(manifold, law):
     assert text(manifold, law) is None
 
 
+@pytest.mark.usefixtures("ahead_of_time")
 def test_a_recipe_can_be_handed_to_another_process():
     for law in (Law(make(), LAW, 1.0, True) for make in MANIFOLDS.values()):
         recipe = pickle.loads(pickle.dumps(Recipe(law, torch.float32, torch.float32, "g++")))
@@ -84,14 +93,13 @@ def test_a_recipe_can_be_handed_to_another_process():
 
 
 @pytest.fixture
-def compiled(monkeypatch, tmp_path):
+def compiled(monkeypatch, tmp_path, ahead_of_time):
     """Return a function that makes riemod compile whatever bytes it is given, and the folder of the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(own_kernels, "text_of", text_of)
     monkeypatch.setattr(own_kernels, "_SAID", set())
     monkeypatch.setattr(kernels, "_KERNELS", {})
     monkeypatch.setattr(kernels, "_NOTED", set())
-    monkeypatch.setattr(own_kernels.ahead_of_time, "refusal", lambda: None)
 
     def compile_to(content: bytes | Exception) -> Path:
         def compile_tile(recipe: Recipe) -> bytes:

@@ -66,7 +66,7 @@ def test_a_layer_can_be_exported_with_any_number_of_sequences(kind, layout):
     net = Net(kind, layout).eval()
     batch = 0 if kind == "lstm" else 1
     shapes = ({batch: torch.export.Dim("batch", min=2, max=64)},)
-    program = torch.export.export(net, (torch.randn(5, 5, 3),), dynamic_shapes=shapes)
+    program = torch.export.export(net, (torch.randn(5, 5, 3),), dynamic_shapes=shapes, strict=False)
     other = (9, 5, 3) if batch == 0 else (5, 9, 3)
     agree(program.module(), net, (5, 5, 3), other)
 
@@ -94,7 +94,7 @@ def test_after_an_export_a_layer_can_be_trained_as_before(layout):
     x = torch.randn(5, 4, 3)
     expected = torch.autograd.grad(net(x).sum(), list(net.parameters()))
     torch.jit.trace(net.eval(), (x,))
-    torch.export.export(net, (x,))
+    torch.export.export(net, (x,), strict=False)
     found = torch.autograd.grad(net.train()(x).sum(), list(net.parameters()))
     torch.testing.assert_close(found, expected)
 
