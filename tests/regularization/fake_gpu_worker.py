@@ -1,6 +1,6 @@
 """Run by test_fake_gpu.py: calls on fake tensors of a GPU, which raise where a number is read or two devices meet.
 
-torch without CUDA cannot differentiate fake tensors on "cuda". There a device of another name stands for it: all that
+Without a GPU, torch cannot differentiate fake tensors on "cuda". There a device of another name stands for it: all that
 riemod asks of a device is whether it is the CPU.
 """
 
@@ -33,8 +33,8 @@ SIGNED = inhibitors.Signed(inhibitors.Gaussian(), inhibitors.Crowding())
 
 
 def gpu() -> str:
-    """Return "cuda" where torch has it, or else the name of a device that is set up to do nothing."""
-    if torch.backends.cuda.is_built():
+    """Return "cuda" where there is one, or else the name of a device that is set up to do nothing."""
+    if torch.cuda.is_available():
         return "cuda"
     from torch.utils import backend_registration
 

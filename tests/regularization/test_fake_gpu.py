@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils import backend_registration
 
 from riemod import ModuliRegularizer
 from riemod.manifolds import Sphere, Torus
@@ -13,6 +14,10 @@ from tests.regularization.test_processes import start
 from tests.strategies import generator
 
 
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() or hasattr(backend_registration, "_setup_privateuseone_for_python_backend")),
+    reason="this torch needs a GPU to differentiate fake tensors of one",
+)
 def test_the_penalty_the_regularizer_evidence_and_masks_read_no_number_of_a_gpu():
     worker = start("tests.regularization.fake_gpu_worker")
     output, _ = worker.communicate(timeout=300)
