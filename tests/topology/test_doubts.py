@@ -50,7 +50,7 @@ def test_a_gap_that_is_narrow_or_probable_is_none() -> None:
 
 def short(mod_2: tuple[int, ...], mod_3: tuple[int, ...], p_values: dict[int, float]) -> Findings:
     betti = {prime: Betti(numbers, numbers, numbers) for prime, numbers in ((2, mod_2), (3, mod_3))}
-    return Findings(1000, 8, betti, 1.0, p_values, (2.0, 2.1), 0.05)
+    return Findings(1000, 8, betti, 1.0, p_values, (2.0, 2.1), 0.05, 0.0)
 
 
 def lengths(loops: dict[int, list[float]], voids: dict[int, float], death: float = 0.5) -> Bars:
