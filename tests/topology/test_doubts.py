@@ -82,6 +82,16 @@ def test_which_short_bars_angles_may_decide(
     assert candidate(short((1, 0, 0), (1, 0, 0), p_values), lengths(loops, voids, death)) == name
 
 
+@pytest.mark.parametrize(
+    ("void", "agreement", "name"), [(1.45, 1.0, "klein bottle"), (1.79, 1.0, None), (1.45, 0.4, None)]
+)
+def test_a_klein_bottle_may_have_a_shorter_void_modulo_3(void: float, agreement: float, name: str | None) -> None:
+    found = lengths({2: [5.0, 3.0], 3: [5.0, 1.2]}, {2: 1.8, 3: void})
+    assert candidate(dataclasses.replace(short((1, 2, 1), (1, 1, 1), BOTH), agreement=agreement), found) == name
+    assert shows("klein bottle", dataclasses.replace(GOOD, fibers=None))
+    assert not shows("klein bottle", dataclasses.replace(GOOD, fibers=None, surface=0.5))
+
+
 def test_two_pieces_have_no_candidate() -> None:
     found = lengths({2: [2.4], 3: [2.4]}, {2: 1.0, 3: 1.0})
     assert candidate(short((2, 0, 0), (2, 0, 0), {1: 0.02, 2: 0.9}), found) is None
