@@ -156,7 +156,7 @@ def main() -> None:
     if arguments.runs is not None:
         torch.set_num_threads(1)
         cases = [
-            (arena, seed, control) for control in CONTROLS for seed in range(arguments.seeds) for arena in EXPECTED
+            (arena, seed, control) for seed in range(arguments.seeds) for control in CONTROLS for arena in EXPECTED
         ]
         study = functools.partial(row_of, runs=arguments.runs, n_jobs=arguments.jobs)
         small_nets.run_missing(arguments.records / FILE, ("arena", "seed", "control"), cases, study)

@@ -48,6 +48,7 @@ def row(seed: int, case: str, n_nulls: int = NULLS) -> Row:
         "floors": {str(degree): round(length, 3) for degree, length in found.floors_.items()},
         "dimension": [round(dim, 2) for dim in found.dimension_],
         "metric": found.metric_,
+        "looks": getattr(found, "looks_", {}),
         "nulls": n_nulls,
         "processor_seconds": round(time.process_time() - begin, 1),
         "baseline": baseline.name(states, seed),

@@ -3,7 +3,7 @@
 import torch
 
 from riemod.topology._neighbors import Neighborhood, local_dimensions
-from riemod.topology.doubts import LOOPS, SURFACE, SURFACES, Evidence, by_angles, candidate, doubt, shows
+from riemod.topology.doubts import LOOPS, SURFACE, SURFACES, Evidence, candidate, doubt, shown_by, shows
 from riemod.topology.fibers import fibers
 from riemod.topology.landmarks import Metric
 from riemod.topology.report import phrase
@@ -28,8 +28,8 @@ def conclude(
     short = candidate(findings, found) if name == "undecided" else None
     evidence = _gather(short or name, floors, near, metric, generator)
     if short:
-        if evidence.fibers is not None and shows(short, evidence):
-            return short, by_angles(short, evidence.fibers), evidence
+        if shows(short, evidence):
+            return short, shown_by(short, evidence.fibers), evidence
         against = doubt(short, dict.fromkeys(floors.longest, 0), evidence)
         return name, f"{why}; for {phrase(short)}, {against}" if against else why, evidence
     against = doubt(name, dict(enumerate(findings.betti[2].numbers)), evidence)

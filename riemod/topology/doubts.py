@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from riemod.topology.fibers import Fibers
 from riemod.topology.resolution import NEEDED, Resolution
-from riemod.topology.verdict import Bars, Findings, Floors, Name, lasting
+from riemod.topology.verdict import LEAST_AGREEMENT, PRIMES, Bars, Findings, Floors, Name, lasting
 
 # A fiber of a circle is thinner than this, of the circle's size: in the median, and where it is thick. Circles with
 # noise and of spiking cells stay below .2 and .3; a box around a hole, a band or one angle of several begin at .31.
@@ -34,6 +34,9 @@ BY_ANGLE, WIDE = (0.2, 0.3), 1 / 3
 # The two longest loops and the void of a torus are as long modulo 3 as modulo 2, up to this factor, unlike those of a
 # Klein bottle; and the third loop is shorter than the second by this factor.
 ALIKE, THIRD = 0.9, 0.85
+# A Klein bottle has no void modulo 3, but its points may seem to have one for a while. It is shorter than that modulo
+# 2, by this factor; those of tori and spheres are equal.
+TWISTED = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +57,11 @@ class Evidence:
 
 
 def candidate(findings: Findings, found: Bars) -> Name | None:
-    """Return the name that recovered angles may show although its bars are too short to count; None if there is none.
+    """Return the name that further evidence may show although the bars that count do not fit it; None if there is none.
 
     A circle needs a loop, and a torus a loop and a void, that are longer than those of the nulls; neither may have more
-    classes that count.
+    classes that count. A Klein bottle may have a void modulo 3 too many, if it is shorter than that modulo 2: no
+    surface has Euler characteristics of 0 modulo 2 and 1 modulo 3.
 
     Args:
         findings: that do not fit a name by their Betti numbers.
@@ -70,9 +74,12 @@ def candidate(findings: Findings, found: Bars) -> Name | None:
     if not significant[2]:
         wide = lasting(found, 2, 1, WIDE)[:1].max(initial=1.0) >= lasting(found, 2, 1)[:1].max(initial=1.0)
         return "circle" if wide and loops <= 1 and not voids else None
+    void = [float(lasting(found, prime, 2)[:1].max(initial=1.0)) for prime in found.diagrams]
+    if [findings.betti[prime].numbers for prime in PRIMES] == [(1, 2, 1), (1, 1, 1)]:
+        twisted = void[1] < TWISTED * void[0] and findings.agreement >= LEAST_AGREEMENT
+        return "klein bottle" if twisted else None
     (first, second, third), other = (_three(found, prime) for prime in found.diagrams)
     alike = min(other[1], second) >= ALIKE * max(other[1], second)
-    void = [float(lasting(found, prime, 2)[:1].max(initial=1.0)) for prime in found.diagrams]
     closed = min(void) >= ALIKE * max(void)
     return "torus" if loops <= 2 and voids <= 1 and first > 1 and alike and closed and third < THIRD * second else None
 
@@ -83,15 +90,19 @@ def _three(found: Bars, prime: int) -> tuple[float, float, float]:
 
 
 def shows(name: Name, evidence: Evidence) -> bool:
-    """Say whether recovered angles show a name whose bars are too short to count."""
+    """Say whether recovered angles, or the local dimension, show a name that the bars that count do not fit."""
+    if name in SURFACES:
+        return not doubt(name, dict.fromkeys(evidence.floors.longest, 0), evidence)
     found = evidence.fibers
     if found is None or _of_fibers(name, found):
         return False
     return name != "circle" or (found.thickness <= BY_ANGLE[0] and found.thickest <= BY_ANGLE[1])
 
 
-def by_angles(name: Name, found: Fibers) -> str:
-    """Say how recovered angles show a name."""
+def shown_by(name: Name, found: Fibers | None) -> str:
+    """Say how recovered angles, or a twist, show a name."""
+    if found is None:
+        return "Betti numbers (1, 2, 1) mod 2 and (1, 1, 1) mod 3, but the void mod 3 is shorter than that mod 2"
     angles = "one angle runs" if name == "circle" else "two angles run"
     return f"bars too short to count, but {angles} around it and leave a spread of {found.thickness:.2f} of its size"
 

@@ -118,11 +118,19 @@ def landmark_distances(
     return Landmarks(distances, float(nearest.max()))
 
 
+def bend(points: np.ndarray) -> float:
+    """Return the median ratio of geodesic to Euclidean distance; 1 for fewer points than a graph needs.
+
+    Args:
+        points: (n, k), already denoised.
+    """
+    return geodesic_ratio(neighborhood(points, GRAPH)) if len(points) > _FEWEST_FOR_GRAPH else 1.0
+
+
 def fitting_metric(points: np.ndarray) -> Metric:
     """Return "geodesic" if geodesic distances exceed 1.4 times the Euclidean ones (median), otherwise "euclidean".
 
     Args:
         points: (n, k), already denoised.
     """
-    bent = len(points) > _FEWEST_FOR_GRAPH and geodesic_ratio(neighborhood(points, GRAPH)) > BENT
-    return "geodesic" if bent else "euclidean"
+    return "geodesic" if bend(points) > BENT else "euclidean"

@@ -1,25 +1,31 @@
 """An estimator that says which manifold points fill, how sure that is, and "undecided" if they do not tell."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
-from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from riemod._arrays import check_distances, check_points
+from riemod._arrays import check_distances
 from riemod._checks import check_choice, check_fraction, check_integer, check_repeats, shown
 from riemod._machine import check_fits
 from riemod._statistics import rank_p_value
 from riemod.topology import few, few_verdict
 from riemod.topology import nulls as null_models
 from riemod.topology._arguments import random_source, validated
-from riemod.topology._neighbors import neighborhood, participation_ratio, project, two_nn
+from riemod.topology._neighbors import (
+    Neighborhood,
+    local_dimensions,
+    neighborhood,
+    participation_ratio,
+    project,
+    two_nn,
+)
 from riemod.topology.clouds import apart, principal_axes, scaled_coordinates
 from riemod.topology.conclusion import conclude
 from riemod.topology.landmarks import (
@@ -31,9 +37,11 @@ from riemod.topology.landmarks import (
     fitting_metric,
     landmark_distances,
 )
+from riemod.topology.looks import Look, both, checked, metrics_for
 from riemod.topology.power import needed_points
 from riemod.topology.report import describe
-from riemod.topology.verdict import FLOORS, Bars, Findings, Floors, bars, count, longest, longest_of_null, vote
+from riemod.topology.surrogates import Surrogates
+from riemod.topology.verdict import FLOORS, ROOM, Bars, Findings, Floors, bars, count, longest, vote
 
 _LOG = logging.getLogger(__name__)
 COMPONENTS = 16
@@ -43,7 +51,6 @@ _TWO_NN, _LOCAL_PCA = 41, 40
 _LOCAL_SHARE, _MOST_LOCAL = 25, 80
 # The least share among few points.
 _FEWEST_NEAR = 11
-_ROUND = 20
 _MOST_JOBS = 1024
 
 
@@ -80,8 +87,9 @@ class ModuliRecovery(BaseEstimator):
 
     Args:
         metric: "euclidean"; "geodesic", along the graph of the 15 nearest points, for strongly curved manifolds, such
-            as the states of narrowly tuned units; "auto", which is geodesic if the median ratio of geodesic to
-            Euclidean distance exceeds 1.4; or "precomputed" if X is a distance matrix, which is not denoised.
+            as the states of narrowly tuned units; "auto", by the median ratio of geodesic to Euclidean distance: above
+            1.4 geodesic, up to 1.1 Euclidean, and in between both, one after the other (`riemod.topology.looks`); or
+            "precomputed" if X is a distance matrix, which is not denoised.
         n_nulls: null data sets of each kind, >= 1.
         n_subsamples: how many subsamples, >= 1.
         alpha: significance level of the corrected p-values, between 0 and 1.
@@ -102,7 +110,8 @@ class ModuliRecovery(BaseEstimator):
         null_ratios_: by degree, the largest ratio of each null, an array for each kind.
         floors_: by degree, the ratio above which a bar counts.
         agreement_: share of the counts, of all points and of each subsample, that are the Betti numbers in `betti_`.
-        metric_: the metric used.
+        metric_: the metric by which the manifold was found.
+        looks_: by metric that was looked at, what it shows by itself; with at least 500 points.
         second_loop_: length and p-value of the second longest bar of degree 1; with fewer than 500 points only.
         product_: whether the product of the two longest loops lives; with fewer than 500 points only.
         needed_points_: by manifold, how many points of this noise were enough in 80 % of draws, None if more than were
@@ -160,33 +169,61 @@ class ModuliRecovery(BaseEstimator):
         points = self._prepare(data, generator)
         given = self.metric == "precomputed"
         coordinates = scaled_coordinates(points, COMPONENTS) if given else points
-        for name in ("second_loop_", "product_", "needed_points_", "evidence_"):
+        for name in ("second_loop_", "product_", "needed_points_", "evidence_", "looks_"):
             self.__dict__.pop(name, None)
         if len(points) < few.FEW:
             return self._fit_few(points, data, coordinates, generator)
         near = neighborhood(coordinates, int(np.clip(len(points) // _LOCAL_SHARE, _TWO_NN, _MOST_LOCAL)))
         self.dimension_ = two_nn(near.first(_TWO_NN)), participation_ratio(near.first(_LOCAL_PCA))
         clean = points if given else project(near.first(PLANE))
-        self.metric_: Metric = fitting_metric(clean) if self.metric == "auto" else cast("Metric", self.metric)
-        landmarks = landmark_distances(clean, self.metric_, generator)
-        self.bars_ = bars(landmarks)
-        self._compare(longest(self.bars_), data, coordinates, generator)
-        counts = [count(landmarks, self.bars_, self.floors_)]
+        surrogates = self._surrogates(data, coordinates)
+        metrics = metrics_for(clean) if self.metric == "auto" else (cast("Metric", self.metric),)
+        look = self._look(metrics[0], points, clean, near, surrogates, generator)
+        self.looks_ = {look.metric: f"{look.manifold} ({look.reason})"}
+        for metric in metrics[1:]:
+            if look.manifold == "undecided":
+                second = self._look(metric, points, clean, near, surrogates, generator)
+                self.looks_[metric] = f"{second.manifold} ({second.reason})"
+                look = both(look, second, self.alpha)
+            else:
+                look, self.looks_[metric] = checked(look, clean, metric, generator)
+        for field in dataclasses.fields(look):
+            setattr(self, f"{field.name}_", getattr(look, field.name))
+        return self
+
+    def _look(
+        self,
+        metric: Metric,
+        points: np.ndarray,
+        clean: np.ndarray,
+        near: Neighborhood,
+        surrogates: Surrogates,
+        generator: torch.Generator,
+    ) -> Look:
+        """Look at the points by one metric: bars, nulls, subsamples, and the name that they give."""
+        given = metric == "precomputed"
+        landmarks = landmark_distances(clean, metric, generator)
+        found = bars(landmarks)
+        observed = longest(found)
+        drawn = surrogates.longest(observed, metric, generator)
+        null_ratios = {k: [np.array([null[k] for null in kind]) for kind in drawn] for k in FLOORS}
+        p_values = null_models.holm(
+            {k: max(rank_p_value(observed[k], kind) for kind in null_ratios[k]) for k in FLOORS}
+        )
+        highest = {k: max(np.quantile(kind, 0.95, method="higher") for kind in null_ratios[k]) for k in FLOORS}
+        floors = {k: float(max(FLOORS[k], highest[k])) for k in FLOORS}
+        counts = [count(landmarks, found, floors)]
         for _ in range(self.n_subsamples):
             chosen = _subset(len(points), len(points) * 9 // 10, generator)
             part = points[np.ix_(chosen, chosen)] if given else denoised(points[chosen])
-            landmarks = landmark_distances(part, self.metric_, generator)
-            counts.append(count(landmarks, bars(landmarks), self.floors_))
-        self.betti_, self.agreement_ = vote(max(counts, key=counts.count), counts)
+            landmarks = landmark_distances(part, metric, generator)
+            counts.append(count(landmarks, bars(landmarks), floors))
+        betti, agreement = vote(max(counts, key=counts.count), counts)
         width = None if given else points.shape[1]
-        findings = Findings(
-            len(points), width, self.betti_, self.agreement_, self.p_values_, self.dimension_, self.alpha
-        )
-        floors = Floors(self.longest_, self.floors_)
-        self.manifold_, self.reason_, self.evidence_ = conclude(
-            findings, self.bars_, floors, near, self.metric_, generator
-        )
-        return self
+        flat = float((local_dimensions(near) < ROOM).mean())
+        findings = Findings(len(points), width, betti, agreement, p_values, self.dimension_, self.alpha, flat)
+        named = conclude(findings, found, Floors(observed, floors), near, metric, generator)
+        return Look(metric, found, observed, null_ratios, floors, p_values, betti, agreement, *named)
 
     def _fit_few(
         self, points: np.ndarray, data: np.ndarray, coordinates: np.ndarray, generator: torch.Generator
@@ -196,19 +233,16 @@ class ModuliRecovery(BaseEstimator):
         share = min(max(len(points) // 5, _FEWEST_NEAR), _TWO_NN)
         near = neighborhood(coordinates, share)
         self.dimension_ = two_nn(near), participation_ratio(near.first(share - 1))
-        self.metric_ = fitting_metric(points) if self.metric == "auto" else cast("Metric", self.metric)
-        reading = few.read(points, self.metric_, generator)
-        dim = self._ball(coordinates)
+        metric = fitting_metric(points) if self.metric == "auto" else cast("Metric", self.metric)
+        self.metric_: Metric = metric
+        reading = few.read(points, metric, generator)
+        surrogates = self._surrogates(data, coordinates)
 
         def draw(kind: int, seeds: list[int]) -> list[few.Lengths]:
-            chosen = self.nulls[kind]
-            source = coordinates if isinstance(chosen, str) and chosen != "rolled" else data
-            with Parallel(n_jobs=self.n_jobs) as run:
-                found = run(delayed(self._few_null)(chosen, source, dim, seed) for seed in seeds)
-            return cast("list[few.Lengths]", found)
+            return surrogates.few(kind, seeds, metric)
 
         def rival(dim: int, seed: int) -> few.Lengths:
-            return few.rival(dim, coordinates, "euclidean" if given else self.metric_, seed)
+            return few.rival(dim, coordinates, "euclidean" if given else metric, seed)
 
         observed = reading.lengths[2]
         ranks = few.rank(reading, draw, len(self.nulls), self.n_nulls, self.alpha, rival, generator)
@@ -222,7 +256,7 @@ class ModuliRecovery(BaseEstimator):
         for _ in range(self.n_subsamples):
             chosen = _subset(len(points), len(points) * 19 // 20, generator)
             part = points[np.ix_(chosen, chosen)] if self.metric == "precomputed" else points[chosen]
-            counts.append(few_verdict.by_floors(few.read(part, self.metric_, generator), floors))
+            counts.append(few_verdict.by_floors(few.read(part, metric, generator), floors))
         self.betti_, self.agreement_ = vote(counts[0], counts)
         self.product_ = reading.product
         second = min(ranks.p_value(found, "second") for found in reading.lengths.values())
@@ -243,15 +277,6 @@ class ModuliRecovery(BaseEstimator):
         )
         self.manifold_, self.reason_ = few_verdict.decide_few(findings)
         return self
-
-    def _few_null(
-        self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
-    ) -> few.Lengths:
-        points, generator = self._null(kind, source, dim, seed)
-        if kind == "uniform":
-            points = few.planted(null_models.uniform_ball(len(source), dim, generator), source, generator)
-            points = cdist(points, points) if self.metric_ == "precomputed" else points
-        return few.measure(points, self.metric_, generator)
 
     def report(self) -> str:
         """Describe the manifold, the Betti numbers, p-values and dimensions behind it, one on each line."""
@@ -304,73 +329,11 @@ class ModuliRecovery(BaseEstimator):
             raise ValueError(f"X must have at least {FEWEST_POINTS} distinct points, got {len(points)}")
         return points
 
-    def _compare(
-        self, observed: dict[int, float], data: np.ndarray, coordinates: np.ndarray, generator: torch.Generator
-    ) -> None:
-        """Compare the data's longest bars with those of nulls; set `p_values_`, `floors_` and `null_ratios_`."""
-        dim = self._ball(coordinates)
-        drawn = [self._draw(kind, observed, data, coordinates, dim, generator) for kind in self.nulls]
-        self.longest_ = observed
-        self.null_ratios_ = {k: [np.array([null[k] for null in kind]) for kind in drawn] for k in FLOORS}
-        self.p_values_ = null_models.holm(
-            {k: max(rank_p_value(observed[k], kind) for kind in self.null_ratios_[k]) for k in FLOORS}
-        )
-        highest = {k: max(np.quantile(kind, 0.95, method="higher") for kind in self.null_ratios_[k]) for k in FLOORS}
-        self.floors_ = {k: float(max(FLOORS[k], highest[k])) for k in FLOORS}
-
-    def _ball(self, coordinates: np.ndarray) -> int:
-        """Round the local dimension to that of the ball from which "uniform" nulls are drawn."""
-        return min(max(1, round(np.nan_to_num(np.mean(self.dimension_), nan=1.0))), coordinates.shape[1])
-
-    def _draw(
-        self,
-        kind: str | Callable[[Any, torch.Generator], Any],
-        observed: dict[int, float],
-        data: np.ndarray,
-        coordinates: np.ndarray,
-        dim: int,
-        generator: torch.Generator,
-    ) -> list[dict[int, float]]:
-        """Draw nulls of one kind and return the longest bars of each."""
-        drawn: list[dict[int, float]] = []
-        seeds = torch.randint(2**62, (self.n_nulls,), generator=generator).tolist()
-        source = coordinates if isinstance(kind, str) and kind != "rolled" else data
-        with Parallel(n_jobs=self.n_jobs) as run:
-            # Draw in rounds, so that few draws are wasted when a kind ends early.
-            for first in range(0, self.n_nulls, _ROUND):
-                chosen = seeds[first : first + _ROUND]
-                found = run(delayed(self._longest_of_null)(kind, source, dim, seed) for seed in chosen)
-                for null in cast("list[dict[int, float]]", found):
-                    drawn.append(null)
-                    if all(sum(other[k] >= observed[k] for other in drawn) >= _ROUND for k in FLOORS):
-                        return drawn
-                if all(observed[k] <= min(FLOORS[k], max(null[k] for null in drawn)) for k in FLOORS):
-                    return drawn
-        return drawn
-
-    def _longest_of_null(
-        self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
-    ) -> dict[int, float]:
-        """Draw one null, prepare it as the data were, and return its longest bars."""
-        points, generator = self._null(kind, source, dim, seed)
-        clean = points if self.metric_ == "precomputed" else denoised(points)
-        return longest_of_null(bars(landmark_distances(clean, self.metric_, generator), (2,)))
-
-    def _null(
-        self, kind: str | Callable[[Any, torch.Generator], Any], source: np.ndarray, dim: int, seed: int
-    ) -> tuple[np.ndarray, torch.Generator]:
-        """Draw the points of one null, or their distances, and return them with the generator."""
-        generator, given = torch.Generator().manual_seed(seed), self.metric_ == "precomputed"
-        if callable(kind) or kind == "rolled":
-            drawn = (kind if callable(kind) else null_models.rolled)(source, generator)
-            check = check_distances if given else check_points
-            return self._prepare(check(drawn, "what a function in nulls returns"), generator), generator
-        points = (
-            null_models.uniform_ball(len(source), dim, generator)
-            if kind == "uniform"
-            else null_models.BY_NAME[kind](source, generator)
-        )
-        return cdist(points, points) if given else points, generator
+    def _surrogates(self, data: np.ndarray, coordinates: np.ndarray) -> Surrogates:
+        """Draw null data like these; "uniform" in a ball of the local dimension, rounded."""
+        dim = min(max(1, round(np.nan_to_num(np.mean(self.dimension_), nan=1.0))), coordinates.shape[1])
+        given = self.metric == "precomputed"
+        return Surrogates(self.nulls, self.n_nulls, self.n_jobs, data, coordinates, dim, given, self._prepare)
 
 
 def _subset(size: int, part: int, generator: torch.Generator) -> np.ndarray:

@@ -50,7 +50,7 @@ def test_a_gap_that_is_narrow_or_probable_is_none() -> None:
 
 def short(mod_2: tuple[int, ...], mod_3: tuple[int, ...], p_values: dict[int, float]) -> Findings:
     betti = {prime: Betti(numbers, numbers, numbers) for prime, numbers in ((2, mod_2), (3, mod_3))}
-    return Findings(1000, 8, betti, 1.0, p_values, (2.0, 2.1), 0.05)
+    return Findings(1000, 8, betti, 1.0, p_values, (2.0, 2.1), 0.05, 0.0)
 
 
 def lengths(loops: dict[int, list[float]], voids: dict[int, float], death: float = 0.5) -> Bars:
@@ -80,6 +80,16 @@ def test_which_short_bars_angles_may_decide(
     loops: dict[int, list[float]], voids: dict[int, float], p_values: dict[int, float], death: float, name: str | None
 ) -> None:
     assert candidate(short((1, 0, 0), (1, 0, 0), p_values), lengths(loops, voids, death)) == name
+
+
+@pytest.mark.parametrize(
+    ("void", "agreement", "name"), [(1.45, 1.0, "klein bottle"), (1.79, 1.0, None), (1.45, 0.4, None)]
+)
+def test_a_klein_bottle_may_have_a_shorter_void_modulo_3(void: float, agreement: float, name: str | None) -> None:
+    found = lengths({2: [5.0, 3.0], 3: [5.0, 1.2]}, {2: 1.8, 3: void})
+    assert candidate(dataclasses.replace(short((1, 2, 1), (1, 1, 1), BOTH), agreement=agreement), found) == name
+    assert shows("klein bottle", dataclasses.replace(GOOD, fibers=None))
+    assert not shows("klein bottle", dataclasses.replace(GOOD, fibers=None, surface=0.5))
 
 
 def test_two_pieces_have_no_candidate() -> None:

@@ -17,7 +17,7 @@ from analysis import few_points
 from analysis.clouds import KNOWN, NOISES, circle, flat_torus, sphere
 from analysis.field import shapes
 from riemod.alignment import graph_distances
-from riemod.topology import ModuliRecovery, _neighbors, few, nulls, recovery
+from riemod.topology import ModuliRecovery, _neighbors, few, looks, nulls, recovery
 from riemod.topology.verdict import bars, longest_of_null
 
 # The package's attribute of this name is the function.
@@ -121,9 +121,10 @@ def test_each_cloud_is_searched_and_projected_once(metric: Any, searches: int, m
     for module in (recovery, landmarks):
         monkeypatch.setattr(module, "neighborhood", search)
     monkeypatch.setattr(_neighbors, "local_axes", counted("local_axes"))
+    monkeypatch.setattr(looks, "DOUBTFUL", looks.BENT)
     ModuliRecovery(metric=metric, n_nulls=1, n_subsamples=2, nulls=["gaussian"]).fit(rng().standard_normal((500, 4)))
-    # No name fits, so nothing more is looked at. Local axes of 40 points give the dimension, of 20 the projection.
-    assert calls == {"neighborhood": searches + 3, "local_axes": 2 + 3}
+    # No name fits, so nothing more is looked at. Local axes of 40 and 41 points give dimensions, of 20 the projection.
+    assert calls == {"neighborhood": searches + 3, "local_axes": 3 + 3}
 
 
 def test_nulls_are_alike_modulo_2_and_3() -> None:

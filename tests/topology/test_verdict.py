@@ -14,7 +14,7 @@ from riemod.topology.verdict import Bars, Betti, Findings, bars, count, decide, 
 def findings(mod_2: tuple[int, ...], mod_3: tuple[int, ...] | None = None, **changes: Any) -> Findings:
     betti = {2: Betti(mod_2, mod_2, mod_2), 3: Betti(mod_3 or mod_2, mod_2, mod_2)}
     p_values = {degree: 0.01 if mod_2[degree] else 0.9 for degree in (1, 2)}
-    return dataclasses.replace(Findings(1000, 5, betti, 1.0, p_values, (2.0, 2.1), 0.05), **changes)
+    return dataclasses.replace(Findings(1000, 5, betti, 1.0, p_values, (2.0, 2.1), 0.05, 0.0), **changes)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,11 @@ def test_contractible_needs_room_for_nothing_else(
     dimension: tuple[float, float], coordinates: int | None, name: str
 ) -> None:
     assert decide(findings((1, 0, 0), dimension=dimension, coordinates=coordinates))[0] == name
+
+
+@pytest.mark.parametrize(("flat", "name"), [(0.95, "contractible"), (0.8, "undecided")])
+def test_noise_does_not_count_as_room(flat: float, name: str) -> None:
+    assert decide(findings((1, 0, 0), dimension=(2.4, 2.7), flat=flat))[0] == name
 
 
 def test_bars_end_at_a_share_of_the_enclosing_radius() -> None:
