@@ -114,20 +114,6 @@ PRESETS: dict[str, RunConfig] = {
         regularization=Regularization(strength=1e-3),
         masks=Masks(scope="tensor"),
     ),
-    # Reads the first 140,000 tokens, and as many of the validation and test texts as it takes to tell nets apart.
-    "cpu-small": LanguageConfig(
-        preset="cpu-small",
-        hidden_size=64,
-        embedding_size=64,
-        layers=2,
-        softmax="adaptive",
-        evaluation_streams=50,
-        evaluation_tokens=50_000,
-        training=Training(epochs=5, batches_per_epoch=200, batch_size=20, dense_epochs=1, tail_epochs=2),
-        optimization=Optimization(learning_rate=3e-3, learning_rate_decay="tail", warmup_steps=50, max_grad_norm=0.25),
-        regularization=Regularization(strength=1e-3),
-        masks=Masks(scope="tensor"),
-    ),
     "paper": LanguageConfig(
         preset="paper",
         hidden_size=650,
@@ -156,7 +142,6 @@ PRESETS: dict[str, RunConfig] = {
 ABOUT: dict[str, AboutPreset] = {
     "smoke": AboutPreset("shows that all works, on 4,000 words; too short to learn", 0.02),
     "cpu": AboutPreset("two small layers on the first 280,020 words", 3),
-    "cpu-small": AboutPreset("two layers of 64 neurons on the first 140,000 words", 0.5),
     "paper": AboutPreset("three layers on all words, as in the paper; needs a GPU", 1900),
     "steady": AboutPreset("the paper's net by a recipe that does not diverge; needs a GPU", 1900),
 }
