@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from riemod._torch import takes_scaled_gradients
-from riemod.integrations._step import add_penalty, check_parts
+from riemod.integrations._step import Strength, add_penalty, check_parts, strength_of
 from riemod.masks import MaskHandle, attach_masks, masked_average, sync_average
 from riemod.masks.loading import take_masks_in_loading
 from riemod.pruning import MagnitudePruner
@@ -19,6 +19,9 @@ try:
     from lightning.pytorch import Callback, LightningModule, Trainer  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise ImportError("riemod.integrations.lightning needs Lightning: pip install 'riemod[lightning]'") from error
+
+
+_STRENGTHS = "riemod_strengths"
 
 
 class ModuliCallback(Callback):
@@ -46,10 +49,14 @@ class ModuliCallback(Callback):
         moduli: the penalty; None for pruning only.
         pruner: with a schedule, it prunes at the start of each of Lightning's epochs; without one, its masks are kept
             as they are. None for the penalty only.
-        log: whether to log "moduli/penalty" each step and "sparsity/<tensor>" each epoch.
+        strength: None for the penalty's own; "auto", or an `AutoStrength` of moduli, for one that follows the task's
+            gradient. It is updated after unscaling and before clipping, and goes on from Lightning's checkpoints.
+        log: whether to log "moduli/penalty" each step, "moduli/strength" if it is found, and "sparsity/<tensor>" each
+            epoch.
 
     Raises:
-        ValueError: if moduli and pruner are both None.
+        ValueError: if moduli and pruner are both None, or strength is not of moduli; at a step, if two optimizers share
+            the weights of a penalty whose strength is found.
         TypeError: if one is of another type.
 
     Reference: Eq. 5 of https://arxiv.org/abs/2406.06290.
@@ -61,11 +68,17 @@ class ModuliCallback(Callback):
     """
 
     def __init__(
-        self, moduli: ModuliRegularizer | None = None, pruner: MagnitudePruner | None = None, *, log: bool = True
+        self,
+        moduli: ModuliRegularizer | None = None,
+        pruner: MagnitudePruner | None = None,
+        *,
+        strength: Strength = None,
+        log: bool = True,
     ) -> None:
         super().__init__()
         check_parts(moduli, pruner)
         self.moduli, self.pruner, self.log = moduli, pruner, log
+        self.strength = strength_of(moduli, strength)
         self._handles: list[MaskHandle] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -74,6 +87,8 @@ class ModuliCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep pruned weights at zero under every optimizer, and bool masks out of averages."""
+        if self.moduli is not None and self.strength is not None:
+            self.strength.to(self.moduli.weights[0].tensor.device)
         for average in _averages(trainer, pl_module):
             if isinstance(average, AveragedModel) and average.use_buffers:
                 _average_no_masks(average)
@@ -92,9 +107,11 @@ class ModuliCallback(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Add the penalty's gradients, then mask all gradients, so that clipping sees the norm that the step uses."""
         if self.moduli is not None:
-            penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer))
+            penalty = add_penalty(self.moduli, optimizer, _gradient_scale(trainer, optimizer), self.strength)
             if self.log:
                 pl_module.log("moduli/penalty", penalty)
+            if self.log and self.strength is not None:
+                pl_module.log("moduli/strength", self.strength.strength)
         if self.pruner is not None:
             self.pruner.mask_gradients()
 
@@ -106,6 +123,19 @@ class ModuliCallback(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give averages the masks and points of the model, before they are evaluated."""
         self.on_train_epoch_end(trainer, pl_module)
+
+    # Not state_dict: Lightning would then refuse two of these callbacks, as for two regularizers.
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Put what the strength has come to beside the model's weights."""
+        if self.strength is not None:
+            checkpoint.setdefault(_STRENGTHS, []).append(self.strength.state_dict())
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take what the strength had come to; from a checkpoint without it, it is found anew."""
+        alike = [one for one in _callbacks(trainer) if isinstance(one, ModuliCallback) and one.strength is not None]
+        saved = dict(zip(map(id, alike), checkpoint.get(_STRENGTHS, []), strict=False))
+        if self.strength is not None and id(self) in saved:
+            self.strength.load_state_dict(saved[id(self)])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give averages the masks and points of the model, before it takes their weights; let go of the optimizers."""
@@ -123,9 +153,13 @@ def _gradient_scale(trainer: Trainer, optimizer: Optimizer) -> float:
     return scaler.get_scale()
 
 
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _averages(trainer: Trainer, pl_module: LightningModule) -> Iterator[Module]:
     """Yield the averaged models that other callbacks hold; Lightning has no public name for them."""
-    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+    for callback in _callbacks(trainer):
         for value in vars(callback).values():
             if isinstance(value, AveragedModel) or (type(value) is type(pl_module) and value is not pl_module):
                 yield value

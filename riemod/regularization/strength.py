@@ -111,16 +111,21 @@ class AutoStrength(nn.Module):
         return self.factor.to(penalty.dtype) * penalty
 
     @torch.no_grad()
-    def update(self) -> None:
+    def update(self, scale: float = 1.0) -> None:
         """Set the factor from the gradients that are there: after the backward pass, before they are clipped.
 
-        Gradients that were scaled, as by `torch.amp.GradScaler`, must be unscaled first; with gradient accumulation
-        call it once a step, with losses that were divided by the number of their parts. In data-parallel training every
-        process comes to the same factor, for gradients are averaged by then.
+        With gradient accumulation call it once a step, with losses that were divided by the number of their parts. In
+        data-parallel training every process comes to the same factor, for gradients are averaged by then.
+
+        Args:
+            scale: factor by which all gradients that are there were multiplied, > 0: that of a `torch.amp.GradScaler`
+                which has not unscaled them.
 
         Raises:
+            ValueError: the scale is not above 0.
             RuntimeError: a penalized weight has no gradient.
         """
+        check_positive("scale", scale)
         if self._calls is None:
             self._calls = int(self.calls)
         due = self._calls % self.every == 0
@@ -128,7 +133,7 @@ class AutoStrength(nn.Module):
         self._calls += 1
         self.calls.fill_(self._calls)
         if due:
-            task, penalty = self._squared_norms()
+            task, penalty = self._squared_norms(scale)
             level = 0.5 * (task / penalty).log()
             # Where one of the gradients is 0 there is no share to hold; that of the task is a difference, and no more
             # than its rounding is 0.
@@ -142,7 +147,7 @@ class AutoStrength(nn.Module):
     def extra_repr(self) -> str:
         return f"share={self.share:g}, every={self.every}, memory={self.memory}"
 
-    def _squared_norms(self) -> tuple[Tensor, Tensor]:
+    def _squared_norms(self, scale: float) -> tuple[Tensor, Tensor]:
         """Return |g|^2 of the task and |r|^2 of the penalty, over the weights whose penalty has a gradient."""
         moduli = self.moduli
         weights = list({id(weight.whole): weight.whole for weight in moduli.weights}.values())
@@ -159,7 +164,7 @@ class AutoStrength(nn.Module):
             if weight.grad is None:
                 raise RuntimeError("update must come after the backward pass, but a penalized weight has no gradient")
             own = pull.to(self.factor.dtype)
-            rest = (weight.grad.to(own) - self.factor * own).masked_fill(own == 0, 0.0)
+            rest = (weight.grad.to(own) / scale - self.factor * own).masked_fill(own == 0, 0.0)
             task, penalty = task + rest.square().sum(), penalty + own.square().sum()
         return task, penalty
 

@@ -176,13 +176,13 @@ def test_resuming_a_finished_run_changes_nothing(small_run: Path):
 BAD_OPTIONS: list[tuple[list[str], str]] = [
     (
         ["--preset", "tiny"],
-        "preset must be 'smoke', 'cpu', 'paper', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere', 'cpu-klein', "
-        "'map-circle', 'map-torus' or 'map-sphere', got 'tiny'",
+        "preset must be 'smoke', 'cpu', 'paper', 'cpu-small', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere', "
+        "'cpu-klein', 'map-circle', 'map-torus' or 'map-sphere', got 'tiny'",
     ),
     (
         ["--preset=tiny"],
-        "preset must be 'smoke', 'cpu', 'paper', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere', 'cpu-klein', "
-        "'map-circle', 'map-torus' or 'map-sphere', got 'tiny'",
+        "preset must be 'smoke', 'cpu', 'paper', 'cpu-small', 'cpu-box', 'cpu-circle', 'cpu-torus', 'cpu-sphere', "
+        "'cpu-klein', 'map-circle', 'map-torus' or 'map-sphere', got 'tiny'",
     ),
     (["--manifold", "mobius"], "--manifold"),
     (["--momentum", "0.9"], "--momentum"),

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer, callbacks
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
-from riemod import ConstantSchedule, LinearSchedule, MagnitudePruner, ModuliRegularizer
+from riemod import AutoStrength, ConstantSchedule, LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.lightning import ModuliCallback
 from riemod.manifolds import Torus
 from riemod.masks import restore_masks
@@ -62,6 +62,64 @@ def test_the_penalty_is_that_of_a_loss_that_includes_it(options, tmp_path):
     fit(outside, ModuliCallback(outside.moduli), folder=tmp_path, enable_checkpointing=False, **options)
     torch.testing.assert_close(dict(outside.named_parameters()), dict(inside.named_parameters()), rtol=1e-4, atol=1e-5)
     assert (outside.moduli.points - Module().moduli.points).abs().max() > 1e-2
+
+
+class Scaled(Module):
+    """Scales its penalty itself, in its loss and in a hook, as without a callback."""
+
+    def __init__(self) -> None:
+        super().__init__(inside=True)
+        self.strength = AutoStrength(self.moduli, 0.1, every=2)
+
+    def training_step(self, batch: list[Tensor]) -> Tensor:
+        self.inside = False
+        return super().training_step(batch) + self.strength()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.strength.update()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 0.05}],
+    ids=["plain", "accumulated", "clipped"],
+)
+def test_a_strength_is_found_as_in_a_loss_that_includes_the_penalty(options, tmp_path):
+    inside, outside = Scaled(), Module()
+    strength = AutoStrength(outside.moduli, 0.1, every=2)
+    callback = ModuliCallback(outside.moduli, strength=strength)
+    fit(inside, folder=tmp_path, enable_checkpointing=False, **options)
+    trainer = fit(outside, callback, folder=tmp_path, enable_checkpointing=False, **options)
+    torch.testing.assert_close(strength.strength, inside.strength.strength, rtol=1e-3, atol=0.0)
+    names = [name for name, _ in outside.named_parameters()]
+    for name in names:
+        torch.testing.assert_close(outside.get_parameter(name), inside.get_parameter(name), rtol=1e-3, atol=1e-4)
+    assert trainer.callback_metrics["moduli/strength"] == pytest.approx(float(strength.strength))
+
+
+def test_two_strengths_go_on_from_a_checkpoint_with_the_same_bits(tmp_path):
+    class Two(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = ModuliRegularizer(self.readout, Torus(2), strength=0.2, generator=generator(0))
+
+    def run(epochs: int, **options) -> list[dict[str, Tensor]]:
+        module = Two()
+        pair = [ModuliCallback(one, strength="auto") for one in (module.moduli, module.other)]
+        trainer = Trainer(
+            max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            default_root_dir=tmp_path, callbacks=pair, enable_checkpointing=False,
+        )  # fmt: skip
+        trainer.fit(module, data(), **options)
+        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+        return [callback.strength.state_dict() for callback in pair]
+
+    whole = run(4)
+    run(2)
+    resumed = run(4, ckpt_path=tmp_path / "2.ckpt", weights_only=False)
+    assert whole[0]["factor"] != whole[1]["factor"]
+    for one, other in zip(whole, resumed, strict=True):
+        assert one == other
 
 
 def test_scaled_gradients_get_the_penalty_unscaled(tmp_path):
@@ -165,3 +223,5 @@ def test_bad_input_is_named():
         ModuliCallback(nn.RNN(2, 2))
     with pytest.raises(TypeError, match="pruner must be a MagnitudePruner, got float"):
         ModuliCallback(pruner=0.9)
+    with pytest.raises(ValueError, match="strength must be an AutoStrength of moduli"):
+        ModuliCallback(Module().moduli, strength=AutoStrength(Module().moduli))

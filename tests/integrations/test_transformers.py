@@ -7,9 +7,9 @@ from torch import Tensor, nn
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 from safetensors.torch import load_file
-from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
+from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
-from riemod import LinearSchedule, MagnitudePruner, ModuliRegularizer
+from riemod import AutoStrength, LinearSchedule, MagnitudePruner, ModuliRegularizer
 from riemod.integrations.transformers import ModuliCallback
 from riemod.manifolds import Torus
 from riemod.masks import masks_from_zeros, restore_masks
@@ -84,6 +84,39 @@ def test_it_prunes_holds_the_masks_logs_and_goes_on_from_a_checkpoint(tmp_path):
     assert (again.moduli.points - model.moduli.points).abs().max() < 0.2
 
 
+@pytest.mark.parametrize("clip", [0.0, 0.05])
+def test_a_strength_holds_its_share_of_the_task_s_gradient_as_it_was_clipped(clip, tmp_path):
+    model = Model()
+    strength = AutoStrength(model.moduli, 0.1, every=1, memory=1)
+    norms = []
+
+    class Watch(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            weight = model.rnn.weight_hh_l0
+            (pull,) = torch.autograd.grad(strength(), [weight])
+            norms.append((weight.grad.norm().item(), pull.norm().item()))
+
+    # Before the callback it sees the task's gradient alone, and the penalty's as the last step left its strength.
+    trainer = fit(model, Watch(), ModuliCallback(model.moduli, strength=strength), folder=tmp_path, max_grad_norm=clip)
+    task, penalty = torch.tensor(norms).T
+    assert 0.5 < (penalty[1:] / task[:-1]).median() / 0.1 < 2
+    assert trainer.state.log_history[0]["moduli_strength"] > 0
+
+
+def test_a_strength_goes_on_from_a_checkpoint_with_the_same_bits(tmp_path):
+    def run(folder, epochs: int, resume: bool = False) -> dict[str, Tensor]:
+        model = Model()
+        callback = ModuliCallback(model.moduli, strength="auto")
+        fit(model, callback, folder=folder, epochs=epochs, resume=resume, save_strategy="epoch")
+        assert callback.strength is not None
+        return callback.strength.state_dict()
+
+    whole = run(tmp_path / "whole", 4)
+    run(tmp_path / "half", 2)
+    assert run(tmp_path / "half", 4, resume=True) == whole
+    assert whole["factor"] > 0
+
+
 class Configuration(PretrainedConfig):
     model_type = "riemod-test"
 
@@ -124,6 +157,8 @@ def test_bad_input_is_named():
         ModuliCallback()
     with pytest.raises(TypeError, match="moduli must be a ModuliRegularizer, got RNN"):
         ModuliCallback(nn.RNN(2, 2))
+    with pytest.raises(ValueError, match="strength must be an AutoStrength of moduli"):
+        ModuliCallback(Model().moduli, strength=AutoStrength(Model().moduli))
 
 
 def test_gradients_that_stay_scaled_are_refused(tmp_path):

@@ -197,6 +197,8 @@ def test_wrong_use_is_told_of():
         with pytest.raises(ValueError, match=f"{name} must be"):
             AutoStrength(moduli, **{name: value})
     penalty = AutoStrength(moduli)
+    with pytest.raises(ValueError, match="scale must be"):
+        penalty.update(0.0)
     with pytest.raises(RuntimeError, match="update must come after the backward pass"):
         penalty.update()
     with pytest.raises(AttributeError, match="build a new AutoStrength"):

@@ -22,7 +22,7 @@ OTHERS = {"speed", "adding-cpu"}
 PRESETS = [
     (name, preset)
     for name in suite_names()
-    for preset in ("smoke", "cpu", "paper")
+    for preset in ("smoke", "cpu-small", "cpu", "paper")
     if re.search(rf"^\[presets\.{preset}\]", (ROOT / f"benchmarks/suites/{name}.toml").read_text(), re.MULTILINE)
 ]
 

@@ -17,6 +17,7 @@ PresetName = Literal[
     "cpu",
     "paper",
     "steady",
+    "cpu-small",
     "cpu-box",
     "cpu-circle",
     "cpu-torus",
@@ -41,8 +42,9 @@ class RunConfig:
     """
 
     preset: PresetName = field(metadata=may_differ("recorded"))
-    """Scale that the other defaults are taken from: seconds, minutes on 2 cores (those with the name of an arena are
-    navigation's), or the paper's own (steady: likewise, by a recipe of ours, where a task has it)."""
+    """Scale that the other defaults are taken from: seconds, minutes on 2 cores (cpu-small: less than one; those with
+    the name of an arena are navigation's), or the paper's own (steady: likewise, by a recipe of ours, where a task has
+    it)."""
     seed: int = field(default=0, metadata=may_differ("replicas"))
     """Seed of every random draw: weights, points and data."""
     initialization: InitializationName = field(default="default", metadata=may_differ("replicas"))

@@ -142,6 +142,17 @@ PRESETS: dict[str, RunConfig] = {
         optimization=Optimization(learning_rate=1e-4, weight_decay=0.01),
         regularization=Regularization(strength=0.1),
     ),
+    "cpu-small": _CPU.replace(
+        preset="cpu-small",
+        hidden_size=128,
+        landmarks=128,
+        width=0.4,
+        steps=15,
+        epochs=20,
+        batches_per_epoch=150,
+        dense_epochs=4,
+        tail_epochs=8,
+    ),
     "cpu-box": _CPU.replace(preset="cpu-box", **_WIDE),
     "cpu-circle": _CPU.replace(
         preset="cpu-circle", arena="circle", hidden_size=64, landmarks=64, learning_rate=3e-3, **_WIDE
@@ -160,6 +171,7 @@ ABOUT: dict[str, AboutPreset] = {
     "smoke": AboutPreset("shows that all works; too short to learn", 0.01),
     "cpu": AboutPreset("a box, the paper's task in a size for a CPU", 6),
     "paper": AboutPreset("a box, as in the paper; needs a GPU", 9000),
+    "cpu-small": AboutPreset("a box, with a wide place code, in a small net", 0.5),
     "cpu-box": AboutPreset("a box, with a wide place code", 2),
     "cpu-circle": AboutPreset(_ARENA.format("circle"), 0.4),
     "cpu-torus": AboutPreset(_ARENA.format("torus"), 2),
