@@ -44,8 +44,9 @@ def analyze_recording(
     on every other 30 s of the cloud: one for a circle or a Klein bottle, two for a torus. Where the direction of the
     head was recorded, its circular correlation with each of them is computed in the other 30 s. Where the position was,
     the two angles of a torus are aligned with the axes of the arena, and judged (`torus_in_arena`). Modules of grid
-    cells are told by their lattices, and if units differ, each module and the other units have verdicts of their own
-    (`riemod.tuning.grid_modules`), and a name of all together is held back unless it is that of the only module.
+    cells are told by their lattices (`riemod.tuning.grid_modules`), others, or all without a position, by the
+    coordinates that they share (`riemod.tuning.activity_modules`). If units differ, each module and the other units
+    have verdicts of their own, and a name of all together is held back unless it is that of the only module.
 
     Args:
         recording: spikes, counts, rates or calcium traces.
@@ -79,7 +80,7 @@ def analyze_recording(
     prepared = prepare_some(recording)
     say(f"comparing {len(prepared.cloud):,} points with null data")
     recovery = ModuliRecovery(n_jobs=n_jobs).fit(prepared.cloud)
-    say("looking for modules of grid cells")
+    say("looking for modules")
     parts = parts_of(recording, prepared, maps_of(prepared, recording, None).places, prepare_some, recovery)
     if why := held_back(recovery.manifold_, parts):
         recovery.manifold_, recovery.reason_ = "undecided", why
