@@ -109,22 +109,28 @@ def _halves(units: Float[np.ndarray, "t n"], blocks: int, generator: torch.Gener
 
 
 def _ties(halves: _Halves) -> Float[np.ndarray, "n n"]:
-    """Square correlations, less the mean square of those with shifted copies; never negative, 0 with itself."""
-    chance = np.square(halves.shifted.mean(axis=1)).mean(axis=0)
-    ties = np.maximum(np.square(halves.own.mean(axis=0)) - (chance + chance.T) / 2, 0.0)
+    """Square correlations, less the mean square of those with shifted copies; never negative, 0 with itself.
+
+    A unit whose squares are no more in sum than those of some shifted copy has no ties: it would join any pieces.
+    """
+    chance = np.square(halves.shifted.mean(axis=1))
+    squares = np.square(halves.own.mean(axis=0))
+    np.fill_diagonal(squares, 0.0)
+    tied = squares.sum(axis=1) > chance.sum(axis=1).max()
+    expected = chance.mean(axis=0)
+    ties = np.where(tied & tied[:, None], np.maximum(squares - (expected + expected.T) / 2, 0.0), 0.0)
     np.fill_diagonal(ties, 0.0)
     return ties
 
 
 def _pieces(ties: Float[np.ndarray, "n n"]) -> list[Int[np.ndarray, " m"]]:
     """Cut units in two as long as there is a clear cut; units without any tie are in no piece."""
-    waiting, found = [np.flatnonzero(ties.sum(axis=1) > 0)], []
+    waiting, found = [np.arange(len(ties))], []
     while waiting:
         members = waiting.pop()
-        within = ties[np.ix_(members, members)]
-        # Cuts elsewhere may have taken all ties of a unit.
-        members, within = members[within.sum(axis=1) > 0], within[np.ix_(*2 * [within.sum(axis=1) > 0])]
-        side = _cut(within)
+        # Cuts may have taken all ties of a unit.
+        members = members[ties[np.ix_(members, members)].sum(axis=1) > 0]
+        side = _cut(ties[np.ix_(members, members)])
         if side is None:
             found.append(members)
         else:
