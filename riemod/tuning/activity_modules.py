@@ -123,7 +123,7 @@ def _ties(halves: _Halves) -> Float[np.ndarray, "n n"]:
     return ties
 
 
-def _pieces(ties: Float[np.ndarray, "n n"]) -> list[Int[np.ndarray, " m"]]:
+def _pieces(ties: Float[np.ndarray, "n n"]) -> list[np.ndarray]:
     """Cut units in two as long as there is a clear cut; units without any tie are in no piece."""
     waiting, found = [np.arange(len(ties))], []
     while waiting:
@@ -159,9 +159,7 @@ def _cut(ties: Float[np.ndarray, "m m"]) -> Bool[np.ndarray, " m"] | None:
     return side if clear else None
 
 
-def _settled(
-    halves: _Halves, pieces: list[Int[np.ndarray, " m"]], components: int, least_units: int
-) -> Int[np.ndarray, " n"]:
+def _settled(halves: _Halves, pieces: list[np.ndarray], components: int, least_units: int) -> Int[np.ndarray, " n"]:
     """Move units to the piece that explains most of them, until nothing changes; -1 for those of none."""
     labels = np.full(halves.own.shape[1], -1)
     for label, members in enumerate(pieces):
