@@ -67,7 +67,7 @@ def parts_of(
     prepared: Prepared,
     places: RateMaps | None,
     prepare: Callable[[Recording], Prepared],
-    recovery: ModuliRecovery,
+    judge: Callable[[Prepared], ModuliRecovery],
 ) -> list[Part]:
     """Split units into modules and others, and judge each part of 10 units or more.
 
@@ -79,7 +79,7 @@ def parts_of(
         prepared: the same in bins of time.
         places: rates of the units used over the arena, or None.
         prepare: makes points of the recording of some units.
-        recovery: whose parameters the estimator of each part has.
+        judge: fits an estimator to the cloud of prepared units.
 
     Returns:
         Modules of grid cells in the order of spacing, other modules by size, and the other units. Nothing if all units
@@ -103,11 +103,11 @@ def parts_of(
         if places is not None and lattices[members[0]] >= 0:
             spacing = float(np.nanmedian(grid_scores(places.only(members)).spacing))
         try:
-            cloud = prepare(recording.only(units)).cloud
+            found = prepare(recording.only(units))
         except ValueError as error:
             parts.append(Part(units, module, spacing, None, str(error)))
             continue
-        parts.append(Part(units, module, spacing, ModuliRecovery(**recovery.get_params()).fit(cloud)))
+        parts.append(Part(units, module, spacing, judge(found)))
     return parts
 
 

@@ -21,8 +21,7 @@ def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.nda
 
     What a unit does alone is kept: its rate, how its activity changes in time, how often the animal was where it fires.
     What units do together is lost. The shifted units are projected onto principal components and freed of outliers as
-    those of the recording are; so that this takes no longer than the other nulls, outliers are looked for among as many
-    random bins as give the points of the cloud.
+    those of the recording are, but in as many random bins as give the points of the cloud, so that it takes less time.
 
     Args:
         prepared: the recording, in bins of time.
@@ -34,9 +33,8 @@ def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.nda
     share, count = prepared.settings["share"], len(prepared.drawn)
 
     def null(_: Any, generator: torch.Generator) -> np.ndarray:
-        points, _ = principal_components(rolled(activity, generator), kept)
-        drawn = torch.randperm(len(points), generator=generator)[: math.ceil(count / share)].numpy()
-        some = points[np.sort(drawn)]
-        return some[inliers(some, share, max(2, len(some) // _NEIGHBORHOOD))]
+        bins = torch.randperm(len(activity), generator=generator)[: math.ceil(count / share)].sort().values.numpy()
+        points, _ = principal_components(rolled(activity, generator)[bins], kept)
+        return points[inliers(points, share, max(2, len(points) // _NEIGHBORHOOD))]
 
     return null

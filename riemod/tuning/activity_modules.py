@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from riemod._arrays import check_points
 from riemod._checks import check_generator, check_integer
+from riemod._machine import check_fits
 
 __all__ = ["activity_modules"]
 
@@ -77,6 +78,7 @@ def activity_modules(
     check_generator(generator)
     if len(array) < 4 * blocks:
         raise ValueError(f"activity must have at least 4 times a block, {4 * blocks} here, got {len(array)}")
+    check_fits("the units of activity", array.shape[1], 8 * 2 * (_COPIES + 1) * array.shape[1] ** 2)
     labels = np.full(array.shape[1], -1)
     deviations = array.std(axis=0)
     varying = np.flatnonzero(deviations > _CONSTANT * np.abs(array).max(axis=0))
