@@ -8,12 +8,24 @@ import numpy as np
 import torch
 
 from riemod.recordings import Prepared, inliers, principal_components
+from riemod.topology import ModuliRecovery
 from riemod.topology.nulls import rolled
 
-__all__ = ["shifted_units"]
+__all__ = ["compared", "shifted_units"]
 
 # As `prepare`: a fortieth of the bins are a point's neighborhood.
 _NEIGHBORHOOD = 40
+
+
+def compared(recovery: ModuliRecovery, prepared: Prepared) -> ModuliRecovery:
+    """Fit a copy of an estimator to the cloud of a recording, whose shifted units are one more kind of its nulls.
+
+    Args:
+        recovery: whose parameters the copy has.
+        prepared: the recording, in bins of time.
+    """
+    nulls = (*recovery.nulls, shifted_units(prepared))
+    return ModuliRecovery(**recovery.get_params() | {"nulls": nulls}).fit(prepared.cloud)
 
 
 def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from riemod.inspection.modules import held_back, parts_of
 from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.recording_figures import NAMES, draw_figures
 from riemod.inspection.recording_maps import maps_of
-from riemod.inspection.recording_nulls import shifted_units
+from riemod.inspection.recording_nulls import compared
 from riemod.inspection.torus import torus_in_arena
 from riemod.recordings import Prepared, Recording, Samples, Spikes, prepare
 from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
@@ -79,10 +80,7 @@ def analyze_recording(
     def prepare_some(units: Recording) -> Prepared:
         return prepare(units, **{"generator": torch.Generator().manual_seed(0), **preparation})
 
-    def judge(found: Prepared) -> ModuliRecovery:
-        usual = ModuliRecovery(n_jobs=n_jobs)
-        return usual.set_params(nulls=(*usual.nulls, shifted_units(found))).fit(found.cloud)
-
+    judge = partial(compared, ModuliRecovery(n_jobs=n_jobs))
     prepared = prepare_some(recording)
     say(f"comparing {len(prepared.cloud):,} points with null data")
     recovery = judge(prepared)
