@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis import clouds
+from analysis.field import examples, networks, shapes
 from analysis.field import populations as cells
-from analysis.field import shapes
 from analysis.field.paths import Path, independent, rat, real_rat
 
 POINTS = 3000
@@ -57,6 +57,21 @@ def shape(draw: shapes.Draw, points: int = SHAPE_POINTS, noise: float = 0.0) -> 
     return lambda _seed, rng: shapes.noisy(draw(points, rng), noise, rng)
 
 
+def network(
+    rates: Callable[[Path, int], cells.Rates], neurons: int | None = None, peak: float | None = None, sigma: float = 0.4
+) -> Cloud:
+    """Drive a network along the rat's path; take its rates, or the smoothed roots of spike counts of some neurons."""
+
+    def draw(seed: int, rng: np.random.Generator) -> np.ndarray:
+        found = rates(rat(seed), seed)
+        if neurons is not None:
+            found = networks.some(found, neurons, rng)
+        states = found if peak is None else cells.cloud(cells.spikes(found, peak, rng), sigma)
+        return cells.thinned(states, POINTS)
+
+    return draw
+
+
 _LIFTED: dict[str, tuple[str, shapes.Draw]] = {
     "circle": ("circle", clouds.circle),
     "sphere": ("sphere", shapes.elongated_sphere),
@@ -100,6 +115,20 @@ CASES: dict[str, Case] = {
         f"{name}, tanh to 30": Case(right, shape(shapes.lifted(draw), noise=0.05))
         for name, (right, draw) in _LIFTED.items()
     },
+    "ring network, rates": Case("circle", network(networks.ring)),
+    "ring network, 60 neurons, 20 Hz": Case("circle", network(networks.ring, 60, 20.0, 0.2)),
+    "grid network, rates": Case("torus", network(networks.grid_network)),
+    "grid network, 60 neurons, 20 Hz": Case("torus", network(networks.grid_network, 60, 20.0)),
+    "square torus network, rates": Case("torus", network(networks.square_network)),
+    "torus of DREiMac": Case("torus", shape(examples.torus)),
+    "Klein bottle of DREiMac": Case("klein bottle", shape(examples.klein_bottle)),
+    "trefoil knot": Case("circle", shape(examples.trefoil)),
+    "genus two": Case(None, shape(examples.genus_two)),
+    "three concentric circles": Case(None, shape(examples.three_circles)),
+    "moving dot": Case("sphere", shape(examples.moving_dot)),
+    "line patches": Case(None, shape(examples.line_patches)),
+    "swiss roll": Case("contractible", shape(shapes.swiss_roll, noise=0.1)),
+    "infinity sign": Case(None, shape(shapes.infinity_sign, noise=0.03)),
 }
 
 

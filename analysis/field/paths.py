@@ -30,7 +30,7 @@ def optional(name: str) -> Any:
 
 @contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, which RatInABox and tadasets draw from, and restore it."""
+    """Seed NumPy's global generator, which RatInABox, tadasets and DREiMac draw from, and restore it."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
     try:

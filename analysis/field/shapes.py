@@ -80,6 +80,16 @@ def eyeglasses(n: int, rng: np.random.Generator) -> Points:
         return optional("tadasets").eyeglasses(n, r1=1, neck_size=0.8, seed=seed)
 
 
+def swiss_roll(n: int, rng: np.random.Generator) -> Points:
+    """Draw tadasets' roll: a rectangle that follows one and a half turns of a spiral, 6.3 from one another."""
+    return optional("tadasets").swiss_roll(n, r=10, seed=int(rng.integers(2**31)))
+
+
+def infinity_sign(n: int, rng: np.random.Generator) -> Points:
+    """Draw tadasets' curve that crosses itself once."""
+    return optional("tadasets").infty_sign(n, seed=int(rng.integers(2**31)))
+
+
 def repeated_places(n: int, rng: np.random.Generator, places: int = 100, jitter: float = 1e-6) -> Points:
     """Visit `places` evenly spaced places of the unit circle again and again, with a jitter."""
     angle = 2 * np.pi * rng.integers(places, size=n) / places

@@ -196,7 +196,9 @@ def recording_table(name: str, record: dict[str, Any]) -> Table:
     table = new_table(title, "", "value", "unit or note")
     add_row(table, "manifold of the population", verdict["manifold"], "")
     for part in record.get("parts", ()):
-        what = "other units" if part["spacing"] is None else f"grid cells, spacing {part['spacing']:.2f} m"
+        what = "units that share coordinates" if part["module"] else "other units"
+        if part["spacing"] is not None:
+            what = f"grid cells, spacing {part['spacing']:.2f} m"
         found = "none" if part["verdict"] is None else part["verdict"]["manifold"]
         add_row(table, f"manifold of {len(part['units'])} {what}", found, part["problem"] or "")
     for degree, p in verdict["p_values"].items():

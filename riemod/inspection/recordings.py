@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from riemod.inspection.modules import held_back, parts_of
 from riemod.inspection.output import RECORD, check_out, verdict_of
 from riemod.inspection.recording_figures import NAMES, draw_figures
 from riemod.inspection.recording_maps import maps_of
+from riemod.inspection.recording_nulls import compared
 from riemod.inspection.torus import torus_in_arena
 from riemod.recordings import Prepared, Recording, Samples, Spikes, prepare
 from riemod.topology import CircularCoordinates, ModuliRecovery, circular_correlation
@@ -40,12 +42,14 @@ def analyze_recording(
 ) -> dict[str, Any]:
     """Find which manifold the activity of a population fills, recover coordinates on it, and draw figures.
 
-    The recording is prepared, and the verdict is that of `ModuliRecovery` on its cloud. Circular coordinates are fitted
-    on every other 30 s of the cloud: one for a circle or a Klein bottle, two for a torus. Where the direction of the
-    head was recorded, its circular correlation with each of them is computed in the other 30 s. Where the position was,
-    the two angles of a torus are aligned with the axes of the arena, and judged (`torus_in_arena`). Modules of grid
-    cells are told by their lattices, and if units differ, each module and the other units have verdicts of their own
-    (`riemod.tuning.grid_modules`), and a name of all together is held back unless it is that of the only module.
+    The recording is prepared, and the verdict is that of `ModuliRecovery` on its cloud, whose null data have one kind
+    more: the recording's units, each shifted in time. Circular coordinates are fitted on every other 30 s of the cloud:
+    one for a circle or a Klein bottle, two for a torus. Where the direction of the head was recorded, its circular
+    correlation with each of them is computed in the other 30 s. Where the position was, the two angles of a torus are
+    aligned with the axes of the arena, and judged (`torus_in_arena`). Modules of grid cells are told by their lattices
+    (`riemod.tuning.grid_modules`), others, or all without a position, by the coordinates that they share
+    (`riemod.tuning.activity_modules`). If units differ, each module and the other units have verdicts of their own, and
+    a name of all together is held back unless it is that of the only module.
 
     Args:
         recording: spikes, counts, rates or calcium traces.
@@ -76,11 +80,12 @@ def analyze_recording(
     def prepare_some(units: Recording) -> Prepared:
         return prepare(units, **{"generator": torch.Generator().manual_seed(0), **preparation})
 
+    judge = partial(compared, ModuliRecovery(n_jobs=n_jobs))
     prepared = prepare_some(recording)
     say(f"comparing {len(prepared.cloud):,} points with null data")
-    recovery = ModuliRecovery(n_jobs=n_jobs).fit(prepared.cloud)
-    say("looking for modules of grid cells")
-    parts = parts_of(recording, prepared, maps_of(prepared, recording, None).places, prepare_some, recovery)
+    recovery = judge(prepared)
+    say("looking for modules")
+    parts = parts_of(recording, prepared, maps_of(prepared, recording, None).places, prepare_some, judge)
     if why := held_back(recovery.manifold_, parts):
         recovery.manifold_, recovery.reason_ = "undecided", why
     say("recovering coordinates")

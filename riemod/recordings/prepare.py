@@ -82,6 +82,8 @@ class Prepared:
     """Activity of the units used in each bin, as `bin_activity` returns it, neither smoothed nor stabilized."""
     smooth: Float[np.ndarray, "t n"]
     """The same after smoothing in time."""
+    stable: Float[np.ndarray, "t n"]
+    """The same with a variance that does not depend on the rate: roots, or traces over their standard deviation."""
     units: tuple[str, ...]
     """Names of the units used."""
     position: Float[np.ndarray, "t d"] | None
@@ -251,6 +253,7 @@ def prepare(
         times=times,
         activity=binned.values[kept],
         smooth=smooth[kept],
+        stable=values[kept],
         units=tuple(recording.units[index] for index in used),
         position=None if place is None else tracked_at(place, times),
         heading=None if turn is None else tracked_at(turn, times, angle=True)[:, 0],

@@ -1,5 +1,6 @@
 """Tuning of units: rate maps over any arena, preferred positions, information, grid scores, modules, and decoding."""
 
+from riemod.tuning.activity_modules import activity_modules
 from riemod.tuning.bins import Bins, landmark_bins, nearest_bins, regular_bins
 from riemod.tuning.gridness import GridScores, autocorrelograms, grid_scores
 from riemod.tuning.likelihood import cross_validated_information, decode
@@ -18,6 +19,7 @@ __all__ = [
     "GridScores",
     "RateMaps",
     "ShuffleTest",
+    "activity_modules",
     "autocorrelograms",
     "cross_validated_information",
     "decode",

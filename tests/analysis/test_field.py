@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from analysis.field import baseline, populations, shapes
+from analysis.field import baseline, examples, networks, populations, shapes
 from analysis.field.__main__ import table
 from analysis.field.cases import CASES
-from analysis.field.paths import STEP, independent, walk
+from analysis.field.paths import STEP, global_seed, independent, walk
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -58,12 +58,77 @@ def test_a_grid_module_repeats_along_its_lattice() -> None:
         (shapes.figure_eight, 2),
         (shapes.elongated_sphere, 3),
         (shapes.repeated_places, 2),
+        (shapes.swiss_roll, 3),
+        (shapes.infinity_sign, 2),
         (shapes.lifted(shapes.three_sphere), 30),
     ],
 )
 def test_shapes_have_the_points_asked_for(draw: shapes.Draw, dim: int) -> None:
     assert draw(201, rng()).shape == (201, dim)
     np.testing.assert_array_equal(draw(50, rng(3)), draw(50, rng(3)))
+
+
+@pytest.fixture(name="dreimac", scope="module")
+def _dreimac() -> None:
+    pytest.importorskip("dreimac")
+
+
+@pytest.mark.usefixtures("dreimac")
+@pytest.mark.parametrize(
+    ("draw", "dim"),
+    [
+        (examples.torus, 3),
+        (examples.klein_bottle, 4),
+        (examples.trefoil, 3),
+        (examples.genus_two, 3),
+        (examples.three_circles, 2),
+        (examples.moving_dot, 100),
+        (examples.line_patches, 100),
+    ],
+)
+def test_examples_of_dreimac_differ_by_seed_and_leave_numpys_generator_alone(draw: shapes.Draw, dim: int) -> None:
+    with global_seed(5):
+        points = draw(201, rng(3))
+        after = np.random.uniform()  # noqa: NPY002
+    with global_seed(5):
+        assert np.random.uniform() == after  # noqa: NPY002
+    assert points.shape == (201, dim)
+    np.testing.assert_array_equal(draw(201, rng(3)), points)
+    assert not np.array_equal(draw(201, rng(4)), points)
+
+
+@pytest.mark.usefixtures("dreimac")
+def test_examples_of_dreimac_lie_on_their_surfaces() -> None:
+    x, y, z = examples.torus(500, rng()).T
+    np.testing.assert_allclose((np.hypot(x, y) - 5) ** 2 + z**2, 4.0)
+    x, y, z, w = examples.klein_bottle(500, rng()).T
+    np.testing.assert_allclose((np.hypot(x, y) - 4) ** 2 + z**2 + w**2, 4.0)
+    # At each place of the ring z and w have one direction, which turns half as fast as the place.
+    np.testing.assert_allclose(z * np.sin(np.arctan2(y, x) / 2), w * np.cos(np.arctan2(y, x) / 2), atol=1e-9)
+    radii = np.linalg.norm(examples.three_circles(600, rng()), axis=1)
+    assert np.bincount(radii.round().astype(int)).tolist() == [0, 200, 200, 200]
+
+
+@pytest.mark.slow
+def test_networks_are_tuned_to_the_path() -> None:
+    pytest.importorskip("canns")
+    path = walk(0, minutes=1.0)
+    rates = networks.ring(path, 0)
+    assert rates.shape == (600, 128)
+    assert rates.max() == 1
+    # Each neuron fires at its own direction; the first and the last have the same.
+    seen = np.angle(rates @ np.exp(1j * np.linspace(-np.pi, np.pi, 128)))
+    assert np.cos(seen - path.directions)[20:].mean() > 0.95
+    rates = networks.grid_network(path, 0)
+    assert rates.shape == (600, 256)
+    np.testing.assert_array_equal(networks.grid_network(path, 0), rates)
+    step = 0.4 * np.array([0.5, math.sqrt(3) / 2])
+    moved = networks.grid_network(path._replace(positions=path.positions + step), 0)
+    assert np.corrcoef(moved[20:].ravel(), rates[20:].ravel())[0, 1] > 0.98
+    rates = networks.square_network(path, 0)
+    moved = networks.square_network(path._replace(positions=path.positions + np.array([0.5, 0.0])), 0)
+    np.testing.assert_allclose(moved, rates, atol=1e-3)
+    assert networks.some(rates, 60, rng()).shape == (600, 60)
 
 
 def test_the_pipeline_of_a_user_names_a_clean_circle() -> None:

@@ -307,6 +307,12 @@ BY_CALL: dict[str, dict[str, Maker]] = {
         "shuffles": lambda: 3,
         "bins": lambda: tuning.regular_bins(values.TORUS, 2),
     },
+    "tuning.activity_modules": {
+        "activity": lambda: values.array(90, 4),
+        "components": lambda: 2,
+        "least_units": lambda: 2,
+        "blocks": lambda: 4,
+    },
     "tuning.autocorrelograms": {},
     "tuning.cross_validated_information": {
         "counts": lambda: np.abs(values.array(50, 2)).round(),
