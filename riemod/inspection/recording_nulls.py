@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from riemod.recordings import Prepared, inliers, principal_components
 from riemod.topology import ModuliRecovery
@@ -25,7 +26,7 @@ def compared(recovery: ModuliRecovery, prepared: Prepared) -> ModuliRecovery:
         prepared: the recording, in bins of time.
     """
     nulls = (*recovery.nulls, shifted_units(prepared))
-    return ModuliRecovery(**recovery.get_params() | {"nulls": nulls}).fit(prepared.cloud)
+    return clone(recovery).set_params(nulls=nulls).fit(prepared.cloud)
 
 
 def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.ndarray]:
