@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ def compared(recovery: ModuliRecovery, prepared: Prepared) -> ModuliRecovery:
         recovery: whose parameters the copy has.
         prepared: the recording, in bins of time.
     """
-    nulls = (*recovery.nulls, shifted_units(prepared))
-    return clone(recovery).set_params(nulls=nulls).fit(prepared.cloud)
+    copy = cast("ModuliRecovery", clone(recovery))
+    return copy.set_params(nulls=(*recovery.nulls, shifted_units(prepared))).fit(prepared.cloud)
 
 
 def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.ndarray]:
