@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
 
 from riemod.recordings import Prepared, inliers, principal_components
 from riemod.topology import ModuliRecovery
@@ -25,8 +24,8 @@ def compared(recovery: ModuliRecovery, prepared: Prepared) -> ModuliRecovery:
         recovery: whose parameters the copy has.
         prepared: the recording, in bins of time.
     """
-    copy = cast("ModuliRecovery", clone(recovery))
-    return copy.set_params(nulls=(*recovery.nulls, shifted_units(prepared))).fit(prepared.cloud)
+    parameters: Any = recovery.get_params() | {"nulls": (*recovery.nulls, shifted_units(prepared))}
+    return ModuliRecovery(**parameters).fit(prepared.cloud)
 
 
 def shifted_units(prepared: Prepared) -> Callable[[Any, torch.Generator], np.ndarray]:
