@@ -58,12 +58,17 @@ def test_a_grid_module_repeats_along_its_lattice() -> None:
         (shapes.figure_eight, 2),
         (shapes.elongated_sphere, 3),
         (shapes.repeated_places, 2),
-        (shapes.swiss_roll, 3),
-        (shapes.infinity_sign, 2),
         (shapes.lifted(shapes.three_sphere), 30),
     ],
 )
 def test_shapes_have_the_points_asked_for(draw: shapes.Draw, dim: int) -> None:
+    assert draw(201, rng()).shape == (201, dim)
+    np.testing.assert_array_equal(draw(50, rng(3)), draw(50, rng(3)))
+
+
+@pytest.mark.parametrize(("draw", "dim"), [(shapes.swiss_roll, 3), (shapes.infinity_sign, 2)])
+def test_shapes_of_tadasets_have_the_points_asked_for(draw: shapes.Draw, dim: int) -> None:
+    pytest.importorskip("tadasets")
     assert draw(201, rng()).shape == (201, dim)
     np.testing.assert_array_equal(draw(50, rng(3)), draw(50, rng(3)))
 
