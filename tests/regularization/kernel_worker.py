@@ -55,7 +55,7 @@ def compare(manifold: Manifold, law: CostLaw, power: float, rows: int, columns: 
     kernels.COMPILED_FROM = least
     exact = value_and_gradients(weight.double(), points.double(), None if sources is None else sources.double(), oracle)
     for one, other, true in zip(compiled, eager, exact, strict=True):
-        # A single row's slope is the sum of 20,001 that cancel: 4.2e-6 on a sphere with AVX2, the kernel nearer the truth.
+        # One row has a slope of 20,001 terms that cancel: 4.2e-6 on a sphere with AVX2, the kernel nearer the truth.
         assert (one - other).norm() <= 1e-5 * other.norm(), (manifold, law, power, one, other)
         assert (one - true).norm() <= 1e-4 * true.norm(), (manifold, law, power, one, true)
     # Without points to learn: the kernel of fixed points.
