@@ -55,8 +55,9 @@ def compare(manifold: Manifold, law: CostLaw, power: float, rows: int, columns: 
     kernels.COMPILED_FROM = least
     exact = value_and_gradients(weight.double(), points.double(), None if sources is None else sources.double(), oracle)
     for one, other, true in zip(compiled, eager, exact, strict=True):
-        # One row has a slope of 20,001 terms that cancel: 4.2e-6 on a sphere with AVX2, the kernel nearer the truth.
-        assert (one - other).norm() <= 1e-5 * other.norm(), (manifold, law, power, one, other)
+        # A slope of 20,001 terms that cancel differs more on some processors: then the kernel must be nearer the truth.
+        alike = (one - other).norm() <= 4e-6 * other.norm()
+        assert alike or (one - true).norm() <= (other - true).norm(), (manifold, law, power, one, other)
         assert (one - true).norm() <= 1e-4 * true.norm(), (manifold, law, power, one, true)
     # Without points to learn: the kernel of fixed points.
     if not fixed:
