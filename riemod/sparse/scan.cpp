@@ -1,6 +1,6 @@
 // A whole sequence through one recurrent layer whose hidden matrix is sparse, in one call, for one thread.
 //
-// States are (n, lanes), features first, with 1, 8 or 16 sequences. `riemod/sparse/_scan.py` compiles this file.
+// States are (n, lanes), features first, with 1, 8 or 16 sequences. `riemod/sparse/_at_once.py` compiles this file.
 
 #include <cstdint>
 #include <cstring>

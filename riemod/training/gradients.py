@@ -1,5 +1,6 @@
 """The gradients of a training step: computed anew each time, or replayed from a CUDA graph."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,10 +26,10 @@ def gradients_of(run: Run) -> Gradients:
 
     A graph is captured anew in each epoch: pruning, training mode and redrawn points change between epochs alone.
     """
+    compute = functools.partial(set_gradients, run)
     if not run.config.computation.cuda_graph:
-        return lambda batch: set_gradients(run, batch)
-    trained = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
-    return Replayed(lambda batch: set_gradients(run, batch), trained)
+        return compute
+    return Replayed(compute, [parameter for group in run.optimizer.param_groups for parameter in group["params"]])
 
 
 def set_gradients(run: Run, batch: Batch) -> Outputs:
