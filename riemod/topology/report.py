@@ -41,7 +41,9 @@ def describe(found: Any) -> str:
         lines += _evidence(found, found.evidence_)
     lines.append("local dimension: {:.1f} (two-NN), {:.1f} (local PCA)".format(*found.dimension_))
     lines.append(f"metric: {found.metric_}")
-    lines += [f"by the {metric} metric: {said}" for metric, said in getattr(found, "looks_", {}).items()]
+    looks = getattr(found, "looks_", {})
+    if len(looks) > 1:
+        lines += [f"by the {metric} metric: {said}" for metric, said in looks.items()]
     return "\n".join(lines)
 
 
